@@ -1,0 +1,54 @@
+"""The one kind of error that a user can cause, worded for the user."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+
+class InputError(Exception):
+    """Something that the user gave (a file, a setting, a name) cannot be used.
+
+    Parameters
+    ----------
+    found
+        What was found, in one sentence without a full stop.
+    where
+        The file, folder or config key it was found in.
+    expected
+        What would have been right.
+    remedy
+        What to do about it.
+    """
+
+    def __init__(
+        self,
+        found: str,
+        *,
+        where: str | PathLike[str] | None = None,
+        expected: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.found = found
+        self.where = None if where is None else str(where)
+        self.expected = expected
+        self.remedy = remedy
+        super().__init__(found, self.where, expected, remedy)
+
+    def __str__(self) -> str:
+        lines = [self.found]
+        for label, text in (
+            ("where", self.where),
+            ("expected", self.expected),
+            ("what to do", self.remedy),
+        ):
+            if text:
+                lines.append(f"  {label}: {text}")
+        return "\n".join(lines)
+
+
+def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
+    """Say which known name was probably meant: `" (did you mean 'ridge'?)"`, or nothing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

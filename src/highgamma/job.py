@@ -1,0 +1,60 @@
+"""What every job does around its work: log, threads, and one message when the input is at fault."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from highgamma.errors import InputError
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+@contextmanager
+def job(log: str | os.PathLike[str], *, threads: int) -> Iterator[logging.Logger]:
+    """Run a job's work with its log and its share of the processors.
+
+    Thread counts are set before numpy or torch are imported, so import them inside the block.
+    Progress goes to the log through the logger `highgamma`; warnings also go to the terminal.
+    An `InputError` ends the process with its message and status 1, without a traceback; any
+    other error leaves its traceback in the log and is raised again.
+    """
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    logger = logging.getLogger("highgamma")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    to_file = logging.FileHandler(log, mode="w", encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setLevel(logging.WARNING)
+    to_terminal.addFilter(lambda record: record.levelno < logging.CRITICAL)
+    to_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logger.handlers = [to_file, to_terminal]
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").handlers = [to_file]
+    try:
+        yield logger
+    except InputError as error:
+        logger.error("%s", error)
+        logger.handlers = []
+        sys.exit(1)
+    except BaseException:
+        logger.critical("%s", traceback.format_exc())
+        raise
+    finally:
+        to_file.close()
