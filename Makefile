@@ -1,0 +1,46 @@
+# highgamma: `make demo` runs the demo, `make test` runs every test.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+
+.DEFAULT_GOAL := help
+.PHONY: help environment demo test lint bench config-reference clean
+
+help: ## say what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
+
+environment: $(VENV)/.complete ## make the environment in .venv
+
+$(VENV)/.complete: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "highgamma needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Making the environment in $(VENV) (a few minutes, once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,test]'
+	@touch $@
+
+demo: environment ## write the demo data set, run everything on it, make the report
+	@$(SNAKEMAKE)
+	@echo "The report is at $(CURDIR)/results/demo/report.html"
+
+test: environment lint ## run all tests
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadgroup
+
+lint: environment ## check style, types and workflow
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/snakefmt --check Snakefile workflow
+	@$(BIN)/snakemake --lint
+
+bench: environment ## measure speed and memory against other software (long)
+	@$(BIN)/python -m benchmarks
+
+config-reference: environment ## write docs/config.md from the schema
+	@$(BIN)/python -m highgamma.settings workflow/schemas/config.schema.yaml docs/config.md
+
+clean: ## remove the demo's data and results
+	rm -rf resources/demo results/demo .snakemake

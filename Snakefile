@@ -1,0 +1,34 @@
+"""highgamma: encoding models of intracranial high-gamma activity, participants × models × layers."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+if "dataset" not in config:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/demo.smk"
+include: "workflow/rules/recording.smk"
+include: "workflow/rules/neural.smk"
+include: "workflow/rules/targets.smk"
+include: "workflow/rules/embeddings.smk"
+include: "workflow/rules/encoding.smk"
+include: "workflow/rules/contamination.smk"
+include: "workflow/rules/summary.smk"
+include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        RESULTS / "report.html",

@@ -1,0 +1,61 @@
+"""A fingerprint changes with the modules that a script reaches, and with no others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from highgamma import fingerprint
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted((ROOT / "workflow/scripts").glob("*.py"))
+
+
+def names(script: Path) -> set[str]:
+    found = fingerprint.modules(script)
+    return {str(p.relative_to(fingerprint.PACKAGE)) for p in found}
+
+
+def test_imports_are_followed_through_functions_and_modules(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("def f():\n    from highgamma import settings\n")
+    assert names(script) == {"settings.py", "errors.py"}
+
+
+def test_text_of_a_reached_module_counts_and_of_others_does_not(tmp_path, monkeypatch):
+    package = tmp_path / "highgamma"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "used.py").write_text("A = 1\n")
+    (package / "unused.py").write_text("B = 1\n")
+    monkeypatch.setattr(fingerprint, "PACKAGE", package)
+    script = tmp_path / "script.py"
+    script.write_text("from highgamma.used import A\n")
+    before = fingerprint.fingerprint(script)
+    (package / "unused.py").write_text("B = 2\n")
+    assert fingerprint.fingerprint(script) == before
+    (package / "used.py").write_text("A = 2\n")
+    assert fingerprint.fingerprint(script) != before
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
+def test_every_module_that_a_script_loads_from_the_package_is_found(script):
+    """What Python itself loads for the script's imports is part of the fingerprint."""
+    imports = [
+        line.strip()
+        for line in script.read_text().splitlines()
+        if line.strip().startswith(("from highgamma", "import highgamma")) and "(" not in line
+    ]
+    program = (
+        "import sys\n" + "\n".join(imports) + "\n"
+        "print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('highgamma.')],"
+        " sep='\\n')"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    found = {str(p) for p in fingerprint.modules(script)}
+    assert set(loaded) <= found

@@ -1,0 +1,100 @@
+"""Files are whole or absent, the same for the same content, and say what made them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from highgamma import store
+from highgamma.errors import InputError, nearest
+
+
+def small(seed: int = 0) -> xr.Dataset:
+    values = np.random.default_rng(seed).normal(size=(500, 3))
+    return xr.Dataset(
+        {"high_gamma": (("time", "channel"), values, {"units": "µV"})},
+        coords={
+            "time": ("time", np.arange(500) / 100, {"units": "s"}),
+            "channel": ["LA1", "LA2", "LA3"],
+        },
+    )
+
+
+def test_a_dataset_comes_back_with_its_values_units_and_origin(tmp_path):
+    path = tmp_path / "deep" / "neural.nc"
+    store.write_dataset(small(), path, stage="neural", parameters={"band": [70, 170]})
+    back = store.read_dataset(path)
+    xr.testing.assert_equal(back, small())
+    assert back["time"].attrs["units"] == "s"
+    assert back.attrs["stage"] == "neural"
+    assert json.loads(back.attrs["parameters"]) == {"band": [70, 170]}
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    paths = [tmp_path / "one.nc", tmp_path / "two.nc"]
+    for path in paths:
+        store.write_dataset(small(), path, stage="x", parameters={"b": 1, "a": 2})
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_no_rest(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), store.written_whole(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_truncated_file_is_named_with_its_remedy(tmp_path):
+    path = tmp_path / "neural.nc"
+    store.write_dataset(small(), path, stage="neural", parameters={})
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"neural\.nc") as caught:
+        store.read_dataset(path)
+    assert "delete the file" in str(caught.value)
+
+
+def test_a_folder_without_write_access_is_named(tmp_path):
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where a folder should be")
+    with pytest.raises((InputError, FileExistsError, NotADirectoryError)):
+        store.write_dataset(small(), blocked / "x.nc", stage="x", parameters={})
+
+
+def test_words_that_look_like_numbers_or_nothing_stay_words(tmp_path):
+    path = tmp_path / "events.tsv"
+    path.write_bytes(
+        "\ufeffonset\tvalue\n0\t10\n1\t`s\n2\tnull\n3\tNA\n4\tn/a\n5\t\"q\n".encode()
+    )
+    words = store.read_table(path, strings=("value",))
+    assert words.columns[0] == "onset"
+    assert words["value"].tolist()[:4] == ["10", "`s", "null", "NA"]
+    assert pd.isna(words["value"][4])
+    assert words["value"][5] == '"q'
+
+
+def test_missing_values_are_written_as_bids_writes_them(tmp_path):
+    path = tmp_path / "electrodes.tsv"
+    store.write_table(pd.DataFrame({"electrode": ["LA1", "LA2"], "x": [1 / 3, np.nan]}), path)
+    assert path.read_text() == "electrode\tx\nLA1\t0.333333333\nLA2\tn/a\n"
+
+
+@pytest.mark.parametrize("name", ["../outside.wav", "/etc/passwd", "a/../../b"])
+def test_a_name_that_leads_out_of_its_folder_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="leads out"):
+        store.inside(tmp_path, name)
+
+
+def test_a_name_inside_its_folder_is_joined(tmp_path):
+    assert store.inside(tmp_path, "a/b.wav") == (tmp_path / "a/b.wav").resolve()
+
+
+def test_the_nearest_name_is_proposed_and_a_far_one_is_not():
+    assert nearest("gpt-2", ["gpt2", "mel"]) == " (did you mean 'gpt2'?)"
+    assert nearest("zzz", ["gpt2", "mel"]) == ""

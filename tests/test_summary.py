@@ -1,0 +1,547 @@
+"""The tables of a run: nested choice of the layer, significance, gain over controls, flags."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+import xarray as xr
+
+from highgamma import store, summary
+from highgamma.errors import InputError
+
+COLUMNS = (
+    "analysis participant electrode x y z region model layer r skill p q gain contamination flags"
+).split()
+
+
+# ------------------------------------------------------------------ score files as a fit writes them
+
+
+def write_scores(
+    root: Path,
+    *,
+    analysis: str,
+    participant: str,
+    model: str,
+    layers: list[int],
+    measured: np.ndarray,
+    predicted: np.ndarray,
+    inner: np.ndarray | None = None,
+    n_folds: int = 5,
+    permutations: int = 99,
+    seed: int = 0,
+    unit: str = "word",
+    rate: float = 1.0,
+    leaky: int = 0,
+    distance_s: float = 0.5,
+    batches: list[list[int]] | None = None,
+    null_r: np.ndarray | None = None,
+    lags: np.ndarray | None = None,
+    lag_r: np.ndarray | None = None,
+    coefficients: np.ndarray | None = None,
+    names: list[str] | None = None,
+    flat: list[int] | None = None,
+) -> list[Path]:
+    """Write score files from measured (sample, channel) and predicted (layer, sample, channel).
+
+    The predictions stand for those of held-out folds; folds are contiguous. Every number is
+    computed here by plain formulas.
+    """
+    n, n_channels = measured.shape
+    names = names or [f"LA{k + 1}" for k in range(n_channels)]
+    rng = np.random.default_rng(seed)
+    fold_of = np.minimum(np.arange(n) * n_folds // n, n_folds - 1)
+    shape = (len(layers), n_folds, n_channels)
+    sums = {k: np.zeros(shape) for k in "sse sst sy sf syy sff syf r".split()}
+    counts = np.zeros(n_folds)
+    y0, f0 = np.zeros_like(measured), np.zeros_like(predicted)
+    for k in range(n_folds):
+        test = fold_of == k
+        mean = measured[~test].mean(axis=0)
+        counts[k] = test.sum()
+        y0[test] = measured[test] - mean
+        f0[:, test] = predicted[:, test] - mean
+        y, f = y0[test], f0[:, test]
+        sums["sse"][:, k] = ((y - f) ** 2).sum(axis=1)
+        sums["sst"][:, k] = (y**2).sum(axis=0)
+        sums["sy"][:, k] = y.sum(axis=0)
+        sums["syy"][:, k] = (y**2).sum(axis=0)
+        sums["sf"][:, k] = f.sum(axis=1)
+        sums["sff"][:, k] = (f**2).sum(axis=1)
+        sums["syf"][:, k] = (y * f).sum(axis=1)
+        sums["r"][:, k] = correlation(np.broadcast_to(y, f.shape), f, axis=1)
+    r = correlation(np.broadcast_to(y0, f0.shape), f0, axis=1)
+    skill = 1 - sums["sse"].sum(axis=1) / np.where(
+        sums["sst"].sum(axis=1) > 0, sums["sst"].sum(axis=1), np.nan
+    )
+    if inner is None:
+        inner = np.repeat(skill[:, None], n_folds, axis=1) + rng.normal(0, 0.01, shape)
+    if null_r is None:
+        null_r = rng.normal(
+            0, 1.5 / np.sqrt(n / rate**0.5), (permutations, len(layers), n_channels)
+        )
+    p = (1 + (null_r >= r).sum(axis=0)) / (permutations + 1)
+    p = np.where(np.isfinite(r), p, np.nan) if permutations else np.full(r.shape, np.nan)
+    mean_predictor = measured - y0
+    written = []
+    for batch in batches or [layers]:
+        rows = [layers.index(layer) for layer in batch]
+        best = np.argmax(np.nan_to_num(inner[rows], nan=-9), axis=0)
+        chosen = np.array(batch)[best]
+        prediction = np.zeros_like(measured)
+        for k in range(n_folds):
+            for c in range(n_channels):
+                prediction[fold_of == k, c] = predicted[rows[best[k, c]], fold_of == k, c]
+        over = lambda f: np.array([np.mean(correlation(measured, f[row], axis=1)) for row in rows])  # noqa: E731
+        shuffled = predicted[:, rng.permutation(n)]
+        data = {
+            "r": (("layer", "channel"), r[rows]),
+            "skill": (("layer", "channel"), skill[rows]),
+            "p": (("layer", "channel"), p[rows]),
+            "null_r": (("permutation", "layer", "channel"), null_r[:, rows].astype("float32")),
+            "fold_r": (("layer", "fold", "channel"), sums["r"][rows]),
+            "fold_n": ("fold", counts),
+            "inner_score": (("layer", "fold", "channel"), inner[rows]),
+            "alpha": (("layer", "fold", "channel"), np.ones((len(rows), n_folds, n_channels))),
+            "intercept_only": (
+                ("layer", "channel"),
+                (np.abs(f0[rows]).max(axis=1) < 1e-12).astype("int8"),
+            ),
+            "pcc_across_channels": ("layer", over(predicted)),
+            "r2_across_channels": ("layer", over(predicted) ** 2),
+            "pcc_mean_predictor": ((), np.mean(correlation(measured, mean_predictor, axis=1))),
+            "r2_mean_predictor": ((), np.mean(correlation(measured, mean_predictor, axis=1)) ** 2),
+            "pcc_shuffled": ("layer", over(shuffled)),
+            "r2_shuffled": ("layer", over(shuffled) ** 2),
+            "prediction": (("sample", "channel"), prediction.astype("float32")),
+            "observed": (("sample", "channel"), measured.astype("float32")),
+            "chosen_layer": (("fold", "channel"), chosen),
+            "fold": ("sample", fold_of),
+            **{
+                f"fold_{k}": (("layer", "fold", "channel"), v[rows])
+                for k, v in sums.items()
+                if k != "r"
+            },
+        }
+        if not permutations:
+            del data["null_r"]
+        coords = {"layer": batch, "channel": names}
+        if unit == "word":
+            coords["word_index"] = ("sample", np.arange(n))
+        else:
+            coords["time"] = ("sample", 1.0 + np.arange(n) / rate)
+            coords["segment"] = ("sample", np.zeros(n, dtype="int16"))
+        if lags is not None:
+            peak = lags[np.argmax(lag_r, axis=1)]
+            coords["lag"] = lags
+            data["lag_r"] = (
+                ("layer", "lag", "channel"),
+                np.broadcast_to(lag_r.T, (len(rows), *lag_r.T.shape)),
+            )
+            for name, shift in (("peak_lag", 0), ("peak_lag_low", -0.01), ("peak_lag_high", 0.015)):
+                data[name] = (
+                    ("layer", "channel"),
+                    np.broadcast_to(peak + shift, (len(rows), n_channels)),
+                )
+        if coefficients is not None:
+            coords["delay"] = np.linspace(-0.3, 0.3, coefficients.shape[0])
+            data["coefficients"] = (
+                ("layer", "delay", "feature", "channel"),
+                np.broadcast_to(coefficients, (len(rows), *coefficients.shape)),
+            )
+        if flat is not None:
+            data["flat"] = ("channel", np.array(flat, dtype="int8"))
+        path = (
+            root / "scores" / analysis / participant / model / f"{batch[0]:02d}-{batch[-1]:02d}.nc"
+        )
+        dataset = xr.Dataset(
+            data, coords=coords, attrs={"distance_s": distance_s, "leaky": leaky, "unit": unit}
+        )
+        store.write_dataset(dataset, path, stage="encoding", parameters={"analysis": analysis})
+        written.append(path)
+    return written
+
+
+def correlation(a: np.ndarray, b: np.ndarray, *, axis: int) -> np.ndarray:
+    a = a - a.mean(axis=axis, keepdims=True)
+    b = b - b.mean(axis=axis, keepdims=True)
+    scale = np.sqrt((a**2).sum(axis=axis) * (b**2).sum(axis=axis))
+    return np.where(
+        scale > 1e-12, (a * b).sum(axis=axis) / np.where(scale > 1e-12, scale, 1), np.nan
+    )
+
+
+def channels_table(names: list[str], **columns: list[object]) -> pd.DataFrame:
+    n = len(names)
+    table = {
+        "name": names, "type": ["SEEG"] * n, "units": ["µV"] * n, "status": ["good"] * n,
+        "kept": ["yes"] * n, "reason": [None] * n, "x": np.linspace(-60, 60, n),
+        "y": np.linspace(-40, 40, n), "z": np.linspace(-20, 50, n),
+        "region": ["ctx_lh_S_central"] * n, "shaft": ["LA"] * n, "contact": range(1, n + 1),
+    }  # fmt: skip
+    return pd.DataFrame(table | columns)
+
+
+def signals(seed: int = 1, *, n: int = 60, channels: int = 4, layers: int = 1):
+    """Measured signals and predictions whose quality falls from the first electrode to the last."""
+    rng = np.random.default_rng(seed)
+    gain = rng.uniform(5, 20, channels)
+    drive = rng.normal(size=(n, channels))
+    measured = gain * (10 + drive)
+    share = np.linspace(0.9, 0.0, channels)
+    noise = rng.normal(size=(layers, n, channels))
+    quality = share * np.linspace(0.6, 1.0, layers)[:, None, None]
+    predicted = gain * (10 + quality * drive + 0.3 * (1 - quality) * noise)
+    return measured, predicted
+
+
+def summarised(root: Path, paths: list[Path], **changes) -> summary.Summary:
+    options = {
+        "channels": {}, "contamination": {}, "participants": ["sub-01"],
+        "analyses": {"words": {"controls": []}}, "models": ["text"], "run": "test",
+    }  # fmt: skip
+    return summary.summarise(summary.read_fits(paths), **(options | changes))
+
+
+# --------------------------------------------------------------------------------- pooled numbers
+
+
+def test_pooled_correlation_equals_scipys_on_all_held_out_samples(tmp_path):
+    measured, predicted = signals(n=47)
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[3],
+        measured=measured, predicted=predicted,
+    )  # fmt: skip
+    table = summarised(tmp_path, paths).electrodes
+    fold = np.minimum(np.arange(47) * 5 // 47, 4)
+    means = np.stack([measured[fold != k].mean(axis=0) for k in fold])
+    for k, row in table.iterrows():
+        expected = scipy.stats.pearsonr((measured - means)[:, k], (predicted[0] - means)[:, k])
+        assert row["r"] == pytest.approx(expected.statistic, abs=1e-12)
+        sse = ((measured - predicted[0])[:, k] ** 2).sum()
+        assert row["skill"] == pytest.approx(1 - sse / ((measured - means)[:, k] ** 2).sum())
+
+
+def test_nested_choice_of_the_layer_equals_a_plain_loop(tmp_path):
+    measured, predicted = signals(n=50, channels=5, layers=4)
+    layers, n_folds = [0, 1, 2, 7], 5
+    inner = np.random.default_rng(4).uniform(size=(4, n_folds, 5)).round(1)
+    null_r = np.random.default_rng(5).normal(0, 0.4, (49, 4, 5)).astype("float32")
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=layers,
+        measured=measured, predicted=predicted, inner=inner, batches=[[7], [0, 1], [2]],
+        null_r=null_r, permutations=49,
+    )  # fmt: skip
+    table = summarised(tmp_path, paths).electrodes
+    fold = np.arange(50) // 10
+    for c in range(5):
+        y, f, votes = [], [], []
+        for k in range(n_folds):
+            best = max(range(4), key=lambda row: (inner[row, k, c], -row))  # noqa: B023
+            votes.append(layers[best])
+            mean = measured[fold != k, c].mean()
+            y.append(measured[fold == k, c] - mean)
+            f.append(predicted[best, fold == k, c] - mean)
+        y, f = np.concatenate(y), np.concatenate(f)
+        modal = min(set(votes), key=lambda layer: (-votes.count(layer), layer))
+        r = np.corrcoef(y, f)[0, 1]
+        reached = sum(max(null_r[k, :, c]) >= r for k in range(49))
+        row = table.iloc[c]
+        assert row["layer"] == modal
+        assert row["stability"] == pytest.approx(votes.count(modal) / n_folds)
+        assert row["r"] == pytest.approx(r)
+        assert row["skill"] == pytest.approx(1 - ((y - f) ** 2).sum() / (y**2).sum())
+        assert row["p"] == pytest.approx((1 + reached) / 50)
+
+
+def test_an_outstanding_test_score_does_not_choose_the_layer(tmp_path):
+    measured, predicted = signals(layers=2)
+    predicted[1] = measured
+    inner = np.stack([np.ones((5, 4)), np.zeros((5, 4))])
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0, 1],
+        measured=measured, predicted=predicted, inner=inner,
+    )  # fmt: skip
+    table = summarised(tmp_path, paths).electrodes
+    assert list(table["layer"]) == [0, 0, 0, 0]
+    assert table["skill"].max() < 0.99
+
+
+def test_without_inner_scores_the_last_layer_is_taken_with_its_own_p():
+    inner = np.full((3, 4, 2), np.nan)
+    assert np.array_equal(summary.chosen_layers(inner), np.full((4, 2), 2))
+    ones = np.ones((3, 4, 2))
+    sums = summary.FoldSums(
+        n=10 * ones,
+        sy=0 * ones,
+        sf=0 * ones,
+        syy=ones,
+        sff=ones,
+        syf=0.5 * ones,
+        sse=ones,
+        sst=ones,
+    )
+    chosen = summary.choose(
+        layers=np.array([4, 5, 6]),
+        inner_score=inner,
+        sums=sums,
+        null_r=np.full((9, 3, 2), 0.9),
+        p=np.array([[0.1, 0.1], [0.2, 0.2], [0.3, 0.4]]),
+    )
+    assert list(chosen.layer) == [6, 6]
+    assert chosen.p == pytest.approx([0.3, 0.4])
+    assert chosen.r == pytest.approx([0.5, 0.5])
+
+
+def test_a_constant_prediction_has_no_correlation_and_is_flagged(tmp_path):
+    measured, predicted = signals(n=50)
+    fold = np.arange(50) // 10
+    means = np.stack([measured[fold != k].mean(axis=0) for k in fold])
+    predicted[0][:, 2] = means[:, 2]
+    measured[:, 3] = 4.0
+    predicted[0][:, 3] = 4.0
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0],
+        measured=measured, predicted=predicted,
+    )  # fmt: skip
+    table = summarised(tmp_path, paths).electrodes
+    assert table["r"].isna().tolist() == [False, False, True, True]
+    assert "intercept-only" in table.loc[2, "flags"].split(",")
+    assert "flat" in table.loc[3, "flags"].split(",")
+    assert "intercept-only" not in table.loc[3, "flags"].split(",")
+    assert table.loc[2:, "p"].isna().all() and table.loc[2:, "q"].isna().all()
+    assert table.loc[0, "flags"] == ""
+
+
+# ------------------------------------------------------------------------------------ significance
+
+
+@pytest.mark.parametrize("missing", [[], [0], [3, 7]])
+def test_q_is_benjamini_and_hochbergs(missing):
+    p = np.array([0.001, 0.3, 0.02, 0.02, 0.9, 0.04, 0.011, 0.5])
+    p[missing] = np.nan
+    q = summary.false_discovery_q(p)
+    known = p[np.isfinite(p)]
+    ranked = np.sort(known)
+    for value, adjusted in zip(p, q, strict=True):
+        if np.isnan(value):
+            assert np.isnan(adjusted)
+        else:
+            steps = [
+                ranked[k] * len(ranked) / (k + 1) for k in range(len(ranked)) if ranked[k] >= value
+            ]
+            assert adjusted == pytest.approx(min([1.0, *steps]))
+
+
+def test_the_family_is_all_participants_of_one_analysis_and_model(tmp_path):
+    paths = []
+    p_values = {}
+    for k, participant in enumerate(["sub-01", "sub-02"]):
+        for model in ("text", "sound"):
+            measured, predicted = signals(seed=10 + k, channels=6)
+            paths += write_scores(
+                tmp_path, analysis="words", participant=participant, model=model, layers=[0],
+                measured=measured, predicted=predicted, seed=k + 7 * len(model),
+            )  # fmt: skip
+            with xr.open_dataset(paths[-1]) as scores:
+                p_values.setdefault(model, []).append(scores["p"].values[0])
+    table = summarised(
+        tmp_path, paths, participants=["sub-01", "sub-02"], models=["text", "sound"]
+    ).electrodes
+    for model, parts in p_values.items():
+        expected = scipy.stats.false_discovery_control(np.concatenate(parts))
+        assert table.loc[table["model"] == model, "q"].to_numpy() == pytest.approx(expected)
+
+
+def test_a_significant_noise_electrode_is_no_more_than_the_null_allows():
+    rng = np.random.default_rng(0)
+    r = rng.normal(0, 0.1, 400)
+    null_r = rng.normal(0, 0.1, (199, 5, 400))
+    p = summary.permutation_p(r, null_r)
+    assert (p <= 0.05).mean() <= 0.05
+    assert p.min() >= 1 / 200
+
+
+def test_without_permutations_nothing_is_tested(tmp_path):
+    measured, predicted = signals()
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0],
+        measured=measured, predicted=predicted, permutations=0,
+    )  # fmt: skip
+    result = summarised(tmp_path, paths)
+    assert result.electrodes["q"].isna().all()
+    assert result.electrodes["flags"].str.contains("not-tested").all()
+    assert not result.electrodes["flags"].str.contains("not-significant").any()
+    assert result.participants["n_significant"].isna().all()
+
+
+# ------------------------------------------------------------------------------- gain and contamination
+
+
+def test_gain_is_the_skill_above_the_best_control_of_the_same_electrode(tmp_path):
+    paths = []
+    for k, model in enumerate(["text", "sound", "untrained"]):
+        measured, predicted = signals()
+        worse = measured + np.random.default_rng(k).normal(size=measured.shape) * (5 + 10 * k)
+        paths += write_scores(
+            tmp_path, analysis="words", participant="sub-01", model=model, layers=[0],
+            measured=measured, predicted=predicted if model == "text" else worse[None],
+        )  # fmt: skip
+    table = summarised(
+        tmp_path, paths, analyses={"words": {"controls": ["sound", "untrained", "absent"]}},
+        models=["text", "sound", "untrained"],
+    ).electrodes  # fmt: skip
+    wide = table.pivot(index="electrode", columns="model", values="skill")
+    text = table[table["model"] == "text"].set_index("electrode")
+    best = wide[["sound", "untrained"]].max(axis=1)
+    assert (text["gain"] - (wide["text"] - best)).abs().max() < 1e-12
+    assert (text["best_control"] == wide[["sound", "untrained"]].idxmax(axis=1)).all()
+    assert table.loc[table["model"] != "text", "gain"].isna().all()
+    below = text["flags"].str.contains("below-control")
+    assert (below == (text["gain"] <= 0)).all()
+    assert below.any()
+
+
+def test_contaminated_electrodes_are_those_whose_q_is_small_within_their_participant(tmp_path):
+    measured, predicted = signals()
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0],
+        measured=measured, predicted=predicted, leaky=1,
+    )  # fmt: skip
+    audit = {"LA1": 0.001, "LA2": 0.03, "LA3": 0.9}
+    q = scipy.stats.false_discovery_control([0.001, 0.03, 0.9])
+    table = summarised(tmp_path, paths, contamination={"sub-01": audit}).electrodes
+    assert table["contamination"].tolist()[:3] == [0.001, 0.03, 0.9]
+    assert np.isnan(table["contamination"].iloc[3])
+    flagged = table["flags"].str.split(",").map(lambda flags: "contaminated" in flags)
+    assert flagged.tolist() == [*(q < 0.05), False]
+    assert table["flags"].str.contains("leaky-split").all()
+
+
+# -------------------------------------------------------------------------------------- the tables
+
+
+def test_the_tables_have_the_promised_columns(tmp_path):
+    measured, predicted = signals(layers=2)
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[1, 2],
+        measured=measured, predicted=predicted,
+    )  # fmt: skip
+    result = summarised(tmp_path, paths, channels={"sub-01": channels_table(["LA1", "LA3", "LA2"])})
+    out = [tmp_path / name for name in ("e.tsv", "l.tsv", "p.tsv", "s.nc")]
+    summary.write(result, electrodes=out[0], layers=out[1], participants=out[2], arrays=out[3])
+    header = out[0].read_text().splitlines()[0].split("\t")
+    assert header[: len(COLUMNS)] == COLUMNS
+    assert out[1].read_text().splitlines()[0] == (
+        "analysis\tparticipant\tmodel\tlayer\tn_electrodes\tr_mean\tr_median\tr_max"
+        "\tskill_mean\tskill_median"
+    )
+    assert (
+        out[2].read_text().splitlines()[0].split("\t")
+        == (
+            "analysis participant model layer n_electrodes n_samples pcc_across_channels "
+            "r2_across_channels pcc_mean_predictor r2_mean_predictor pcc_shuffled r2_shuffled "
+            "skill_median n_significant distance_s leaky"
+        ).split()
+    )
+    table = store.read_table(out[0])
+    assert table.loc[table["electrode"] == "LA2", "x"].item() == 60
+    assert table.loc[table["electrode"] == "LA4", ["x", "region"]].isna().all(axis=None)
+    assert len(store.read_table(out[1])) == 2
+    assert "\tn/a\t" in out[0].read_text() and "nan" not in out[0].read_text().lower()
+
+
+def test_layer_rows_hold_the_mean_median_and_best_of_each_layer(tmp_path):
+    measured, predicted = signals(layers=2, channels=7)
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[1, 2],
+        measured=measured, predicted=predicted, batches=[[1], [2]],
+    )  # fmt: skip
+    table = summarised(tmp_path, paths).layers
+    with xr.open_dataset(paths[1]) as second:
+        r, skill = second["r"].values[0], second["skill"].values[0]
+    row = table[table["layer"] == 2].iloc[0]
+    assert row["r_mean"] == pytest.approx(np.mean(r))
+    assert row["r_median"] == pytest.approx(np.median(r))
+    assert row["r_max"] == pytest.approx(np.max(r))
+    assert row["skill_mean"] == pytest.approx(np.mean(skill))
+    assert row["skill_median"] == pytest.approx(np.median(skill))
+
+
+def test_a_participant_without_scores_is_named(tmp_path, caplog):
+    measured, predicted = signals()
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0],
+        measured=measured, predicted=predicted,
+    )  # fmt: skip
+    with caplog.at_level(logging.WARNING, logger="highgamma"):
+        result = summarised(tmp_path, paths, participants=["sub-01", "sub-02"])
+    assert "sub-02 has no scores of text" in caplog.text
+    row = result.participants.set_index("participant").loc["sub-02"]
+    assert row["n_electrodes"] == 0 and np.isnan(row["pcc_across_channels"])
+    assert "sub-02" in result.arrays.attrs["missing"]
+
+
+def test_the_arrays_hold_the_tables_numbers_and_every_layer(tmp_path):
+    measured, predicted = signals(layers=3)
+    lags = np.array([-0.1, 0.0, 0.1])
+    lag_r = np.array([[0.1, 0.2, 0.5]] * 4)
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0, 1, 5],
+        measured=measured, predicted=predicted, lags=lags, lag_r=lag_r,
+    )  # fmt: skip
+    result = summarised(tmp_path, paths)
+    arrays = result.arrays
+    assert arrays.sizes == {
+        "analysis": 1,
+        "model": 1,
+        "person": 1,
+        "electrode": 4,
+        "layer": 3,
+        "lag": 3,
+    }
+    assert np.allclose(arrays["r"].values[0, 0], result.electrodes["r"])
+    with xr.open_dataset(paths[0]) as scores:
+        assert np.allclose(arrays["skill_layer"].values[0, 0], scores["skill"].values.T)
+        assert np.allclose(
+            arrays["inner_layer"].values[0, 0], scores["inner_score"].values.mean(axis=1).T
+        )
+    assert np.allclose(arrays["lag_r"].values[0, 0], lag_r)
+    assert result.electrodes["peak_lag"].tolist() == [0.1] * 4
+
+
+def test_the_same_scores_give_the_same_bytes(tmp_path):
+    measured, predicted = signals(layers=2)
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0, 1],
+        measured=measured, predicted=predicted,
+    )  # fmt: skip
+    for k, order in enumerate((paths, paths[::-1])):
+        base = tmp_path / str(k)
+        summary.write(
+            summarised(tmp_path, order, channels={"sub-01": channels_table(["LA1"])}),
+            electrodes=base / "e", layers=base / "l", participants=base / "p", arrays=base / "s",
+        )  # fmt: skip
+    for name in "elps":
+        assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
+
+
+def test_batches_that_do_not_belong_together_are_refused(tmp_path):
+    for layer, n_folds in ((0, 5), (1, 4)):
+        measured, predicted = signals()
+        write_scores(
+            tmp_path, analysis="words", participant="sub-01", model="text", layers=[layer],
+            measured=measured, predicted=predicted, n_folds=n_folds,
+        )  # fmt: skip
+    with pytest.raises(InputError, match="folds"):
+        list(summary.read_fits((tmp_path / "scores").rglob("*.nc")))
+
+
+def test_a_run_without_scores_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no scores"):
+        summarised(tmp_path, [])

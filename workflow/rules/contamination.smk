@@ -1,0 +1,29 @@
+"""Whether an electrode picked up the sound itself, frequency by frequency."""
+
+
+rule contamination:
+    input:
+        files=recording_files,
+        channels=RESULTS / "channels/{participant}.tsv",
+        audio=lambda wildcards: RESULTS / f"audio/{heard_by(wildcards.participant)}.nc",
+    output:
+        contamination=RESULTS / "contamination/{participant}.nc",
+    params:
+        participant="{participant}",
+        dataset=DATASET,
+        settings=config["contamination"],
+        seed=config["seed"],
+        code=code("contamination"),
+    log:
+        LOGS / "contamination/{participant}.log",
+    benchmark:
+        BENCHMARKS / "contamination/{participant}.tsv"
+    threads: 1
+    resources:
+        mem_mb=megabytes(2000),
+    conda:
+        "../../envs/signals.yaml"
+    message:
+        "{wildcards.participant}: audit of sound in the electrodes"
+    script:
+        "../scripts/contamination.py"

@@ -1,0 +1,37 @@
+"""All layers of a model, in one pass over what a participant said or heard."""
+
+
+def model_files(wildcards):
+    """Files of the model that must be there before it can run."""
+    return catalogue.files_of(CATALOGUE, wildcards.model)
+
+
+rule embeddings:
+    input:
+        words=RESULTS / "words/{participant}.tsv",
+        audio=RESULTS / "audio/{participant}.nc",
+        files=lambda wildcards: (
+            recording_files(wildcards) if CATALOGUE[wildcards.model]["kind"] == "channel" else []
+        ),
+        model=model_files,
+    output:
+        embeddings=RESULTS / "embeddings/{model}/{participant}.nc",
+    params:
+        participant="{participant}",
+        dataset=DATASET,
+        name="{model}",
+        model=lambda wildcards: CATALOGUE[wildcards.model],
+        code=code("embeddings"),
+    log:
+        LOGS / "embeddings/{model}/{participant}.log",
+    benchmark:
+        BENCHMARKS / "embeddings/{model}/{participant}.tsv"
+    threads: 1
+    resources:
+        mem_mb=megabytes(3000),
+    conda:
+        "../../envs/embeddings.yaml"
+    message:
+        "{wildcards.participant}: embeddings of {wildcards.model}"
+    script:
+        "../scripts/embeddings.py"

@@ -1,0 +1,45 @@
+"""High-gamma envelope (or another signal's) of each participant, one value a frame."""
+
+
+rule neural:
+    input:
+        files=recording_files,
+        channels=RESULTS / "channels/{participant}.tsv",
+    output:
+        neural=RESULTS / "neural/{participant}.nc",
+    params:
+        participant="{participant}",
+        dataset=DATASET,
+        signal="high-gamma",
+        settings=settings.signal_settings(config, "high-gamma"),
+        code=code("neural"),
+    log:
+        LOGS / "neural/{participant}.log",
+    benchmark:
+        BENCHMARKS / "neural/{participant}.tsv"
+    threads: 1
+    resources:
+        mem_mb=megabytes(2000),
+    conda:
+        "../../envs/signals.yaml"
+    message:
+        "{wildcards.participant}: high-gamma envelope"
+    script:
+        "../scripts/neural.py"
+
+
+use rule neural as neural_signal with:
+    output:
+        neural=RESULTS / "neural/{signal}/{participant}.nc",
+    params:
+        participant="{participant}",
+        dataset=DATASET,
+        signal="{signal}",
+        settings=lambda wildcards: settings.signal_settings(config, wildcards.signal),
+        code=code("neural"),
+    log:
+        LOGS / "neural/{signal}/{participant}.log",
+    benchmark:
+        BENCHMARKS / "neural/{signal}/{participant}.tsv"
+    message:
+        "{wildcards.participant}: {wildcards.signal} envelope"

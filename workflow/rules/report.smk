@@ -1,0 +1,48 @@
+"""The page that shows what was found, and what each figure in it is worth."""
+
+
+rule report:
+    input:
+        electrodes=RESULTS / "electrodes.tsv",
+        layers=RESULTS / "layers.tsv",
+        participants=RESULTS / "participants.tsv",
+        summary=RESULTS / "summary.nc",
+        scores=score_files(),
+        contamination=(
+            expand(RESULTS / "contamination/{participant}.nc", participant=PARTICIPANTS)
+            if config["contamination"]["enabled"]
+            else []
+        ),
+        truth=(
+            expand(ROOT / "truth/{participant}.tsv", participant=PARTICIPANTS) if IS_DEMO else []
+        ),
+    output:
+        report=report(
+            RESULTS / "report.html",
+            caption="../report/report.rst",
+            category="Report",
+        ),
+        figures=report(
+            directory(RESULTS / "figures"),
+            patterns=["{figure}.png"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+    params:
+        run=config["run"],
+        config={k: v for k, v in config.items() if k != "catalogue"},
+        code=code("report"),
+    log:
+        LOGS / "report.log",
+    benchmark:
+        BENCHMARKS / "report.tsv"
+    threads: 1
+    resources:
+        mem_mb=megabytes(1500, 0.5),
+    conda:
+        "../../envs/report.yaml"
+    message:
+        "report of {params.run}"
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,61 @@
+"""Tables over all participants, models and layers."""
+
+
+def score_files():
+    return [
+        RESULTS / f"scores/{analysis}/{participant}/{model}/{layers_name(batch)}.nc"
+        for analysis in ANALYSES
+        for participant in PARTICIPANTS
+        for model in settings.analysis_models(config, analysis)
+        for batch in layer_batches(analysis, model)
+    ]
+
+
+rule summary:
+    input:
+        scores=score_files(),
+        channels=expand(RESULTS / "channels/{participant}.tsv", participant=PARTICIPANTS),
+        contamination=(
+            expand(RESULTS / "contamination/{participant}.nc", participant=PARTICIPANTS)
+            if config["contamination"]["enabled"]
+            else []
+        ),
+    output:
+        electrodes=report(
+            RESULTS / "electrodes.tsv",
+            caption="../report/electrodes.rst",
+            category="Tables",
+            labels={"table": "electrodes"},
+        ),
+        layers=report(
+            RESULTS / "layers.tsv",
+            caption="../report/layers.rst",
+            category="Tables",
+            labels={"table": "layers"},
+        ),
+        participants=report(
+            RESULTS / "participants.tsv",
+            caption="../report/participants.rst",
+            category="Tables",
+            labels={"table": "participants"},
+        ),
+        summary=RESULTS / "summary.nc",
+    params:
+        run=config["run"],
+        participants=PARTICIPANTS,
+        analyses=ANALYSES,
+        models=MODELS,
+        code=code("summary"),
+    log:
+        LOGS / "summary.log",
+    benchmark:
+        BENCHMARKS / "summary.tsv"
+    threads: 1
+    resources:
+        mem_mb=megabytes(1000, 0.5),
+    conda:
+        "../../envs/report.yaml"
+    message:
+        "tables of {params.run}"
+    script:
+        "../scripts/summary.py"
