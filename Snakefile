@@ -10,7 +10,6 @@ if "dataset" not in config:
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/demo.smk"
 include: "workflow/rules/recording.smk"
 include: "workflow/rules/neural.smk"
 include: "workflow/rules/targets.smk"
@@ -19,6 +18,11 @@ include: "workflow/rules/encoding.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/report.smk"
+
+
+if IS_DEMO:
+
+    include: "workflow/rules/demo.smk"
 
 
 report: "workflow/report/workflow.rst"

@@ -75,7 +75,8 @@ def recording_files(wildcards):
     if wildcards.participant == "stimulus":
         return [ROOT / DATASET["stimulus"]["audio"], ROOT / DATASET["stimulus"]["words"]]
     if IS_DEMO:
-        return demo_files(wildcards.participant)
+        shared = [ROOT / name for name in ROOT_FILES]
+        return demo_files(wildcards.participant) + shared
     segments = or_say(recordings.find, ROOT, wildcards.participant, task=DATASET["task"])
     return [path for segment in segments for path in segment.paths()]
 

@@ -1,0 +1,200 @@
+"""What is planted where: the electrodes of a participant and what each of them follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.demo.semantics import MODEL
+
+FloatArray = NDArray[np.float64]
+
+AFTER, BEFORE = 0.10, -0.08  # s; neural activity after the sound (hearing), before it (movement)
+LAYER = 4
+COMPONENTS = 4
+GAIN_SPREAD = 0.5  # standard deviation of the log gain over channels
+SPACING = 3.5  # mm between contacts
+
+# One shaft: letter, entry point and direction (mm, left hemisphere), contacts on it, and what its
+# recorded contacts follow, with the anatomical label that goes with it.
+_HESCHL, _STG = "ctx_lh_G_temp_sup-G_T_transv", "ctx_lh_G_temp_sup-Lateral"
+_CENTRAL, _PRECENTRAL = "ctx_lh_S_central", "ctx_lh_G_precentral"
+_MTG, _ITS = "ctx_lh_G_temporal_middle", "ctx_lh_S_temporal_inf"
+_FRONTAL, _HIPPO = "ctx_lh_G_front_inf-Triangul", "Left-Hippocampus"
+_WHITE, _AMYGDALA = "Left-Cerebral-White-Matter", "Left-Amygdala"
+_SHAFTS = (
+    (
+        "A",
+        (-62.0, -22.0, 8.0),
+        (1.0, -0.1, 0.05),
+        11,
+        (
+            ("acoustic+", _STG),
+            ("acoustic+", _HESCHL),
+            ("acoustic+", _HESCHL),
+            ("speech-on-off", _STG),
+            ("contaminated", _STG),
+            ("noise", _WHITE),
+            ("noise", _WHITE),
+        ),
+    ),
+    (
+        "C",
+        (-58.0, -8.0, 34.0),
+        (0.9, -0.2, 0.3),
+        10,
+        (
+            ("acoustic-", _PRECENTRAL),
+            ("acoustic-", _CENTRAL),
+            ("acoustic-", _CENTRAL),
+            ("speech-on-off", _PRECENTRAL),
+            ("speech-on-off", _CENTRAL),
+            ("noise", _WHITE),
+        ),
+    ),
+    (
+        "F",
+        (-54.0, 26.0, 6.0),
+        (1.0, 0.1, 0.1),
+        9,
+        (
+            ("language", _FRONTAL),
+            ("language", _FRONTAL),
+            ("language", _FRONTAL),
+            ("contaminated", _WHITE),
+            ("noise", _WHITE),
+        ),
+    ),
+    (
+        "T",
+        (-64.0, -38.0, -10.0),
+        (1.0, 0.15, -0.05),
+        9,
+        (
+            ("language", _MTG),
+            ("language", _MTG),
+            ("language", _ITS),
+            ("contaminated", _ITS),
+            ("noise", _WHITE),
+        ),
+    ),
+    (
+        "H",
+        (-60.0, -14.0, -18.0),
+        (1.0, -0.05, 0.0),
+        8,
+        (
+            ("language", _HIPPO),
+            ("noise", _HIPPO),
+            ("noise", _AMYGDALA),
+            ("noise", _WHITE),
+            ("flat", "Unknown"),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """One contact of a shaft: its place (mm, ACPC) and label."""
+
+    name: str
+    position: tuple[float, float, float]
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """What one recorded electrode follows.
+
+    kind
+        acoustic (the broadband envelope of the microphone, at a lag), language (leading
+        components of a layer of the language model), speech-on-off, noise, contaminated (noise
+        and a copy of the microphone's signal) or flat.
+    lag
+        s; the neural signal at t follows the sound at t − lag. NaN where there is no lag.
+    snr
+        Variance that the planted drive adds to the carrier's envelope, over the variance of that
+        envelope without it (the 1/f background, a twentieth of the power, is not counted); over
+        words (mean of the first second after the prompt) for language, over frames (50 ms every
+        10 ms) for acoustic and speech-on-off. For contaminated: power of the microphone's copy
+        while there is speech over the power of the high-gamma carrier, both within 70–170 Hz.
+        NaN for noise and flat.
+    gain
+        Factor on the whole channel.
+    weights
+        Weights of the standardised components (language only).
+    """
+
+    contact: Contact
+    kind: str
+    lag: float
+    model: str
+    layer: int | None
+    snr: float
+    gain: float
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Recorded electrodes in the recording's order, and all contacts of all shafts."""
+
+    planted: tuple[Planted, ...]
+    contacts: tuple[Contact, ...]
+
+
+def plan_electrodes(*, hemisphere: str, rng: np.random.Generator) -> Plan:
+    """Place five shafts in a hemisphere (L or R) and decide what each recorded contact follows.
+
+    Every participant has the same number of electrodes of each kind; which contact of a shaft
+    follows what, which contacts are left out, the gains and the SNR are drawn.
+    """
+    planted: list[Planted] = []
+    contacts: list[Contact] = []
+    mirror = 1.0 if hemisphere == "L" else -1.0
+    for letter, entry, direction, n_contacts, roles in _SHAFTS:
+        # The deepest contact is number 1, as electrodes are numbered from the tip.
+        unit = np.array(direction) / np.linalg.norm(direction)
+        numbers = np.sort(rng.choice(n_contacts, len(roles), replace=False)) + 1
+        order = rng.permutation(len(roles))
+        shift = rng.normal(0, 1.5, 3)
+        recorded = dict(zip(numbers.tolist(), order.tolist(), strict=True))
+        for number in range(1, n_contacts + 1):
+            x, y, z = np.array(entry) + shift + (n_contacts - number) * SPACING * unit
+            role, region = roles[recorded[number]] if number in recorded else ("", "n/a")
+            contact = Contact(
+                name=f"{hemisphere}{letter}{number}",
+                position=(round(mirror * float(x), 3), round(float(y), 3), round(float(z), 3)),
+                region=_label(region, hemisphere),
+            )
+            contacts.append(contact)
+            if role:
+                planted.append(_plant(contact, role, rng))
+    return Plan(planted=tuple(planted), contacts=tuple(contacts))
+
+
+def _plant(contact: Contact, role: str, rng: np.random.Generator) -> Planted:
+    gain = float(np.exp(rng.normal(0.0, GAIN_SPREAD)))
+    kind, lag, model, layer, snr = role, float("nan"), "n/a", None, float("nan")
+    weights: tuple[float, ...] = ()
+    if role.startswith("acoustic"):
+        kind, model, snr = "acoustic", "envelope", float(rng.uniform(0.8, 1.6))
+        lag = AFTER if role.endswith("+") else BEFORE
+    elif role == "language":
+        model, layer, snr = MODEL, LAYER, float(rng.uniform(6.0, 10.0))
+        direction = rng.standard_normal(COMPONENTS)
+        weights = tuple((direction / np.linalg.norm(direction)).tolist())
+    elif role == "speech-on-off":
+        lag, snr = 0.0, float(rng.uniform(0.8, 1.6))
+    elif role == "contaminated":
+        lag, snr = 0.0, float(rng.uniform(0.5, 2.0))
+    return Planted(contact, kind, lag, model, layer, snr, gain, weights)
+
+
+def _label(region: str, hemisphere: str) -> str:
+    if hemisphere == "L":
+        return region
+    return region.replace("_lh_", "_rh_").replace("Left-", "Right-")

@@ -1,0 +1,28 @@
+"""A participant's audit for acoustic contamination."""
+
+from highgamma.job import job
+
+with job(snakemake.log[0], threads=snakemake.threads):
+    from highgamma import contamination, neural
+    from highgamma.recording import find
+    from highgamma.store import read_dataset, read_table, write_dataset
+
+    participant, dataset = snakemake.params.participant, snakemake.params.dataset
+    settings = contamination.Settings.from_mapping(snakemake.params.settings)
+    channels = read_table(snakemake.input.channels, strings=neural.TEXT_COLUMNS)
+    electrodes = neural.Electrodes.from_table(channels)
+    segments = find(dataset["root"], participant, task=dataset.get("task"))
+    with neural.opened(segments, electrodes) as recordings:
+        audited = contamination.contamination(
+            read_dataset(snakemake.input.audio), recordings, electrodes, settings
+        )
+    write_dataset(
+        audited,
+        snakemake.output.contamination,
+        stage="contamination",
+        parameters={
+            "participant": participant,
+            "dataset": dict(dataset),
+            "settings": dict(snakemake.params.settings),
+        },
+    )

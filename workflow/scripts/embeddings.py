@@ -1,0 +1,19 @@
+"""One model's embeddings of one participant: words and audio in, embeddings/<model>/ out."""
+
+from highgamma.job import job
+
+with job(snakemake.log[0], threads=snakemake.threads):
+    from highgamma.embeddings.making import make_embeddings
+
+    make_embeddings(
+        snakemake.output.embeddings,
+        name=snakemake.params.name,
+        model=snakemake.params.model,
+        participant=snakemake.params.participant,
+        dataset=snakemake.params.dataset,
+        words=snakemake.input.words,
+        audio=snakemake.input.audio,
+        files=list(snakemake.input.get("model", [])),
+        device=snakemake.params.get("device", "auto"),
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,22 @@
+"""A participant's amplitude in a band, frame by frame."""
+
+from highgamma.job import job
+
+with job(snakemake.log[0], threads=snakemake.threads):
+    from highgamma import neural
+    from highgamma.recording import find
+    from highgamma.store import read_table
+
+    participant, dataset = snakemake.params.participant, snakemake.params.dataset
+    settings = neural.Settings.from_mapping(snakemake.params.settings)
+    channels = read_table(snakemake.input.channels, strings=neural.TEXT_COLUMNS)
+    electrodes = neural.Electrodes.from_table(channels)
+    segments = find(dataset["root"], participant, task=dataset.get("task"))
+    with neural.opened(segments, electrodes) as recordings:
+        frames = neural.high_gamma(recordings, electrodes, settings, threads=snakemake.threads)
+        neural.write_frames(
+            frames,
+            snakemake.output.neural,
+            name=snakemake.params.signal,
+            parameters={"participant": participant, "dataset": dict(dataset)},
+        )

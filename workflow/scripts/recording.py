@@ -1,0 +1,18 @@
+"""A participant's words, audio and channels."""
+
+from highgamma.job import job
+
+with job(snakemake.log[0], threads=snakemake.threads):
+    from highgamma.recording import record
+    from highgamma.store import write_dataset, write_table
+
+    participant, dataset = snakemake.params.participant, snakemake.params.dataset
+    recorded = record(participant, dataset)
+    write_table(recorded.words, snakemake.output.words)
+    write_dataset(
+        recorded.audio,
+        snakemake.output.audio,
+        stage="recording",
+        parameters={"participant": participant, "dataset": dict(dataset)},
+    )
+    write_table(recorded.channels, snakemake.output.channels)

@@ -1,0 +1,23 @@
+"""Draw a run's figures and write its page."""
+
+from highgamma.job import job
+
+with job(snakemake.log[0], threads=snakemake.threads):
+    from highgamma.report import evidence, page
+
+    page.write(
+        evidence.read(
+            run=snakemake.params.run,
+            config=snakemake.params.config,
+            electrodes=snakemake.input.electrodes,
+            layers=snakemake.input.layers,
+            participants=snakemake.input.participants,
+            summary=snakemake.input.summary,
+            scores=snakemake.input.scores,
+            contamination=snakemake.input.get("contamination", []),
+            truth=snakemake.input.get("truth", []),
+            words=snakemake.input.get("words", []),
+        ),
+        report=snakemake.output.report,
+        folder=snakemake.output.figures,
+    )

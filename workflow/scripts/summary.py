@@ -1,0 +1,22 @@
+"""Join the scores of a run into its tables."""
+
+from highgamma.job import job
+
+with job(snakemake.log[0], threads=snakemake.threads):
+    from highgamma import summary
+
+    summary.write(
+        summary.summarise(
+            summary.read_fits(snakemake.input.scores),
+            channels=summary.read_channels(snakemake.input.channels),
+            contamination=summary.read_contamination(snakemake.input.contamination),
+            participants=snakemake.params.participants,
+            analyses=snakemake.params.analyses,
+            models=snakemake.params.models,
+            run=snakemake.params.run,
+        ),
+        electrodes=snakemake.output.electrodes,
+        layers=snakemake.output.layers,
+        participants=snakemake.output.participants,
+        arrays=snakemake.output.summary,
+    )

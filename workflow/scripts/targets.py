@@ -1,0 +1,36 @@
+"""A participant's word-level targets: sample-exact means of the envelope in one window."""
+
+from highgamma.job import job
+
+with job(snakemake.log[0], threads=snakemake.threads):
+    from highgamma import neural
+    from highgamma.recording import find
+    from highgamma.store import read_table, write_dataset
+    from highgamma.targets import targets
+
+    participant, dataset = snakemake.params.participant, snakemake.params.dataset
+    settings = neural.Settings.from_mapping(snakemake.params.settings)
+    channels = read_table(snakemake.input.channels, strings=neural.TEXT_COLUMNS)
+    electrodes = neural.Electrodes.from_table(channels)
+    segments = find(dataset["root"], participant, task=dataset.get("task"))
+    with neural.opened(segments, electrodes) as recordings:
+        target = targets(
+            recordings,
+            electrodes,
+            read_table(snakemake.input.words, strings=("word", "segment_label")),
+            settings,
+            **snakemake.params.window,
+            threads=snakemake.threads,
+        )
+    write_dataset(
+        target,
+        snakemake.output.target,
+        stage="targets",
+        parameters={
+            "participant": participant,
+            "dataset": dict(dataset),
+            "signal": snakemake.params.signal,
+            "neural": dict(snakemake.params.settings),
+            "window": dict(snakemake.params.window),
+        },
+    )
