@@ -69,9 +69,7 @@ def test_a_folder_without_write_access_is_named(tmp_path):
 
 def test_words_that_look_like_numbers_or_nothing_stay_words(tmp_path):
     path = tmp_path / "events.tsv"
-    path.write_bytes(
-        "\ufeffonset\tvalue\n0\t10\n1\t`s\n2\tnull\n3\tNA\n4\tn/a\n5\t\"q\n".encode()
-    )
+    path.write_bytes('\ufeffonset\tvalue\n0\t10\n1\t`s\n2\tnull\n3\tNA\n4\tn/a\n5\t"q\n'.encode())
     words = store.read_table(path, strings=("value",))
     assert words.columns[0] == "onset"
     assert words["value"].tolist()[:4] == ["10", "`s", "null", "NA"]

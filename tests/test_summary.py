@@ -14,12 +14,13 @@ import xarray as xr
 from highgamma import store, summary
 from highgamma.errors import InputError
 
-COLUMNS = (
-    "analysis participant electrode x y z region model layer r skill p q gain contamination flags"
-).split()
+COLUMNS = [
+    *("analysis", "participant", "electrode", "x", "y", "z", "region", "model", "layer"),
+    *("r", "skill", "p", "q", "gain", "contamination", "flags"),
+]
 
 
-# ------------------------------------------------------------------ score files as a fit writes them
+# ----------------------------------------------------------------- score files as a fit writes them
 
 
 def write_scores(
@@ -57,7 +58,7 @@ def write_scores(
     rng = np.random.default_rng(seed)
     fold_of = np.minimum(np.arange(n) * n_folds // n, n_folds - 1)
     shape = (len(layers), n_folds, n_channels)
-    sums = {k: np.zeros(shape) for k in "sse sst sy sf syy sff syf r".split()}
+    sums = {k: np.zeros(shape) for k in ("sse", "sst", "sy", "sf", "syy", "sff", "syf", "r")}
     counts = np.zeros(n_folds)
     y0, f0 = np.zeros_like(measured), np.zeros_like(predicted)
     for k in range(n_folds):
@@ -97,7 +98,6 @@ def write_scores(
         for k in range(n_folds):
             for c in range(n_channels):
                 prediction[fold_of == k, c] = predicted[rows[best[k, c]], fold_of == k, c]
-        over = lambda f: np.array([np.mean(correlation(measured, f[row], axis=1)) for row in rows])  # noqa: E731
         shuffled = predicted[:, rng.permutation(n)]
         data = {
             "r": (("layer", "channel"), r[rows]),
@@ -112,12 +112,12 @@ def write_scores(
                 ("layer", "channel"),
                 (np.abs(f0[rows]).max(axis=1) < 1e-12).astype("int8"),
             ),
-            "pcc_across_channels": ("layer", over(predicted)),
-            "r2_across_channels": ("layer", over(predicted) ** 2),
+            "pcc_across_channels": ("layer", across(predicted[rows], measured)),
+            "r2_across_channels": ("layer", across(predicted[rows], measured) ** 2),
             "pcc_mean_predictor": ((), np.mean(correlation(measured, mean_predictor, axis=1))),
             "r2_mean_predictor": ((), np.mean(correlation(measured, mean_predictor, axis=1)) ** 2),
-            "pcc_shuffled": ("layer", over(shuffled)),
-            "r2_shuffled": ("layer", over(shuffled) ** 2),
+            "pcc_shuffled": ("layer", across(shuffled[rows], measured)),
+            "r2_shuffled": ("layer", across(shuffled[rows], measured) ** 2),
             "prediction": (("sample", "channel"), prediction.astype("float32")),
             "observed": (("sample", "channel"), measured.astype("float32")),
             "chosen_layer": (("fold", "channel"), chosen),
@@ -165,6 +165,11 @@ def write_scores(
         store.write_dataset(dataset, path, stage="encoding", parameters={"analysis": analysis})
         written.append(path)
     return written
+
+
+def across(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Correlation over channels in every sample, mean over samples, for each layer."""
+    return np.array([np.mean(correlation(measured, f, axis=1)) for f in predicted])
 
 
 def correlation(a: np.ndarray, b: np.ndarray, *, axis: int) -> np.ndarray:
@@ -242,7 +247,7 @@ def test_nested_choice_of_the_layer_equals_a_plain_loop(tmp_path):
     for c in range(5):
         y, f, votes = [], [], []
         for k in range(n_folds):
-            best = max(range(4), key=lambda row: (inner[row, k, c], -row))  # noqa: B023
+            best = max(range(4), key=lambda row: (inner[row, k, c], -row))
             votes.append(layers[best])
             mean = measured[fold != k, c].mean()
             y.append(measured[fold == k, c] - mean)
@@ -380,7 +385,7 @@ def test_without_permutations_nothing_is_tested(tmp_path):
     assert result.participants["n_significant"].isna().all()
 
 
-# ------------------------------------------------------------------------------- gain and contamination
+# --------------------------------------------------------------------------- gain and contamination
 
 
 def test_gain_is_the_skill_above_the_best_control_of_the_same_electrode(tmp_path):
@@ -441,14 +446,11 @@ def test_the_tables_have_the_promised_columns(tmp_path):
         "analysis\tparticipant\tmodel\tlayer\tn_electrodes\tr_mean\tr_median\tr_max"
         "\tskill_mean\tskill_median"
     )
-    assert (
-        out[2].read_text().splitlines()[0].split("\t")
-        == (
-            "analysis participant model layer n_electrodes n_samples pcc_across_channels "
-            "r2_across_channels pcc_mean_predictor r2_mean_predictor pcc_shuffled r2_shuffled "
-            "skill_median n_significant distance_s leaky"
-        ).split()
-    )
+    assert out[2].read_text().splitlines()[0].split("\t") == [
+        *("analysis", "participant", "model", "layer", "n_electrodes", "n_samples"),
+        *("pcc_across_channels", "r2_across_channels", "pcc_mean_predictor", "r2_mean_predictor"),
+        *("pcc_shuffled", "r2_shuffled", "skill_median", "n_significant", "distance_s", "leaky"),
+    ]
     table = store.read_table(out[0])
     assert table.loc[table["electrode"] == "LA2", "x"].item() == 60
     assert table.loc[table["electrode"] == "LA4", ["x", "region"]].isna().all(axis=None)

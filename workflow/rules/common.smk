@@ -37,7 +37,7 @@ ANALYSES = config["analyses"]
 MODELS = sorted({m for a in ANALYSES for m in settings.analysis_models(config, a)})
 or_say(catalogue.check_names, CATALOGUE, MODELS)
 
-DATASET = config["dataset"]
+DATASET = {k: v for k, v in config["dataset"].items() if k != "participants"}
 ROOT = Path(DATASET["root"])
 IS_DEMO = "demo" in config
 HAS_STIMULUS = "stimulus" in DATASET
@@ -47,7 +47,7 @@ BENCHMARKS = RESULTS / "benchmarks"
 
 
 def participant_labels():
-    named = DATASET["participants"]
+    named = config["dataset"]["participants"]
     if named == "all":
         named = or_say(recordings.participants, ROOT)
     return sorted(n if n.startswith("sub-") else f"sub-{n}" for n in map(str, named))

@@ -11,7 +11,9 @@ rule embeddings:
         words=RESULTS / "words/{participant}.tsv",
         audio=RESULTS / "audio/{participant}.nc",
         files=lambda wildcards: (
-            recording_files(wildcards) if CATALOGUE[wildcards.model]["kind"] == "channel" else []
+            recording_files(wildcards)
+            if "recording" in catalogue.needs(CATALOGUE[wildcards.model])
+            else []
         ),
         model=model_files,
     output:

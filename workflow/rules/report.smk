@@ -8,6 +8,7 @@ rule report:
         participants=RESULTS / "participants.tsv",
         summary=RESULTS / "summary.nc",
         scores=score_files(),
+        words=expand(RESULTS / "words/{participant}.tsv", participant=PARTICIPANTS),
         contamination=(
             expand(RESULTS / "contamination/{participant}.nc", participant=PARTICIPANTS)
             if config["contamination"]["enabled"]
@@ -16,6 +17,7 @@ rule report:
         truth=(
             expand(ROOT / "truth/{participant}.tsv", participant=PARTICIPANTS) if IS_DEMO else []
         ),
+        template=SOURCE / "highgamma/report/page.html.j2",
     output:
         report=report(
             RESULTS / "report.html",

@@ -1,0 +1,261 @@
+"""Features on the clock of the neural signal: frames resampled, words painted, windows cut.
+
+Everything goes by times, never by index. No value crosses from one segment into another, and a
+missing value (NaN) stays missing wherever it would have had a share.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.errors import InputError
+
+Values = NDArray[np.floating[Any]]
+FloatArray = NDArray[np.float64]
+Numbers = NDArray[np.integer[Any]]
+
+#: Zero crossings of the interpolation kernel on either side.
+CROSSINGS = 8
+#: Share of the lower Nyquist frequency that passes at half amplitude.
+PASS = 0.9
+#: Kaiser window of the kernel; ripple and leakage below 1e-3.
+_BETA = 6.0
+_COLUMNS = 256
+
+
+def reach(source_rate: float, target_rate: float) -> float:
+    """Seconds on either side of a target frame from which `resample_frames` takes values.
+
+    A purge gap between training and test must be at least this much longer.
+    """
+    return CROSSINGS / (PASS * min(source_rate, target_rate))
+
+
+def resample_frames(
+    values: Values,
+    time: FloatArray,
+    segment: Numbers,
+    target_time: FloatArray,
+    target_segment: Numbers,
+) -> Values:
+    """Values of frames at other times, band-limited.
+
+    y(t) = Σ_k h(t − t_k) x_k / Σ_k h(t − t_k), with h a Kaiser-windowed sinc (linear phase) whose
+    cut-off is 0.9 of the lower of the two Nyquist frequencies: an anti-aliasing low-pass on the way
+    down, band-limited interpolation on the way up. A constant stays that constant, at the edges
+    too. Where source and target times are the same, values pass unchanged.
+
+    Parameters
+    ----------
+    values
+        (n, p) at `time`.
+    time, segment
+        (n,) centres (s) and segment of the frames; evenly spaced within a segment.
+    target_time, target_segment
+        (m,) times (s) and segment asked for; evenly spaced within a segment.
+
+    Returns
+    -------
+    (m, p), of the type of `values`. Targets more than half a source frame before the first or
+    after the last frame of their segment, or in a segment without frames, are NaN.
+
+    Raises
+    ------
+    InputError
+        If frames are not evenly spaced.
+    """
+    out = np.full((len(target_time), values.shape[1]), np.nan, dtype=values.dtype)
+    for number in np.unique(target_segment):
+        there, asked = np.flatnonzero(segment == number), np.flatnonzero(target_segment == number)
+        if len(there):
+            out[asked] = _resample_segment(values[there], time[there], target_time[asked])
+    return out
+
+
+def paint_words(
+    values: Values,
+    start: FloatArray,
+    stop: FloatArray,
+    word_segment: Numbers,
+    target_time: FloatArray,
+    target_segment: Numbers,
+) -> Values:
+    """Each word's values from its start to its stop, zeros elsewhere.
+
+    A frame belongs to a word where start ≤ t < stop, t its centre. Where words overlap, the one
+    that begins later wins (of those that begin together, the later row). Words with a missing edge
+    are not painted.
+
+    Parameters
+    ----------
+    values
+        (word, p).
+    start, stop, word_segment
+        (word,) edges (s) and segment.
+    target_time, target_segment
+        (m,) times (s) and segments of the frames.
+
+    Returns
+    -------
+    (m, p), of the type of `values`.
+    """
+    out = np.zeros((len(target_time), values.shape[1]), dtype=values.dtype)
+    for row in np.argsort(np.where(np.isnan(start), np.inf, start), kind="stable"):
+        inside = (
+            (target_segment == word_segment[row])
+            & (target_time >= start[row])
+            & (target_time < stop[row])
+        )
+        out[inside] = values[row]
+    return out
+
+
+def window_means(
+    values: Values,
+    time: FloatArray,
+    segment: Numbers,
+    start: FloatArray,
+    stop: FloatArray,
+    word_segment: Numbers,
+) -> Values:
+    """Mean over the frames of each word's window, (word, p): those with start ≤ t < stop.
+
+    NaN where the window is missing or holds no frame.
+
+    Parameters
+    ----------
+    values, time, segment
+        (n, p), (n,) s, (n,).
+    start, stop, word_segment
+        (word,) edges (s) and segment of the windows.
+    """
+    out = np.full((len(start), values.shape[1]), np.nan, dtype=values.dtype)
+    for row in range(len(start)):
+        inside = (segment == word_segment[row]) & (time >= start[row]) & (time < stop[row])
+        if inside.any():
+            out[row] = values[inside].mean(axis=0, dtype=np.float64)
+    return out
+
+
+def window_flatten(
+    values: Values,
+    time: FloatArray,
+    segment: Numbers,
+    start: FloatArray,
+    stop: FloatArray,
+    word_segment: Numbers,
+) -> Values:
+    """Frames of each word's window one after another, (word, T·p), time before feature.
+
+    All windows get the same T, the number of frames in the shortest window given, from the first
+    frame with t ≥ start on. Words whose window is missing or leaves the recording are NaN.
+
+    Parameters
+    ----------
+    values, time, segment
+        (n, p), (n,) s, (n,); evenly spaced within a segment.
+    start, stop, word_segment
+        (word,) edges (s) and segment of the windows, all of one length.
+    """
+    lengths = stop - start
+    there = np.isfinite(lengths)
+    if not there.any() or len(time) < 2:
+        return np.full((len(start), 0), np.nan, dtype=values.dtype)
+    step = _steps(time, segment)
+    count = int(np.floor(lengths[there].min() / step + 1e-6))
+    out = np.full((len(start), count, values.shape[1]), np.nan, dtype=values.dtype)
+    for row in np.flatnonzero(there):
+        here = np.flatnonzero(segment == word_segment[row])
+        # Half a microsecond of rounding must not cost a frame.
+        first = int(np.searchsorted(time[here], start[row] - 5e-7))
+        complete = first + count <= len(here)
+        if complete and (first > 0 or time[here[0]] - start[row] < step):
+            out[row] = values[here[first : first + count]]
+    return out.reshape(len(start), count * values.shape[1])
+
+
+def trial_means(values: Values, word_index: Numbers, n_words: int) -> Values:
+    """Mean over each trial's frames, (word, p), of features heard trial by trial; else NaN."""
+    out = np.full((n_words, values.shape[1]), np.nan, dtype=values.dtype)
+    for row in range(n_words):
+        inside = word_index == row
+        if inside.any():
+            out[row] = values[inside].mean(axis=0, dtype=np.float64)
+    return out
+
+
+def trial_flatten(values: Values, word_index: Numbers, n_words: int) -> Values:
+    """Frames of each trial one after another, (word, T·p), time before feature; else NaN.
+
+    The study's speech features: T = 99 frames of 1024 for trials of 2 s. T is the number of frames
+    of the longest trial.
+    """
+    counts = np.bincount(word_index, minlength=n_words)
+    count = int(counts.max()) if len(word_index) else 0
+    out = np.full((n_words, count, values.shape[1]), np.nan, dtype=values.dtype)
+    for row in np.flatnonzero(counts == count):
+        out[row] = values[word_index == row]
+    return out.reshape(n_words, count * values.shape[1])
+
+
+def _steps(time: FloatArray, segment: Numbers) -> float:
+    """Median distance of neighbouring frames within segments, s."""
+    steps = np.diff(time)[np.diff(segment) == 0]
+    return float(np.median(steps))
+
+
+def _even(time: FloatArray, what: str) -> float:
+    """Step of evenly spaced times (s); a segment of one frame has an infinite step."""
+    if len(time) < 2:
+        return np.inf
+    steps = np.diff(time)
+    step = float(np.median(steps))
+    if step <= 0 or float(np.abs(steps - step).max()) > 0.1 * step:
+        raise InputError(
+            f"{what} are not evenly spaced: steps from {steps.min():.6g} s to {steps.max():.6g} s",
+            expected="times in order, with one step",
+            remedy="delete the file they come from and run again",
+        )
+    return step
+
+
+def _resample_segment(values: Values, time: FloatArray, target: FloatArray) -> Values:
+    from scipy.sparse import csr_array
+
+    step = _even(time, "frames")
+    if not np.isfinite(step):
+        step = _even(target, "target frames")
+        out = np.full((len(target), values.shape[1]), np.nan, dtype=values.dtype)
+        out[np.abs(target - time[0]) <= step / 2] = values[0]
+        return out
+    if len(target) == len(time) and float(np.abs(target - time).max()) < 1e-9 + 1e-6 * step:
+        return values
+    wide = max(step, _even(target, "target frames")) if len(target) > 1 else step
+    cutoff = PASS * 0.5 / wide
+    half = CROSSINGS / (2 * cutoff)
+    known = (target >= time[0] - step / 2 - 1e-9) & (target <= time[-1] + step / 2 + 1e-9)
+    first = np.searchsorted(time, target - half)
+    taps = int(np.ceil(2 * half / step)) + 2
+    columns = first[:, None] + np.arange(taps)
+    valid = (columns < len(time)) & known[:, None]
+    columns = np.minimum(columns, len(time) - 1)
+    away = target[:, None] - time[columns]
+    valid &= np.abs(away) <= half
+    inside = np.sqrt(np.clip(1 - (away / half) ** 2, 0, None))
+    weights = np.where(valid, np.sinc(2 * cutoff * away) * np.i0(_BETA * inside), 0.0)
+    total = weights.sum(axis=1, keepdims=True)
+    weights = np.divide(weights, total, out=np.zeros_like(weights), where=total != 0)
+    rows = np.repeat(np.arange(len(target)), taps).reshape(columns.shape)
+    # Only true neighbours are entries: a stored zero would carry a NaN from beside the window.
+    matrix = csr_array(
+        (weights[valid], (rows[valid], columns[valid])), shape=(len(target), len(time))
+    )
+    out = np.empty((len(target), values.shape[1]), dtype=values.dtype)
+    for a in range(0, values.shape[1], _COLUMNS):
+        some = slice(a, a + _COLUMNS)
+        out[:, some] = matrix @ values[:, some].astype(np.float64)
+    out[~known] = np.nan
+    return out

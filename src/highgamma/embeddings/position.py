@@ -1,0 +1,72 @@
+"""Features that know nothing but the position in time: a control for leaking splits.
+
+Blurred identity blocks, after the "orthogonal autocorrelated sequences" of Feghhi, Hadidi et al.
+(2024, arXiv 2406.01538): one bump after another along each segment. A model that does better on
+held-out data than these does so for another reason than that neighbouring moments are alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.embeddings.stream import Embeddings, FloatArray
+
+
+def bumps(time: FloatArray, centres: FloatArray, *, blur: float) -> FloatArray:
+    """exp(−(t − c)² / 2 blur²), (time, centre), all in seconds; below 1e-6 it is 0."""
+    values = np.exp(-0.5 * ((time[:, None] - centres[None, :]) / blur) ** 2)
+    values[values < 1e-6] = 0.0
+    return values
+
+
+def position_embeddings(
+    model: dict[str, Any], *, extents: list[tuple[int, float, float]]
+) -> Embeddings:
+    """Bumps over all segments; no bump crosses a segment's border.
+
+    Parameters
+    ----------
+    model
+        Resolved catalogue entry of kind `position`: `spacing` of the bumps, their `blur` (standard
+        deviation) and the `shift` between frames, s.
+    extents
+        Number, start and stop (s) of each segment.
+    """
+    spacing, blur, shift = (float(model[key]) for key in ("spacing", "blur", "shift"))
+    grids = [
+        (
+            number,
+            np.arange(start + shift / 2, stop, shift),
+            np.arange(start + spacing / 2, max(stop, start + spacing), spacing),
+        )
+        for number, start, stop in extents
+    ]
+    width = sum(len(centres) for _, _, centres in grids)
+
+    def blocks() -> Iterator[NDArray[np.float32]]:
+        column = 0
+        for _, time, centres in grids:
+            for a in range(0, len(time), 1024):
+                some = time[a : a + 1024]
+                block = np.zeros((1, len(some), width), dtype=np.float32)
+                block[0, :, column : column + len(centres)] = bumps(some, centres, blur=blur)
+                yield block
+            column += len(centres)
+
+    return Embeddings(
+        unit="frame",
+        layers=[0],
+        width=width,
+        coordinates={
+            "time": np.concatenate([time for _, time, _ in grids]),
+            "segment": np.concatenate(
+                [np.full(len(time), number, dtype=np.int16) for number, time, _ in grids]
+            ),
+        },
+        blocks=blocks(),
+        attributes={"rate_hz": 1.0 / shift},
+    )

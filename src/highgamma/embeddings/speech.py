@@ -1,0 +1,324 @@
+"""Speech models: sound to features of all layers, at the network's own frame rate.
+
+Frames carry the time of the centre of the sound they are computed from. A long recording is heard
+in windows that overlap by a stated context on either side; only frames with the full context are
+kept, and they come block by block.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from highgamma.embeddings.pretrained import Network, preprocessor
+from highgamma.embeddings.stream import Audio, Embeddings, Float32Array, FloatArray, Words
+from highgamma.errors import InputError
+
+logger = logging.getLogger("highgamma")
+
+#: What every model here was trained on.
+RATE = 16000
+#: Networks that hear the waveform through a stack of strided convolutions.
+WAVEFORM = (
+    *("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat", "data2vec-audio"),
+    "wav2vec2-conformer",
+)
+_WINDOW_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ear:
+    """How a network turns samples at 16 kHz into frames.
+
+    Parameters
+    ----------
+    stride
+        Samples between frames.
+    reach
+        Samples that one frame of layer 0's convolutions sees; 0 where the sound is padded so that
+        frame k is centred on sample k · stride.
+    longest
+        Most samples of one pass, or `None`.
+    normalise
+        Whether the waveform is brought to mean 0 and variance 1 first.
+    n_mels
+        Mel bands of the input; 0 where the input is the waveform.
+    """
+
+    stride: int
+    reach: int
+    longest: int | None
+    normalise: bool
+    n_mels: int
+
+    def n_frames(self, n: int) -> int:
+        """Frames of n samples; those of padding do not count."""
+        if self.reach == 0:
+            return -(-n // self.stride)
+        return max(0, (n - self.reach) // self.stride + 1)
+
+    def centre(self) -> float:
+        """Centre of frame 0, in samples from the first."""
+        return self.reach / 2
+
+
+def ear_of(network: Network) -> Ear:
+    """How a network hears, from its configuration.
+
+    For convolutions with kernels k and strides s the stride of a frame is Π s and its reach
+    1 + Σ (k_i − 1) Π_{j<i} s_j: for wav2vec 2.0 320 and 400 samples, so frame k is centred at
+    12.5 ms + 20 ms·k. Whisper's frame k is centred at 20 ms·k: its mel frames and convolutions are
+    padded to be centred.
+
+    Raises
+    ------
+    InputError
+        If the network hears no sound.
+    """
+    config = network.config
+    kind = str(config.model_type)
+    settings = preprocessor(network.folder)
+    rate = settings.get("sampling_rate", RATE)
+    if rate != RATE:
+        raise InputError(
+            f"the model was made for sound at {rate} Hz",
+            where=network.folder,
+            expected=f"{RATE} Hz",
+            remedy="take a model trained on 16 kHz",
+        )
+    if kind == "whisper":
+        # Mel frames every 160 samples, then a convolution of stride 2.
+        longest = int(config.max_source_positions) * 320
+        return Ear(320, 0, longest, False, int(config.num_mel_bins))
+    if kind not in WAVEFORM or getattr(config, "add_adapter", False):
+        raise InputError(
+            f"the architecture {kind!r} is no speech encoder that this software knows",
+            where=network.folder,
+            expected=f"one of {', '.join((*WAVEFORM, 'whisper'))}, without an adapter",
+            remedy="give the model the kind `text` if it reads text, or take another model",
+        )
+    stride, reach = 1, 1
+    for kernel, step in zip(config.conv_kernel, config.conv_stride, strict=True):
+        reach += (int(kernel) - 1) * stride
+        stride *= int(step)
+    if "do_normalize" not in settings:
+        logger.info("no preprocessor_config.json: the waveform is normalised, as is the default")
+    return Ear(stride, reach, None, bool(settings.get("do_normalize", True)), 0)
+
+
+def hear(network: Network, ear: Ear, waveforms: Float32Array) -> Float32Array:
+    """One pass of waveforms of equal length, (sound, layer, frame, feature).
+
+    Nothing is padded in a batch, so a sound's features do not depend on the sounds beside it;
+    Whisper's window is filled with silence, whose frames are dropped.
+
+    Parameters
+    ----------
+    waveforms
+        (sound, n), float32 at 16 kHz, normalised already where the network wants it.
+    """
+    import torch
+
+    n_frames = ear.n_frames(waveforms.shape[1])
+    if ear.n_mels:
+        inputs = {"input_features": torch.from_numpy(_log_mel(ear, waveforms))}
+    else:
+        inputs = {"input_values": torch.from_numpy(np.ascontiguousarray(waveforms))}
+    states = network.hidden(**{k: v.to(network.device) for k, v in inputs.items()})
+    # Layer by layer, so that the copy off the device is the only one.
+    out = np.empty(
+        (waveforms.shape[0], network.layers + 1, n_frames, network.width), dtype=np.float32
+    )
+    for number, state in enumerate(states):
+        out[:, number] = state[:, :n_frames].float().cpu().numpy()
+    return out
+
+
+def normalised(samples: Float32Array) -> Float32Array:
+    """(x − mean) / √(variance + 1e-7), as transformers' feature extractor has it."""
+    mean = np.mean(samples, dtype=np.float64)
+    variance = np.mean((samples - np.float32(mean)) ** 2, dtype=np.float64)
+    return ((samples - np.float32(mean)) / np.float32(np.sqrt(variance + 1e-7))).astype(np.float32)
+
+
+def windows(n: int, ear: Ear, *, window: float, context: float) -> list[tuple[int, int, int, int]]:
+    """Windows over n samples: (first sample, stop sample, first frame, stop frame) of each.
+
+    The frames of all windows follow one another without a gap, and each has `context` seconds of
+    sound on either side within its window, or all the sound there is. Windows begin on frames, so
+    a frame hears the same samples in whichever window.
+    """
+    total = ear.n_frames(n)
+    longest = round(window * RATE) if ear.longest is None else ear.longest
+    longest = min(longest, round(window * RATE))
+    margin = -(-round(context * RATE) // ear.stride)
+    keep = (longest - ear.reach) // ear.stride + (1 if ear.reach else 0) - 2 * margin
+    if keep < 1:
+        raise InputError(
+            f"a window of {longest / RATE:g} s leaves no frame with {context:g} s of context",
+            where="window, context (model catalogue)",
+            expected="window longer than twice the context",
+            remedy="make `window` longer or `context` shorter",
+        )
+    plan = []
+    for frame in range(0, total, keep):
+        stop = min(total, frame + keep)
+        first_sample = max(0, frame - margin) * ear.stride
+        stop_sample = min(n, (stop - 1 + margin) * ear.stride + max(ear.reach, ear.stride))
+        plan.append((first_sample, stop_sample, frame, stop))
+    return plan
+
+
+def continuous(
+    network: Network, samples: Float32Array, *, window: float, context: float
+) -> Iterator[Float32Array]:
+    """All frames of one recording: blocks (layer, frame, feature) that follow one another.
+
+    Normalisation uses the whole recording, so that no window's loudness shows as a seam.
+    """
+    ear = ear_of(network)
+    whole = normalised(samples) if ear.normalise else samples
+    for a, b, frame, stop in windows(len(samples), ear, window=window, context=context):
+        heard = hear(network, ear, whole[None, a:b])[0]
+        skip = frame - a // ear.stride
+        yield heard[:, skip : skip + stop - frame]
+
+
+def trials(
+    network: Network, sounds: list[Float32Array | None], n: int, *, batch: int
+) -> Iterator[Float32Array]:
+    """Each trial's sound heard alone: blocks (layer, trial × frame, feature).
+
+    Parameters
+    ----------
+    sounds
+        (n,) each at 16 kHz, normalised each by itself; `None` for a trial without sound, whose
+        frames are missing (NaN).
+    n
+        Samples of a trial.
+    batch
+        Trials in one pass; all have the same length, so nothing is padded.
+    """
+    ear = ear_of(network)
+    frames = ear.n_frames(n)
+    for a in range(0, len(sounds), batch):
+        some = sounds[a : a + batch]
+        block = np.full(
+            (network.layers + 1, len(some), frames, network.width), np.nan, dtype=np.float32
+        )
+        there = [i for i, sound in enumerate(some) if sound is not None]
+        if there:
+            waves = [s for s in some if s is not None]
+            waves = [normalised(s) for s in waves] if ear.normalise else waves
+            block[:, there] = np.moveaxis(hear(network, ear, np.stack(waves)), 0, 1)
+        yield block.reshape(network.layers + 1, len(some) * frames, network.width)
+
+
+def speech_embeddings(
+    model: Mapping[str, Any], *, audio: Audio, words: Words, network: Network
+) -> Embeddings:
+    """Features of the sound for a resolved catalogue entry of kind `speech`.
+
+    Unit `frame` over the whole recording, or `trial-frame` with `context: trial`.
+    """
+    audio.required()
+    if abs(audio.rate / RATE - 1) > 0.01:
+        raise InputError(
+            f"the audio has {audio.rate:g} samples per second",
+            expected=f"{RATE}, to 1 %",
+            remedy="make the audio file anew (stage recording)",
+        )
+    ear = ear_of(network)
+    if model["context"] == "trial":
+        return _trial_embeddings(model, audio=audio, words=words, network=network, ear=ear)
+    window = float(model["window"] or (ear.longest / RATE if ear.longest else _WINDOW_S))
+    context = float(model["context"])
+    parts = audio.parts()
+    times, numbers = [], []
+    for number, start, samples in parts:
+        count = ear.n_frames(len(samples))
+        times.append(start + frame_times(ear, count, audio.rate))
+        numbers.append(np.full(count, number, dtype=np.int16))
+
+    def blocks() -> Iterator[Float32Array]:
+        for _, _, samples in parts:
+            if ear.n_frames(len(samples)):
+                yield from continuous(network, samples, window=window, context=context)
+
+    return Embeddings(
+        unit="frame",
+        layers=list(range(network.layers + 1)),
+        width=network.width,
+        coordinates={"time": np.concatenate(times), "segment": np.concatenate(numbers)},
+        blocks=blocks(),
+        attributes={
+            "rate_hz": audio.rate / ear.stride,
+            "window_s": window,
+            "context_s": context,
+        },
+    )
+
+
+def frame_times(ear: Ear, count: int, rate: float) -> FloatArray:
+    """Centres of frames, s from the first sample; `rate` is the sound's true rate."""
+    times: FloatArray = (ear.centre() + ear.stride * np.arange(count, dtype=np.float64)) / rate
+    return times
+
+
+def _trial_embeddings(
+    model: Mapping[str, Any], *, audio: Audio, words: Words, network: Network, ear: Ear
+) -> Embeddings:
+    trial = model["trial"]
+    n = round((trial["stop"] - trial["start"]) * RATE)
+    frames = ear.n_frames(n)
+    if frames < 1 or (ear.longest is not None and n > ear.longest):
+        raise InputError(
+            f"a trial of {n / RATE:g} s does not suit the network",
+            where="trial (model catalogue)",
+            expected=f"{max(ear.reach, 1) / RATE:g} s"
+            + (f" to {ear.longest / RATE:g} s" if ear.longest else " or more"),
+        )
+    parts = {number: (start, samples) for number, start, samples in audio.parts()}
+    sounds: list[Float32Array | None] = []
+    for segment, onset in zip(words.segment, words.edges(trial["align"])[0], strict=True):
+        begin, samples = parts.get(int(segment), (0.0, audio.samples[:0]))
+        if np.isnan(onset):
+            sounds.append(None)
+            continue
+        first = round((onset + trial["start"] - begin) * audio.rate)
+        sound = samples[first : first + n] if first >= 0 else samples[:0]
+        sounds.append(sound if len(sound) == n else None)
+    absent = sum(sound is None for sound in sounds)
+    if absent:
+        logger.warning(
+            "%d of %d trials have no sound over their whole length; they are missing",
+            *(absent, len(sounds)),
+        )
+    time = trial["start"] + frame_times(ear, frames, float(RATE))
+    return Embeddings(
+        unit="trial-frame",
+        layers=list(range(network.layers + 1)),
+        width=network.width,
+        coordinates={
+            "word_index": np.repeat(np.arange(len(sounds), dtype=np.int32), frames),
+            "time": np.tile(time, len(sounds)),
+        },
+        blocks=trials(network, sounds, n, batch=int(model["batch"])),
+        attributes={"rate_hz": RATE / ear.stride, "frames_per_trial": frames},
+    )
+
+
+def _log_mel(ear: Ear, waveforms: Float32Array) -> Float32Array:
+    """Whisper's input, (sound, mel, 2 × positions): silence after the sound to the full window."""
+    from transformers import WhisperFeatureExtractor
+
+    seconds = (ear.longest or 0) // RATE
+    extractor = WhisperFeatureExtractor(feature_size=ear.n_mels, chunk_length=seconds)
+    features = extractor(
+        list(waveforms), sampling_rate=RATE, return_tensors="np", padding="max_length"
+    )["input_features"]
+    return np.asarray(features, dtype=np.float32)

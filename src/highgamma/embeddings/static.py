@@ -1,0 +1,259 @@
+"""Static word vectors: fastText `.bin` and `.vec`, GloVe and word2vec text.
+
+Files are read for the words asked for and nothing else: text is passed through line by line, and
+`.bin` (7 GB for cc.nl.300) is mapped, so that only the rows needed are ever read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import mmap
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from highgamma.embeddings.stream import Embeddings, Float32Array, Words
+from highgamma.embeddings.text import word_coordinates
+from highgamma.errors import InputError
+
+logger = logging.getLogger("highgamma")
+
+_MAGIC = 793712314
+_NEWEST = 12
+_MAX_WIDTH = 100_000
+#: dim ws epoch minCount neg wordNgrams loss model bucket minn maxn lrUpdateRate (int32), t (double)
+_ARGUMENTS = struct.Struct("<12id")
+_DICTIONARY = struct.Struct("<3iq")
+_PRUNED = struct.Struct("<q")
+_QUANTISED = struct.Struct("<?")
+_MATRIX = struct.Struct("<qq")
+
+
+@dataclass(frozen=True, slots=True)
+class _FastText:
+    """Where things lie in a fastText binary.
+
+    The matrix of float32 begins at byte `offset`; its rows are the words', then the n-gram
+    buckets'. `found` has the rows of the words asked for.
+    """
+
+    width: int
+    shortest: int
+    longest: int
+    buckets: int
+    n_words: int
+    offset: int
+    found: dict[str, int]
+
+
+def read_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Array:
+    """Vectors of words, (word, feature); a word without one is a row of NaN.
+
+    The format is told from the file: fastText binary, or text with or without a header line.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, of another format, cut short, or of another width than `width`.
+    """
+    if not path.is_file():
+        raise InputError("the vectors are not here", where=path, expected="a .bin, .vec or .txt")
+    with path.open("rb") as opened:
+        start = opened.read(8)
+    # The oldest fastText files begin without a mark; their ending is all that tells them.
+    if start[:4] == struct.pack("<i", _MAGIC) or path.suffix == ".bin":
+        return fasttext_vectors(path, words, width=width)
+    return text_vectors(path, words, width=width)
+
+
+def fasttext_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Array:
+    """Vectors from a fastText binary, (word, feature).
+
+    A word's vector is the mean of its own row, if it has one, and of the rows of its character
+    n-grams; the n-grams of `<word>` with `minn` to `maxn` characters are hashed (FNV-1a over signed
+    bytes) into the buckets. A word out of vocabulary is the mean of its n-grams, and missing where
+    it has none.
+
+    Source: fastText (Bojanowski et al. 2017), `Dictionary::computeSubwords`, `FastText::loadModel`.
+    """
+    with (
+        path.open("rb") as opened,
+        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+        model = _parse(path, mapped, set(words))
+    if model.width != width:
+        raise _other_width(path, model.width, width)
+    shape = (model.n_words + model.buckets, width)
+    matrix = np.memmap(path, dtype="<f4", mode="r", offset=model.offset, shape=shape)
+    out = np.full((len(words), width), np.nan, dtype=np.float32)
+    for number, word in enumerate(words):
+        rows = [model.n_words + h % model.buckets for h in _hashes(model, word)]
+        own = model.found.get(word)
+        if own is not None:
+            rows = [own, *rows]
+        if rows:
+            out[number] = matrix[rows].sum(axis=0, dtype=np.float32) / np.float32(len(rows))
+    return out
+
+
+def text_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Array:
+    """Vectors from text, (word, feature): `word v1 … vD` a line, with or without a header `n D`.
+
+    Where a word stands on several lines the first counts. Words may contain spaces; the last D
+    fields of a line are its numbers.
+    """
+    rows: dict[str, list[int]] = {}
+    for number, word in enumerate(words):
+        rows.setdefault(word, []).append(number)
+    out = np.full((len(words), width), np.nan, dtype=np.float32)
+    with _opened(path) as lines:
+        try:
+            for count, line in enumerate(lines):
+                fields = line.rstrip("\r\n ").split(" ")
+                if count == 0 and len(fields) == 2 and all(f.isdigit() for f in fields):
+                    if int(fields[1]) != width:
+                        raise _other_width(path, int(fields[1]), width)
+                    continue
+                if len(fields) <= width:
+                    raise _other_width(path, len(fields) - 1, width)
+                wanted = rows.pop(" ".join(fields[:-width]), None)
+                if wanted is not None:
+                    out[wanted] = np.asarray(fields[-width:], dtype=np.float32)
+                if not rows:
+                    break
+        except (UnicodeDecodeError, ValueError, EOFError, gzip.BadGzipFile) as error:
+            raise InputError(
+                f"the vectors cannot be read: {error}",
+                where=path,
+                expected="lines of a word and its numbers, UTF-8, or a fastText binary",
+                remedy="fetch the file again, or take another format of it",
+            ) from error
+    return out
+
+
+def static_embeddings(model: dict[str, Any], *, words: Words, path: Path) -> Embeddings:
+    """Word vectors for a resolved catalogue entry of kind `static`; one layer, 0."""
+    width = int(model["width"])
+
+    def blocks() -> Iterator[Float32Array]:
+        vectors = read_vectors(path, words.word, width=width)
+        absent = sorted({w for w, v in zip(words.word, vectors, strict=True) if np.isnan(v).any()})
+        if absent:
+            logger.warning("no vector for %d words: %s", len(absent), ", ".join(absent[:20]))
+        yield vectors[None]
+
+    return Embeddings(
+        unit="word",
+        layers=[0],
+        width=width,
+        coordinates=word_coordinates(words),
+        blocks=blocks(),
+    )
+
+
+def character_ngrams(word: str, shortest: int, longest: int) -> list[bytes]:
+    """Character n-grams of `<word>` as UTF-8, `<` and `>` alone left out."""
+    characters = [c.encode("utf-8") for c in f"<{word}>"]
+    size = len(characters)
+    return [
+        b"".join(characters[i : i + n])
+        for i in range(size)
+        for n in range(max(shortest, 1), min(longest, size - i) + 1)
+        if not (n == 1 and (i == 0 or i + n == size))
+    ]
+
+
+def fnv1a(data: bytes) -> int:
+    """32-bit FNV-1a as fastText has it: bytes above 127 are negative and extended by their sign."""
+    value = 2166136261
+    for byte in data:
+        value = ((value ^ (byte | 0xFFFFFF00 if byte > 127 else byte)) * 16777619) & 0xFFFFFFFF
+    return value
+
+
+def _hashes(model: _FastText, word: str) -> list[int]:
+    if model.buckets == 0 or model.longest == 0:
+        return []
+    return [fnv1a(gram) for gram in character_ngrams(word, model.shortest, model.longest)]
+
+
+def _parse(path: Path, mapped: mmap.mmap, wanted: set[str]) -> _FastText:
+    """Read header and dictionary; every size is checked against the file's before it is used."""
+
+    def broken(found: str) -> InputError:
+        return InputError(
+            f"the fastText file cannot be used: {found}",
+            where=path,
+            expected="an unquantised, unsupervised fastText model (.bin)",
+            remedy="fetch the file again and compare its size with the published one",
+        )
+
+    def unpack(form: struct.Struct, at: int) -> tuple[Any, ...]:
+        if at + form.size > len(mapped):
+            raise broken("it ends in its header")
+        return form.unpack_from(mapped, at)
+
+    # Files from before version 11 have neither mark nor version, pruning nor quantisation.
+    magic, version = unpack(struct.Struct("<2i"), 0)
+    marked = magic == _MAGIC
+    if marked and not 11 <= version <= _NEWEST:
+        raise broken(f"version {version} is not 11 or 12")
+    at = 8 if marked else 0
+    width, _, _, _, _, _, _, kind, buckets, shortest, longest, _, _ = unpack(_ARGUMENTS, at)
+    if kind == 3:
+        raise broken("it is a classifier")
+    if not (0 < width <= _MAX_WIDTH and buckets >= 0 and shortest >= 0 and longest >= 0):
+        raise broken(f"width {width}, {buckets} buckets, n-grams {shortest} to {longest}")
+    at += _ARGUMENTS.size
+    size, n_words, n_labels, _ = unpack(_DICTIONARY, at)
+    at += _DICTIONARY.size
+    pruned = 0
+    if marked:
+        pruned = unpack(_PRUNED, at)[0]
+        at += _PRUNED.size
+    # An entry takes 10 bytes at least: an end mark, a count and a type.
+    if n_labels != 0 or pruned > 0 or size != n_words or not 0 < size <= len(mapped) // 10:
+        raise broken(f"{size} entries, {n_words} words, {n_labels} labels, {pruned} pruned")
+    keys = {word.encode("utf-8"): word for word in wanted}
+    found: dict[str, int] = {}
+    for number in range(size):
+        end = mapped.find(b"\0", at)
+        if end < 0 or end + 10 > len(mapped):
+            raise broken(f"it ends after {number} of {size} words")
+        word = keys.get(mapped[at:end])
+        if word is not None:
+            found.setdefault(word, number)
+        at = end + 10
+    if marked:
+        if unpack(_QUANTISED, at)[0]:
+            raise broken("it is quantised (.ftz)")
+        at += _QUANTISED.size
+    n_rows, columns = unpack(_MATRIX, at)
+    at += _MATRIX.size
+    if columns != width or n_rows != n_words + buckets:
+        raise broken(
+            f"a matrix of {n_rows} × {columns} where {n_words + buckets} × {width} is announced"
+        )
+    if at + 4 * n_rows * columns > len(mapped):
+        raise broken(f"{len(mapped)} bytes are too few for {n_rows} × {columns} numbers")
+    return _FastText(width, shortest, longest, buckets, n_words, at, found)
+
+
+def _opened(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8", newline="\n")
+    return path.open("r", encoding="utf-8", newline="\n")
+
+
+def _other_width(path: Path, found: int, stated: int) -> InputError:
+    return InputError(
+        f"the vectors have {found} features (width), the catalogue says {stated}",
+        where=path,
+        expected=f"{stated} numbers for each word",
+        remedy="correct `width` in the catalogue, or take the right file",
+    )

@@ -1,0 +1,249 @@
+"""Language models: words to features of all layers, alone or in running context.
+
+A word's feature is pooled over its sub-word tokens; special tokens are never in the pool.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from highgamma.embeddings.pretrained import Network
+from highgamma.embeddings.stream import Embeddings, Float32Array, Words
+from highgamma.errors import InputError
+
+_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token numbers of one text, and for each word the (start, stop) of its own tokens."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+
+
+def prefixed(tokenizer: Any, word: str, *, prefix_space: bool) -> str:
+    """The text whose tokens stand for a word.
+
+    With `prefix_space`, a tokenizer that tells `word` from ` word` (byte-level BPE: GPT-2, RoBERTa)
+    gets the form in which the word stands inside a sentence. Tokenizers that mark the start of a
+    word themselves (WordPiece, SentencePiece) get the bare word.
+    """
+    if not prefix_space:
+        return word
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    spaced = tokenizer(" a", add_special_tokens=False)["input_ids"]
+    return f" {word}" if spaced != bare and len(spaced) == len(bare) else word
+
+
+def tokenize_word(tokenizer: Any, word: str, *, prefix_space: bool = False) -> Tokens:
+    """A word alone, with the special tokens that the tokenizer puts around a text."""
+    text = prefixed(tokenizer, word, prefix_space=prefix_space)
+    encoded = tokenizer(text, return_special_tokens_mask=True)
+    own = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
+    # The special tokens stand around the word, never inside it.
+    span = (own[0], own[-1] + 1) if own else (0, 0)
+    return Tokens(list(encoded["input_ids"]), [span])
+
+
+def tokenize_text(tokenizer: Any, words: Sequence[str]) -> Tokens:
+    """Words joined by spaces, without special tokens; a token belongs to the word of its last
+    character."""
+    text = " ".join(words)
+    ends = np.cumsum([len(word) + 1 for word in words]) - 1
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    last = np.array([stop - 1 for _, stop in encoded["offset_mapping"]], dtype=np.int64)
+    owner = np.searchsorted(ends, last, side="right")
+    spans = []
+    for number in range(len(words)):
+        first, stop = np.searchsorted(owner, [number, number + 1])
+        spans.append((int(first), int(stop)))
+    return Tokens(list(encoded["input_ids"]), spans)
+
+
+def pooled(states: Float32Array, span: tuple[int, int], pooling: str) -> Float32Array:
+    """Features of one word, (layer, feature), from states (layer, position, feature).
+
+    `mean`, `first` or `last` of the positions span[0] to span[1]; NaN for a word without tokens.
+    """
+    start, stop = span
+    if stop <= start:
+        return np.full((states.shape[0], states.shape[2]), np.nan, dtype=np.float32)
+    if pooling == "first":
+        return states[:, start]
+    if pooling == "last":
+        return states[:, stop - 1]
+    mean: Float32Array = states[:, start:stop].mean(axis=1)
+    return mean
+
+
+def isolated_words(
+    network: Network,
+    tokenizer: Any,
+    words: Sequence[str],
+    *,
+    pooling: str = "mean",
+    prefix_space: bool = False,
+    batch: int = 64,
+) -> Iterator[Float32Array]:
+    """Each word as a text of its own: blocks (layer, word, feature) in the words' order.
+
+    Words with the same number of tokens share a batch, so that nothing is padded and a word's
+    features do not depend on the words beside it.
+    """
+    for a in range(0, len(words), _ROWS):
+        tokens = [
+            tokenize_word(tokenizer, word, prefix_space=prefix_space)
+            for word in words[a : a + _ROWS]
+        ]
+        block = np.full((network.layers + 1, len(tokens), network.width), np.nan, dtype=np.float32)
+        lengths = np.array([len(t.ids) for t in tokens])
+        for length in np.unique(lengths[lengths > 0]):
+            rows = np.flatnonzero(lengths == length)
+            for b in range(0, len(rows), batch):
+                some = rows[b : b + batch]
+                states = run(network, [tokens[row].ids for row in some])
+                for row, state in zip(some, states, strict=True):
+                    block[:, row] = pooled(state, tokens[row].spans[0], pooling)
+        yield block
+
+
+def words_in_context(
+    network: Network,
+    tokenizer: Any,
+    words: Sequence[str],
+    *,
+    context: int,
+    pooling: str = "mean",
+) -> Iterator[Float32Array]:
+    """Words of one running text: blocks (layer, word, feature) in the words' order.
+
+    The text is read in overlapping windows of 2 × `context` tokens (at most what the network
+    takes). A causal network's words have at least `context` tokens (or all there are) before them;
+    a bidirectional network's at least half of that on either side.
+
+    Parameters
+    ----------
+    context
+        Number of tokens.
+    """
+    if not words:
+        return
+    tokens = tokenize_text(tokenizer, words)
+    before, after = _surroundings(tokenizer)
+    most = getattr(network.config, "max_position_embeddings", None) or 2 * context + 64
+    # RoBERTa counts its positions from its padding token's number plus one.
+    most -= len(before) + len(after) + (network.config.pad_token_id or 0) + 1
+    window = min(2 * context, most)
+    causal = is_causal(network)
+    left = min(context, window // 2) if causal else window // 4
+    right = 0 if causal else window // 4
+    total, word = len(tokens.ids), 0
+    while word < len(words):
+        first = max(0, tokens.spans[word][0] - left)
+        stop = min(total, first + window)
+        upto = word
+        while upto < len(words) and (tokens.spans[upto][1] <= stop - right or (stop == total)):
+            upto += 1
+        if upto == word:
+            upto += 1  # one word longer than the window: what the window holds of it
+        states = run(network, [[*before, *tokens.ids[first:stop], *after]])[0]
+        shift = len(before) - first
+        yield np.stack(
+            [
+                pooled(states, (start + shift, min(end, stop) + shift), pooling)
+                for start, end in tokens.spans[word:upto]
+            ],
+            axis=1,
+        )
+        word = upto
+
+
+def run(network: Network, ids: list[list[int]]) -> Float32Array:
+    """One pass of texts of equal length: (text, layer, position, feature)."""
+    import torch
+
+    inputs = torch.tensor(ids, dtype=torch.long, device=network.device)
+    mask = torch.ones_like(inputs)
+    states = network.hidden(input_ids=inputs, attention_mask=mask)
+    out: Float32Array = torch.stack(states, dim=1).float().cpu().numpy()
+    return out
+
+
+def is_causal(network: Network) -> bool:
+    """Whether a position sees only those before it (measured, not looked up by name)."""
+    import torch
+
+    ids = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 9]], device=network.device)
+    ids %= int(network.config.vocab_size)
+    states = network.hidden(input_ids=ids, attention_mask=torch.ones_like(ids))[-1]
+    return bool(torch.allclose(states[0, :3], states[1, :3], atol=1e-5, rtol=1e-4))
+
+
+def text_embeddings(
+    model: dict[str, Any], *, words: Words, network: Network, tokenizer: Any
+) -> Embeddings:
+    """Features of the words for a resolved catalogue entry of kind `text`."""
+    if len(words.word) == 0:
+        raise InputError(
+            "the recording has no words, and the model reads words",
+            where="dataset.words",
+            remedy="set dataset.words, or take models of kind acoustic, speech or channel",
+        )
+
+    def blocks() -> Iterator[Float32Array]:
+        if model["context"] == "word":
+            yield from isolated_words(
+                network,
+                tokenizer,
+                words.word,
+                pooling=model["pooling"],
+                prefix_space=bool(model["prefix_space"]),
+                batch=int(model["batch"]),
+            )
+            return
+        # A transcript does not run on from one recording into the next; segments come in order.
+        for a, b in _runs(words.segment):
+            yield from words_in_context(
+                network,
+                tokenizer,
+                words.word[a:b],
+                context=int(model["context"]),
+                pooling=model["pooling"],
+            )
+
+    return Embeddings(
+        unit="word",
+        layers=list(range(network.layers + 1)),
+        width=network.width,
+        coordinates=word_coordinates(words),
+        blocks=blocks(),
+        attributes={"pooling": model["pooling"], "context": str(model["context"])},
+    )
+
+
+def word_coordinates(words: Words) -> dict[str, np.ndarray[Any, Any]]:
+    """Coordinates of samples that are words: row of the words table, and the word."""
+    return {
+        "word_index": np.arange(len(words.word), dtype=np.int32),
+        "word": np.asarray(words.word, dtype=object),
+    }
+
+
+def _surroundings(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Special tokens that the tokenizer puts before and after a text."""
+    encoded = tokenizer("a", return_special_tokens_mask=True)
+    own = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
+    ids = list(encoded["input_ids"])
+    return ids[: own[0]], ids[own[-1] + 1 :]
+
+
+def _runs(numbers: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
+    """(start, stop) of the runs of equal numbers."""
+    edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+    return list(itertools.pairwise(edges))

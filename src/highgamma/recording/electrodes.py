@@ -1,0 +1,297 @@
+"""The channels of a recording: what each is, where it lies, and whether it is an electrode."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from highgamma.errors import InputError
+from highgamma.recording.files import Segment
+from highgamma.recording.signals import channel_rows
+from highgamma.store import read_table
+
+LOG = logging.getLogger("highgamma")
+
+COLUMNS = (
+    "name",
+    "type",
+    "units",
+    "status",
+    "kept",
+    "reason",
+    "x",
+    "y",
+    "z",
+    "region",
+    "shaft",
+    "contact",
+)
+
+ELECTRODE_TYPES = ("SEEG", "ECOG")
+"""BIDS types that are encoded. DBS leads, scalp EEG and everything else are listed, not kept."""
+
+_TO_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+
+# What MNE-BIDS writes into `description` for want of an anatomical label.
+_NO_REGION = {
+    "",
+    "n/a",
+    "electrocorticography",
+    "stereoeeg",
+    "stereo-electroencephalography",
+    "deep brain stimulation",
+    "electroencephalogram",
+    "miscellaneous",
+    "other type of channel",
+}
+
+_REGION_COLUMNS = ("region", "anat", "anatomy", "anatomical_label", "label", "location", "roi")
+
+_REFERENCE = re.compile(r"[-_ ](ref|avg|car)$", re.IGNORECASE)
+_CONTACT = re.compile(r"^(.*?)[-_ ]*(\d+)$")
+
+
+def shaft_and_contact(name: str) -> tuple[str, int | None]:
+    """Split an electrode's name into shaft (or grid) and contact number.
+
+    The contact is the number at the end: `LA1` → (`LA`, 1), `LA'12` → (`LA'`, 12), `G_17` →
+    (`G`, 17), `ECOG_RIGHT_0` → (`ECOG_RIGHT`, 0). A name without one is a shaft of its own.
+    """
+    match = _CONTACT.match(_REFERENCE.sub("", name.strip()))
+    if match is None or not match.group(1):
+        return name, None
+    return match.group(1), int(match.group(2))
+
+
+def channels(
+    segment: Segment, names: Sequence[str], *, types: Sequence[str] = ELECTRODE_TYPES
+) -> pd.DataFrame:
+    """Join channels.tsv, electrodes.tsv and coordsystem.json to the recording's channels, by name.
+
+    Parameters
+    ----------
+    segment
+        From `find`.
+    names
+        The channels that the recording holds, in its order.
+    types
+        BIDS channel types that count as electrodes.
+
+    Returns
+    -------
+    table
+        One row per channel of the recording, in its order; columns `COLUMNS`. `kept` is "yes" for
+        electrodes that are not marked bad, else `reason` says why not. `x y z` are in mm, missing
+        where unknown; `region` is the anatomical label.
+
+    Raises
+    ------
+    InputError
+        channels.tsv is missing, has no `type`, or shares no name with the recording; nothing is
+        left to keep.
+    """
+    listed = {row["name"]: row for row in channel_rows(segment)}
+    if "type" not in next(iter(listed.values())):
+        raise InputError(
+            "the table has no column `type`",
+            where=segment.channels,
+            expected="BIDS channel types such as SEEG, ECOG, EKG, MISC",
+            remedy="add the column; it tells electrodes from other channels",
+        )
+    shared = [name for name in names if name in listed]
+    if not shared:
+        raise InputError(
+            f"no channel of the recording ({', '.join(list(names)[:3])}, …) is listed",
+            where=segment.channels,
+            expected="the same names in both",
+            remedy="check that the table belongs to this recording, or mend its names",
+        )
+    _tell("channels.tsv lists", sorted(set(listed) - set(names)), "which the recording lacks")
+    places = _places(segment)
+    _tell("electrodes.tsv lists", [n for n in places if n not in listed], "which are no channels")
+
+    wanted = {kind.upper() for kind in types}
+    rows = []
+    for name in names:
+        row = listed.get(name)
+        kind = row["type"].upper() if row else "n/a"
+        status = row.get("status", "n/a").lower() if row else "n/a"
+        if row is None:
+            reason = "not in channels.tsv"
+        elif kind not in wanted:
+            reason = f"type {kind}"
+        elif status == "bad":
+            reason = "status bad"
+        else:
+            reason = "n/a"
+        x, y, z, place_region = places.get(name, (np.nan, np.nan, np.nan, ""))
+        region = row.get("description", "") if row else ""
+        shaft, contact = shaft_and_contact(name)
+        rows.append(
+            {
+                "name": name,
+                "type": kind,
+                "units": row.get("units", "n/a") if row else "n/a",
+                "status": status,
+                "kept": "yes" if reason == "n/a" else "no",
+                "reason": reason,
+                "x": x,
+                "y": y,
+                "z": z,
+                "region": place_region if region.lower() in _NO_REGION else region,
+                "shaft": shaft,
+                "contact": contact,
+            }
+        )
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table["region"] = table["region"].replace("", "n/a")
+    table["contact"] = table["contact"].astype("Int64")
+    _say_what_is_left(table, segment)
+    return table
+
+
+def _tell(before: str, names: Sequence[str], after: str) -> None:
+    if names:
+        shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        LOG.info("%s %d names %s: %s", before, len(names), after, shown)
+
+
+def _say_what_is_left(table: pd.DataFrame, segment: Segment) -> None:
+    kept = table["kept"] == "yes"
+    why = Counter(table.loc[~kept, "reason"])
+    LOG.info(
+        "%s %s: %d of %d channels kept%s",
+        segment.participant,
+        segment.label,
+        int(kept.sum()),
+        len(table),
+        "".join(f"; {count} dropped ({reason})" for reason, count in sorted(why.items())),
+    )
+    if not kept.any():
+        raise InputError(
+            "no electrode is left: "
+            + ", ".join(f"{count} of {reason}" for reason, count in sorted(why.items())),
+            where=segment.channels,
+            expected=f"channels of type {' or '.join(ELECTRODE_TYPES)} that are not bad",
+            remedy="mend the types or the status in the table",
+        )
+    placed = table.loc[kept, ["x", "y", "z"]].notna().all(axis=1)
+    if not placed.all():
+        LOG.info("%d kept electrodes have no coordinates", int((~placed).sum()))
+
+
+def _places(segment: Segment) -> dict[str, tuple[float, float, float, str]]:
+    """Name → x, y, z in mm and an anatomical label, from electrodes.tsv; empty without one."""
+    if segment.electrodes is None:
+        LOG.warning(
+            "%s has no electrodes.tsv: its electrodes have no coordinates", segment.signal.name
+        )
+        return {}
+    if len(segment.spaces) > 1:
+        LOG.info(
+            "coordinates from %s, the most native of the spaces %s",
+            segment.electrodes.name,
+            ", ".join(segment.spaces),
+        )
+    table = read_table(segment.electrodes, strings=("name",))
+    lacking = [column for column in ("name", "x", "y", "z") if column not in table]
+    if lacking:
+        raise InputError(
+            f"the table lacks the columns {', '.join(lacking)}",
+            where=segment.electrodes,
+            expected="columns name, x, y, z",
+            remedy="compare the file with the published one",
+        )
+    position = table[["x", "y", "z"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    position = position * _unit_to_mm(segment, position)
+    by_lower = {str(column).lower(): column for column in table.columns}
+    region = next((by_lower[name] for name in _REGION_COLUMNS if name in by_lower), None)
+    labels = ["" if region is None or pd.isna(v) else str(v) for v in table.get(region, table.x)]
+    if region is None:
+        labels = [""] * len(table)
+    return {
+        str(name).strip(): (float(x), float(y), float(z), label)
+        for name, (x, y, z), label in zip(table["name"], position, labels, strict=True)
+    }
+
+
+def _unit_to_mm(segment: Segment, position: np.ndarray) -> float:
+    known = np.abs(position[np.isfinite(position)])
+    reach = float(known.max()) if known.size else 0.0
+    said = "n/a"
+    if segment.coordsystem is not None:
+        said = str(read_json(segment.coordsystem).get("iEEGCoordinateUnits", "n/a")).strip()
+    else:
+        LOG.warning("%s has no coordsystem.json", segment.electrodes)
+    factor = _TO_MM.get(said.lower(), 1.0)
+    if said.lower() not in _TO_MM:
+        LOG.info("the unit of the coordinates is %r: they are taken as mm", said)
+    if known.size and not 1 <= reach * factor <= 1000:
+        LOG.warning(
+            "%s: the farthest coordinate is %.3g %s, which would be %.3g mm; heads are some 100 "
+            "mm wide. The unit in coordsystem.json is probably wrong; the coordinates are used "
+            "as it says",
+            segment.electrodes,
+            reach,
+            said,
+            reach * factor,
+        )
+    return factor
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Read a sidecar of BIDS; a byte-order mark is passed over."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the sidecar cannot be read: {error}",
+            where=path,
+            expected="a JSON file, UTF-8",
+            remedy="compare the file with the published one",
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError("the sidecar holds no object", where=path, expected="{…}")
+    return content
+
+
+def common_channels(tables: Sequence[pd.DataFrame], labels: Sequence[str]) -> pd.DataFrame:
+    """Channels that every recording of a participant holds, in the first one's order.
+
+    A channel is kept where each recording keeps it; the first reason against it stands. What is
+    dropped because a recording lacks it is logged.
+    """
+    first = tables[0]
+    everywhere = set(first["name"]).intersection(*(table["name"] for table in tables[1:]))
+    for table, label in zip(tables, labels, strict=True):
+        extra = [name for name in table["name"] if name not in everywhere]
+        if extra:
+            LOG.warning(
+                "%d channels of %s are not in all %d recordings and are dropped: %s",
+                len(extra),
+                label,
+                len(tables),
+                ", ".join(extra),
+            )
+    common = first[first["name"].isin(everywhere)].reset_index(drop=True)
+    for table, label in zip(tables[1:], labels[1:], strict=True):
+        reasons = table.set_index("name")["reason"]
+        against = common["name"].map(reasons)
+        newly = (common["kept"] == "yes") & (against != "n/a")
+        common.loc[newly, "kept"] = "no"
+        common.loc[newly, "reason"] = against[newly] + f" in {label}"
+    if not (common["kept"] == "yes").any():
+        raise InputError(
+            f"no electrode is kept in all of the recordings {', '.join(labels)}",
+            where="channels.tsv",
+            expected="some electrodes that all recordings share",
+            remedy="choose one task or one session of the data set (dataset.task)",
+        )
+    return common

@@ -1,0 +1,177 @@
+"""The words of a recording and when each was shown, from events.tsv or the stimulus stream."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from highgamma.errors import InputError, nearest
+from highgamma.recording.files import Segment
+from highgamma.store import read_table
+
+LOG = logging.getLogger("highgamma")
+
+COLUMNS = (
+    "segment",
+    "segment_label",
+    "word",
+    "onset",
+    "offset",
+    "voice_onset",
+    "voice_offset",
+)
+
+
+def empty() -> pd.DataFrame:
+    """A table of words that has none."""
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
+
+
+def words(
+    segments: Sequence[Segment],
+    *,
+    trial_type: str = "word",
+    column: str = "value",
+    needed: bool = True,
+) -> pd.DataFrame:
+    """The words of a participant's recordings, in time order.
+
+    Parameters
+    ----------
+    segments
+        From `find`.
+    trial_type
+        What `trial_type` says in the rows of events.tsv that hold words.
+    column
+        The column that holds the word. Words are strings: `9` and `null` stay what they are.
+    needed
+        Whether it is an error that there is none.
+
+    Returns
+    -------
+    table
+        Columns `COLUMNS`: prompt onset and offset in s from the start of the segment; the voice's
+        onset and offset are missing (see `voice`).
+
+    Raises
+    ------
+    InputError
+        No words, no such column, or onsets that are no numbers.
+    """
+    tables = []
+    for index, segment in enumerate(segments):
+        one = _from_events(segment, trial_type=trial_type, column=column)
+        if one.empty and segment.signal.suffix == ".nwb":
+            one = _from_series(segment)
+        tables.append(one.assign(segment=index, segment_label=segment.label))
+    found = [table for table in tables if not table.empty]
+    if not found:
+        if not needed:
+            return empty()
+        raise InputError(
+            f"no words were found (rows with trial_type {trial_type!r})",
+            where=segments[0].events or segments[0].signal,
+            expected=_seen(segments, trial_type),
+            remedy="set dataset.words.trial_type and .column in the config to what the table "
+            "uses, or dataset.words: none for data without words",
+        )
+    table = pd.concat(found, ignore_index=True)
+    table["voice_onset"] = np.nan
+    table["voice_offset"] = np.nan
+    table = table.sort_values(["segment", "onset"], kind="stable", ignore_index=True)
+    LOG.info("%s: %d words", segments[0].participant, len(table))
+    return table[list(COLUMNS)]
+
+
+def _from_events(segment: Segment, *, trial_type: str, column: str) -> pd.DataFrame:
+    nothing = pd.DataFrame({"word": [], "onset": [], "offset": []})
+    if segment.events is None:
+        LOG.info("%s has no events.tsv", segment.signal.name)
+        return nothing
+    table = read_table(segment.events, strings=("trial_type", column))
+    if "trial_type" not in table:
+        return nothing
+    chosen = table[table["trial_type"].astype(str).str.strip() == trial_type]
+    if chosen.empty:
+        return nothing
+    lacking = [name for name in ("onset", "duration", column) if name not in table]
+    if lacking:
+        known = [str(name) for name in table.columns]
+        raise InputError(
+            f"the table has no column {lacking[0]!r}{nearest(lacking[0], known)}",
+            where=segment.events,
+            expected=f"onset, duration and {column}; there are {', '.join(known)}",
+            remedy="set dataset.words.column in the config to the column that holds the word",
+        )
+    onset = numbers(chosen["onset"], where=segment.events, column="onset", missing=False)
+    duration = numbers(chosen["duration"], where=segment.events, column="duration", missing=True)
+    if chosen[column].isna().any():
+        raise InputError(
+            f"{int(chosen[column].isna().sum())} rows of trial_type {trial_type!r} have no word",
+            where=segment.events,
+            expected=f"the word in the column {column!r}",
+            remedy="set dataset.words.column in the config to the column that holds the word",
+        )
+    text = chosen[column].astype(str)
+    return pd.DataFrame({"word": text.to_numpy(object), "onset": onset, "offset": onset + duration})
+
+
+def numbers(
+    values: pd.Series[float], *, where: Path, column: str, missing: bool
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """A table's column as float64; what is no number is an error that names the row."""
+    read = pd.to_numeric(values, errors="coerce")
+    bad = read.isna() & values.notna() if missing else read.isna()
+    if bad.any():
+        row = int(np.flatnonzero(bad.to_numpy())[0])
+        raise InputError(
+            f"the {column} in line {int(values.index[row]) + 2} is {values.iloc[row]!r}",
+            where=where,
+            expected="seconds",
+            remedy="mend the table",
+        )
+    return read.to_numpy(np.float64)
+
+
+def _from_series(segment: Segment, *, name: str = "Stimulus") -> pd.DataFrame:
+    """Words from an NWB series of one string per neural sample, empty while nothing is shown."""
+    from highgamma.recording.signals import open_nwb, series_clock
+
+    with open_nwb(segment.signal) as nwb:
+        if name not in nwb.acquisition:
+            return pd.DataFrame({"word": [], "onset": [], "offset": []})
+        series = nwb.acquisition[name]
+        clock = series_clock(series, path=segment.signal)
+        neural = nwb.acquisition.get("iEEG")
+        begin = clock.start - series_clock(neural, path=segment.signal).start if neural else 0.0
+        text = np.array(
+            [v.decode() if isinstance(v, bytes) else str(v) for v in series.data[:]], dtype=object
+        )
+    change = np.flatnonzero(np.r_[True, text[1:] != text[:-1]])
+    stop = np.r_[change[1:], text.size]
+    shown = [(a, b) for a, b in zip(change, stop, strict=True) if text[a] not in ("", "+")]
+    LOG.info("%s: words from the series %r, not from events.tsv", segment.signal.name, name)
+    return pd.DataFrame(
+        {
+            "word": [text[a] for a, _ in shown],
+            "onset": [begin + a / clock.rate for a, _ in shown],
+            "offset": [begin + b / clock.rate for _, b in shown],
+        }
+    )
+
+
+def _seen(segments: Sequence[Segment], trial_type: str) -> str:
+    path = segments[0].events
+    if path is None:
+        return "an events.tsv beside the recording"
+    table = read_table(path, strings=("trial_type",))
+    if "trial_type" not in table:
+        return f"a column trial_type; there are {', '.join(map(str, table.columns))}"
+    counts = table["trial_type"].astype(str).value_counts(sort=False)
+    listed = ", ".join(f"{name} ({count})" for name, count in counts.items())
+    known = [str(name) for name in counts.index]
+    return f"rows of that type; the table has {listed or 'no rows'}{nearest(trial_type, known)}"

@@ -1,0 +1,318 @@
+"""The sound of a recording, 16 kHz mono, on the time axis of its neural signals."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.errors import InputError
+from highgamma.recording.files import Segment
+from highgamma.recording.signals import Signals, open_signals, series_clock
+
+FloatArray = NDArray[np.float64]
+SoundArray = NDArray[np.float32]
+
+LOG = logging.getLogger("highgamma")
+
+RATE = 16_000
+"""The rate that speech models hear at, Hz."""
+
+TOLERANCE = 0.1
+"""How much of the recording's start or end may lack sound, s; it is filled with silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Mono sound: `samples` (float32, peak ±1), sample k at `start + k / rate` s of its segment.
+
+    `peak` is what the samples were divided by, in the source's own unit. No samples: no sound.
+    """
+
+    samples: SoundArray
+    rate: float
+    start: float = 0.0
+    peak: float = 0.0
+
+    def times(self) -> FloatArray:
+        """Time of each sample, s from the start of the segment's neural recording."""
+        return self.start + np.arange(self.samples.size) / self.rate
+
+
+SILENCE = Audio(np.empty(0, np.float32), float(RATE))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Sound as it was recorded: `read(start, stop)` gives float32 mono samples."""
+
+    n_samples: int
+    rate: float
+    start: float
+    name: str
+    read: Callable[[int, int], SoundArray]
+
+
+def audio(
+    segment: Segment,
+    rate: int = RATE,
+    *,
+    source: str = "auto",
+    channel: str | None = None,
+    series: str = "Audio",
+    signals: Signals | None = None,
+) -> Audio:
+    """Read a recording's sound, resampled, scaled by its peak and cut to the neural recording.
+
+    Anti-aliased polyphase resampling by a ratio of small whole numbers. The time axis is exact:
+    47999.187 Hz is resampled by 1/3 to 15999.729 Hz. Sound before and after the neural recording
+    is cut off; up to 0.1 s that lacks at either end is silence.
+
+    Parameters
+    ----------
+    segment
+        From `find`.
+    rate
+        Nominal rate wanted, Hz.
+    source
+        "auto" (the NWB series, else a WAV/FLAC file beside the recording, else none), "series",
+        "channel", "file" or "none".
+    channel
+        The recorded channel that holds the sound, for "channel".
+    series
+        Name of the NWB series.
+    signals
+        The recording, where it is open already.
+
+    Raises
+    ------
+    InputError
+        The source is absent, or shorter than the recording.
+    """
+    if source == "none":
+        return SILENCE
+    if signals is None:
+        with open_signals(segment) as opened:
+            return audio(
+                segment, rate, source=source, channel=channel, series=series, signals=opened
+            )
+    with _source(segment, signals, source=source, channel=channel, series=series) as found:
+        if found is None:
+            LOG.info("%s: no audio in the recording or beside it", segment.signal.name)
+            return SILENCE
+        _covers(found, signals, segment)
+        return _resampled(found, rate, stop=signals.duration)
+
+
+def audio_file(path: Path, rate: int = RATE) -> Audio:
+    """Read a WAV or FLAC file whole: mono mean over channels, resampled, scaled by its peak."""
+    with _file(path) as found:
+        return _resampled(found, rate, stop=math.inf)
+
+
+@contextmanager
+def _source(
+    segment: Segment, signals: Signals, *, source: str, channel: str | None, series: str
+) -> Iterator[Source | None]:
+    in_nwb = signals.kind == "nwb" and series in signals.handle.acquisition
+    if source == "channel":
+        if not channel:
+            raise InputError(
+                "the audio's source is a channel, but none is named",
+                where="dataset.audio.channel",
+                expected="the channel's name as in channels.tsv",
+                remedy="write dataset.audio: {source: channel, channel: NAME}",
+            )
+        yield _channel(signals, channel)
+    elif source == "series" or (source == "auto" and in_nwb):
+        if not in_nwb:
+            known = sorted(signals.handle.acquisition) if signals.kind == "nwb" else []
+            raise InputError(
+                f"the recording has no audio series {series!r}",
+                where=segment.signal,
+                expected=f"{series!r} among {', '.join(known) or 'no series'}",
+                remedy="choose another dataset.audio.source: auto, channel, file or none",
+            )
+        yield _series(signals, series)
+    elif source in ("auto", "file"):
+        if segment.audio is not None:
+            with _file(segment.audio) as found:
+                yield found
+        elif source == "file":
+            raise InputError(
+                "there is no audio file beside the recording",
+                where=segment.signal,
+                expected="a WAV or FLAC file in the same folder whose name has the same entities",
+                remedy="put the file there, or choose another dataset.audio.source",
+            )
+        else:
+            yield None
+    else:
+        raise InputError(
+            f"unknown source of audio {source!r}",
+            where="dataset.audio.source",
+            expected="auto, series, channel, file or none",
+            remedy="mend the config",
+        )
+
+
+def _channel(signals: Signals, channel: str) -> Source:
+    def read(start: int, stop: int) -> SoundArray:
+        return signals.read([channel], start, stop)[:, 0].astype(np.float32)
+
+    signals.read([channel], 0, 1)  # an unknown name is told at once
+    return Source(signals.n_samples, signals.rate, 0.0, f"channel {channel}", read)
+
+
+def _series(signals: Signals, name: str) -> Source:
+    series: Any = signals.handle.acquisition[name]
+    data = series.data
+    if len(data.shape) > 2:
+        raise InputError(
+            f"the series {name!r} has {len(data.shape)} dimensions",
+            where=signals.path,
+            expected="samples, or samples × channels",
+            remedy="check that this is the audio",
+        )
+    clock = series_clock(series, path=signals.path)
+
+    def read(start: int, stop: int) -> SoundArray:
+        try:
+            values = np.asarray(data[start:stop], dtype=np.float32)
+        except OSError as error:
+            raise InputError(
+                f"the series {name!r} cannot be read: {error}",
+                where=signals.path,
+                expected="a whole file",
+                remedy="download the file again",
+            ) from error
+        return values if values.ndim == 1 else values.mean(axis=1, dtype=np.float32)
+
+    return Source(
+        int(data.shape[0]), clock.rate, clock.start - signals.clock, f"series {name}", read
+    )
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[Source]:
+    import soundfile
+
+    try:
+        opened = soundfile.SoundFile(path)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"the audio file cannot be read: {error}",
+            where=path,
+            expected="a WAV or FLAC file",
+            remedy="convert it, or download it again",
+        ) from error
+    with opened:
+
+        def read(start: int, stop: int) -> SoundArray:
+            opened.seek(start)
+            block = opened.read(stop - start, dtype="float32", always_2d=True)
+            return np.asarray(block.mean(axis=1, dtype=np.float32))
+
+        yield Source(opened.frames, float(opened.samplerate), 0.0, path.name, read)
+
+
+def _covers(found: Source, signals: Signals, segment: Segment) -> None:
+    length = found.n_samples / found.rate
+    late = found.start
+    early = signals.duration - (found.start + length)
+    if late > TOLERANCE or early > TOLERANCE:
+        raise InputError(
+            f"the audio ({found.name}) covers {found.start:.2f} to {found.start + length:.2f} s "
+            f"({length:.2f} s) of a recording of {signals.duration:.2f} s",
+            where=segment.signal if segment.audio is None else segment.audio,
+            expected=f"sound for the whole recording; at most {TOLERANCE:g} s may lack",
+            remedy="use the audio of this recording, or set dataset.audio: {source: none} and "
+            "leave out models and audits that need sound",
+        )
+    if late > 1 / found.rate or early > 1 / found.rate:
+        LOG.info(
+            "%s: %.4f s of sound lack at the start and %.4f s at the end; silence instead",
+            segment.signal.name,
+            max(0.0, late),
+            max(0.0, early),
+        )
+
+
+def ratio(from_hz: float, to_hz: float) -> Fraction:
+    """Up/down of a polyphase resampling: the nearest ratio whose denominator is at most 1000."""
+    return Fraction(to_hz / from_hz).limit_denominator(1000)
+
+
+def resampled_blocks(
+    read: Callable[[int, int], SoundArray], n_samples: int, factor: Fraction, *, block: int = 2**20
+) -> SoundArray:
+    """`scipy.signal.resample_poly(x, up, down)` of a sound that is read piece by piece.
+
+    Each piece is read with enough on both sides for the anti-aliasing filter (half its length is
+    10·max(up, down) steps of the raised rate), so the pieces join without a seam.
+    """
+    from scipy.signal import resample_poly
+
+    up, down = factor.numerator, factor.denominator
+    size = max(1, block // down) * down
+    context = (math.ceil(10 * max(up, down) / up / down) + 1) * down
+    out = np.empty(math.ceil(n_samples * up / down), np.float32)
+    for begin in range(0, n_samples, size):
+        left = max(0, begin - context)
+        end = min(begin + size, n_samples)
+        right = min(n_samples, end + context)
+        piece = read(left, right)
+        if factor == 1:
+            moved = piece
+        else:
+            moved = resample_poly(piece, up, down)
+        first = begin * up // down
+        last = out.size if end == n_samples else end * up // down
+        skip = first - left * up // down
+        out[first:last] = moved[skip : skip + last - first]
+    return out
+
+
+def _resampled(found: Source, rate: int, *, stop: float) -> Audio:
+    if found.rate < 8000:
+        LOG.warning(
+            "the audio (%s) was recorded at %g Hz: it holds nothing above %g Hz, where much of "
+            "speech lies",
+            found.name,
+            found.rate,
+            found.rate / 2,
+        )
+    factor = ratio(found.rate, rate)
+    exact = found.rate * factor.numerator / factor.denominator
+    samples = resampled_blocks(found.read, found.n_samples, factor)
+    start = found.start
+    before = max(0, math.ceil(-start * exact - 1e-6))
+    samples, start = samples[before:], start + before / exact
+    if math.isfinite(stop):
+        lead = max(0, math.floor(start * exact + 1e-6))
+        start -= lead / exact
+        want = max(0, math.ceil((stop - start) * exact - 1e-6))
+        tail = max(0, want - lead - samples.size)
+        samples = np.pad(samples[: want - lead], (lead, tail))
+    if not np.isfinite(samples).all():
+        raise InputError(
+            f"the audio ({found.name}) holds {int((~np.isfinite(samples)).sum())} samples that "
+            "are no numbers",
+            where=found.name,
+            expected="finite samples",
+            remedy="download the file again, or choose another dataset.audio.source",
+        )
+    peak = float(np.max(np.abs(samples), initial=0.0))
+    if peak > 0:
+        samples = samples / np.float32(peak)
+    elif samples.size:
+        LOG.warning("the audio (%s) is silent throughout", found.name)
+    return Audio(np.ascontiguousarray(samples, np.float32), exact, start, peak)

@@ -1,0 +1,123 @@
+"""A transcript of a stimulus that all participants heard, as a table of words."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from highgamma.errors import InputError
+from highgamma.recording.files import STIMULUS
+from highgamma.recording.prompts import COLUMNS, numbers
+from highgamma.store import read_table
+
+LOG = logging.getLogger("highgamma")
+
+_ONSET = ("onset", "start", "start_time", "tmin", "xmin", "begin")
+_OFFSET = ("offset", "end", "stop", "end_time", "tmax", "xmax")
+_WORD = ("word", "item", "value", "text", "orthography", "token")
+_INDEX = ("word_idx", "word_index", "word_id")
+
+
+def transcript(
+    path: Path, *, shift: float = 0.0, segment: int = 0, label: str = STIMULUS
+) -> pd.DataFrame:
+    """Read a table of words with their times; its columns are known by their usual names.
+
+    Rows of one word index (sub-word tokens) become one word that spans them. Words are put in
+    order of onset. Rows without a time are dropped and counted.
+
+    Parameters
+    ----------
+    path
+        Tab-separated, or comma-separated when it ends in `.csv`: a word, an onset and an offset
+        (or duration) in s.
+    shift
+        When the stimulus began, s from the start of the recording.
+    segment, label
+        The recording that the words belong to.
+
+    Returns
+    -------
+    table
+        The columns of `words`, voice onset and offset being those of the transcript, and
+        `word_idx`, the transcript's own number of the word (its row where it has none).
+
+    Raises
+    ------
+    InputError
+        A column is missing, or a time is no number.
+    """
+    table = _csv(path) if path.suffix == ".csv" else read_table(path, strings=_WORD)
+    by_lower = {str(column).strip().lower(): str(column) for column in table.columns}
+
+    def column(names: tuple[str, ...]) -> str | None:
+        return next((by_lower[name] for name in names if name in by_lower), None)
+
+    word, onset, offset = column(_WORD), column(_ONSET), column(_OFFSET)
+    duration, index = column(("duration",)), column(_INDEX)
+    if word is None or onset is None or (offset is None and duration is None):
+        raise InputError(
+            f"the transcript has the columns {', '.join(map(str, table.columns))}",
+            where=path,
+            expected="word (or item), onset (or start), and offset (or end) or duration",
+            remedy="rename its columns",
+        )
+    whole = len(table)
+    table = table[table[onset].notna() & table[word].notna()]
+    if len(table) < whole:
+        LOG.warning("%s: %d rows have no word or no time", path.name, whole - len(table))
+    begin = numbers(table[onset], where=path, column=onset, missing=False)
+    if offset is not None:
+        finish = numbers(table[offset], where=path, column=offset, missing=True)
+    else:
+        finish = begin + numbers(table[str(duration)], where=path, column="duration", missing=True)
+    rows = pd.DataFrame(
+        {
+            "word_idx": np.arange(len(table)) if index is None else table[index].to_numpy(),
+            "word": table[word].astype(str).str.strip().to_numpy(object),
+            "onset": begin,
+            "offset": finish,
+        }
+    )
+    if rows.empty:
+        raise InputError(
+            "the transcript has no words", where=path, remedy="compare it with the published one"
+        )
+    if index is not None:
+        rows = rows.groupby("word_idx", sort=False, as_index=False).agg(
+            {"word": "first", "onset": "min", "offset": "max"}
+        )
+    if (rows["offset"] < rows["onset"]).any():
+        raise InputError(
+            f"{int((rows['offset'] < rows['onset']).sum())} words end before they begin",
+            where=path,
+            expected="offset ≥ onset",
+            remedy="mend the table",
+        )
+    rows = rows.sort_values("onset", kind="stable", ignore_index=True)
+    rows[["onset", "offset"]] += shift
+    rows["voice_onset"], rows["voice_offset"] = rows["onset"], rows["offset"]
+    rows["segment"], rows["segment_label"] = segment, label
+    LOG.info("%s: %d words from %d rows", path.name, len(rows), whole)
+    return rows[[*COLUMNS, "word_idx"]]
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(
+            path,
+            encoding="utf-8-sig",
+            dtype=dict.fromkeys(_WORD, "object"),
+            keep_default_na=False,
+            na_values=["n/a", ""],
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"the table cannot be read: {error}",
+            where=path,
+            expected="comma-separated columns under one header line, UTF-8",
+            remedy="compare the file with the published one",
+        ) from error

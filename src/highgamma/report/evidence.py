@@ -1,0 +1,210 @@
+"""What the report reads: tables, arrays, held-out predictions, audits and planted truth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma import store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+FloatArray = NDArray[np.float64]
+
+_TEXT = ("analysis", "participant", "electrode", "region", "model", "flags", "best_control", "word")
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A participant's contamination audit; `matrix` is of the electrode with the largest excess."""
+
+    electrodes: tuple[str, ...]
+    p: FloatArray
+    excess: FloatArray
+    p_recording: float
+    worst: str
+    matrix: FloatArray
+    frequency_audio: FloatArray
+    frequency: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One electrode's held-out signal and its recreation, in the order of time.
+
+    `position` is the time in s (`unit` "frame") or the number of the word (`unit` "word");
+    `weights` is (delay, feature) with `delay` in s, of size 0 where the fit kept none.
+    """
+
+    unit: str
+    position: FloatArray
+    segment: NDArray[np.int64]
+    observed: FloatArray
+    predicted: FloatArray
+    delay: FloatArray
+    weights: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a report shows, files of scores still unread."""
+
+    run: str
+    config: Mapping[str, Any]
+    electrodes: pd.DataFrame
+    layers: pd.DataFrame
+    participants: pd.DataFrame
+    arrays: xr.Dataset
+    scores: Mapping[tuple[str, str, str], tuple[Path, ...]]
+    audits: Mapping[str, Audit]
+    truth: pd.DataFrame | None
+    words: Mapping[str, pd.DataFrame]
+
+    @property
+    def analyses(self) -> list[str]:
+        """Names of the analyses, in the tables' order."""
+        return list(dict.fromkeys(self.electrodes["analysis"]))
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, in the order in which they first appear."""
+        return list(dict.fromkeys(self.electrodes["model"]))
+
+    def settings(self, analysis: str) -> Mapping[str, Any]:
+        """An analysis's settings, as the summary kept them."""
+        settings = json.loads(str(self.arrays.attrs.get("analyses", "{}"))).get(analysis, {})
+        return settings if isinstance(settings, dict) else {}
+
+    def controls(self, analysis: str) -> list[str]:
+        """Names of an analysis's control models."""
+        return list(self.settings(analysis).get("controls") or [])
+
+    def unit(self, analysis: str) -> str:
+        """`word` or `frame`."""
+        units = json.loads(str(self.arrays.attrs.get("unit", "{}")))
+        return str(self.settings(analysis).get("unit") or units.get(analysis) or "")
+
+
+def read(
+    *,
+    run: str,
+    config: Mapping[str, Any],
+    electrodes: str | Path,
+    layers: str | Path,
+    participants: str | Path,
+    summary: str | Path,
+    scores: Iterable[str | Path],
+    contamination: Iterable[str | Path] = (),
+    truth: Iterable[str | Path] = (),
+    words: Iterable[str | Path] = (),
+) -> Evidence:
+    """Read a run's tables, audits and truth; note where its score files lie."""
+    import pandas as pd
+
+    by_fit: dict[tuple[str, str, str], list[Path]] = {}
+    for path in sorted({Path(p) for p in scores}):
+        key = (path.parent.parent.parent.name, path.parent.parent.name, path.parent.name)
+        by_fit.setdefault(key, []).append(path)
+    planted = [store.read_table(p, strings=(*_TEXT, "kind")) for p in sorted(map(str, truth))]
+    planted = [t for t in planted if {"participant", "electrode", "kind"} <= set(t.columns)]
+    table = store.read_table(electrodes, strings=_TEXT)
+    return Evidence(
+        run=run,
+        config=config,
+        electrodes=table.assign(flags=table["flags"].fillna("")),
+        layers=store.read_table(layers, strings=_TEXT),
+        participants=store.read_table(participants, strings=_TEXT),
+        arrays=store.read_dataset(summary),
+        scores={key: tuple(paths) for key, paths in by_fit.items()},
+        audits={Path(p).stem: a for p in sorted(map(str, contamination)) if (a := read_audit(p))},
+        truth=pd.concat(planted, ignore_index=True) if planted else None,
+        words={Path(p).stem: store.read_table(p, strings=_TEXT) for p in sorted(map(str, words))},
+    )
+
+
+def read_audit(path: str | Path) -> Audit | None:
+    """A participant's audit, or nothing where the recording held no sound to audit."""
+    with store.open_dataset(path) as audit:
+        if "p" not in audit or "channel" not in audit.coords or not audit.sizes["channel"]:
+            return None
+        names = tuple(str(name) for name in audit["channel"].values)
+        p = audit["p"].values.astype(float)
+        excess = (
+            audit["excess"].values.astype(float) if "excess" in audit else np.full(p.shape, 0.0)
+        )
+        worst = int(np.lexsort((-np.nan_to_num(excess, nan=-np.inf), np.nan_to_num(p, nan=2.0)))[0])
+        matrix = np.empty((0, 0))
+        sound = neural = np.empty(0)
+        # The verdict rests on the adjusted matrix, where the audit keeps one.
+        kept = next((name for name in ("adjusted", "matrix") if name in audit), None)
+        if kept:
+            of = audit[kept].isel(channel=worst)
+            dims = sorted(map(str, of.dims), key=lambda d: "audio" not in d)
+            matrix = of.transpose(*dims).values.astype(float)
+            sound, neural = (
+                audit[d].values.astype(float)
+                if d in audit.coords
+                else np.arange(audit.sizes[d], dtype=float)
+                for d in dims
+            )
+        together = (
+            audit["p_recording"] if "p_recording" in audit else audit.attrs.get("p_recording")
+        )
+        return Audit(
+            electrodes=names,
+            p=p,
+            excess=excess,
+            p_recording=float("nan") if together is None else float(together),
+            worst=names[worst],
+            matrix=matrix,
+            frequency_audio=sound,
+            frequency=neural,
+        )
+
+
+def read_trace(paths: Iterable[Path], *, electrode: str, layer: int) -> Trace | None:
+    """The held-out signal of an electrode beside its recreation, from the batch with a layer.
+
+    The recreation is that of the layers which the folds chose within the batch.
+    """
+    for path in paths:
+        with store.open_dataset(path) as scores:
+            layers = np.atleast_1d(scores["layer"].values).astype(int)
+            if layer not in layers or not {"prediction", "observed"} <= set(scores.data_vars):
+                continue
+            names = [str(name) for name in scores["channel"].values]
+            if electrode not in names:
+                return None
+            k = names.index(electrode)
+            n = scores.sizes["sample"]
+            unit = "frame" if "time" in scores.variables else "word"
+            position = scores["time"] if unit == "frame" else scores.get("word_index")
+            delay, weights = np.empty(0), np.empty((0, 0))
+            if "coefficients" in scores and "delay" in scores["coefficients"].dims:
+                kept = scores["coefficients"].isel(channel=k)
+                if "layer" in kept.dims:
+                    kept = kept.isel(layer=int(np.flatnonzero(layers == layer)[0]))
+                kept = kept if "feature" in kept.dims else kept.expand_dims("feature")
+                weights = kept.transpose("delay", "feature").values.astype(float)
+                delay = scores["delay"].values.astype(float)
+            where = np.arange(n, dtype=float) if position is None else position.values.astype(float)
+            segment = scores["segment"].values if "segment" in scores.variables else np.zeros(n)
+            order = np.lexsort((where, segment))
+            return Trace(
+                unit=unit,
+                position=where[order],
+                segment=np.asarray(segment[order], dtype=np.int64),
+                observed=scores["observed"].isel(channel=k).values.astype(float)[order],
+                predicted=scores["prediction"].isel(channel=k).values.astype(float)[order],
+                delay=delay,
+                weights=weights,
+            )
+    return None

@@ -1,0 +1,466 @@
+"""What the tables say, counted: which electrodes hold, and whether planted truth was found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.report.evidence import Evidence
+from highgamma.summary import LEVEL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = NDArray[np.float64]
+
+STANDINGS = {
+    "holds": (),
+    "explained by a control": ("below-control",),
+    "not significant": ("not-significant", "no-skill"),
+    "contaminated": ("contaminated",),
+    "leaky split": ("leaky-split",),
+    "not tested": ("not-tested",),
+    "not estimable": ("flat", "intercept-only"),
+}
+"""Where an electrode stands, and the flags that put it there; the last that applies is taken."""
+
+LAG_TOLERANCE = 0.020
+LAYER_TOLERANCE = 1
+TWIN = "-untrained"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFinding:
+    """One analysis and model over all participants."""
+
+    model: str
+    is_control: bool
+    n: int
+    standings: dict[str, int]
+    n_significant: int | None
+    skill_median: float
+    r_median: float
+    pcc: float
+    pcc_mean_predictor: float
+    pcc_shuffled: float
+    r2: float
+    r2_mean_predictor: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisFinding:
+    """One analysis: its models, and how many electrodes hold for at least one that is no control.
+
+    `standings` gives each electrode its best standing over the models that are no controls.
+    """
+
+    analysis: str
+    unit: str
+    n: int
+    standings: dict[str, int]
+    models: list[ModelFinding]
+    pcc_range: tuple[float, float]
+    pcc_mean_predictor: float
+    pcc_mean_predictor_range: tuple[float, float]
+
+    @property
+    def n_hold(self) -> int:
+        """Number of electrodes that hold."""
+        return self.standings.get("holds", 0)
+
+    @property
+    def tested(self) -> bool:
+        """Whether the analysis drew permutations."""
+        return any(m.n_significant is not None for m in self.models)
+
+
+def standing(flags: str) -> str:
+    """Where the flags put an electrode; without flags it holds."""
+    raised = set(filter(None, flags.split(",")))
+    stands = "holds"
+    for name, reasons in STANDINGS.items():
+        if raised & set(reasons):
+            stands = name
+    # A flag that this version does not know is no reason to call an electrode sound.
+    return stands if stands != "holds" or not raised else "not significant"
+
+
+def headline(evidence: Evidence) -> list[AnalysisFinding]:
+    """How many electrodes hold, by analysis and model, beside the study's figures."""
+    table = evidence.electrodes.assign(standing=evidence.electrodes["flags"].map(standing))
+    found = []
+    rank = {name: k for k, name in enumerate(STANDINGS)}
+    for analysis in evidence.analyses:
+        rows = table[table["analysis"] == analysis]
+        controls = set(evidence.controls(analysis))
+        people = evidence.participants[evidence.participants["analysis"] == analysis]
+        own = rows[~rows["model"].isin(controls)]
+        own = rows if own.empty else own
+        best = (
+            own.assign(rank=own["standing"].map(rank))
+            .groupby(["participant", "electrode"], sort=False)["rank"]
+            .min()
+        )
+        names = list(STANDINGS)
+        counts = Counter(names[int(k)] for k in best)
+        study = people[~people["model"].isin(controls)]
+        found.append(
+            AnalysisFinding(
+                analysis=analysis,
+                unit=evidence.unit(analysis),
+                n=len(best),
+                standings={n: counts[n] for n in names if counts[n]},
+                models=[
+                    _model_finding(
+                        model,
+                        rows[rows["model"] == model],
+                        people[people["model"] == model],
+                        is_control=model in controls,
+                    )
+                    for model in dict.fromkeys(rows["model"])
+                ],
+                pcc_range=_range(study["pcc_across_channels"]),
+                pcc_mean_predictor=_median(people["pcc_mean_predictor"]),
+                pcc_mean_predictor_range=_range(people["pcc_mean_predictor"]),
+            )
+        )
+    return found
+
+
+def _model_finding(
+    model: str, rows: pd.DataFrame, people: pd.DataFrame, *, is_control: bool
+) -> ModelFinding:
+    counts = Counter(rows["standing"])
+    tested = bool(rows["q"].notna().any()) or not rows["flags"].str.contains("not-tested").all()
+    return ModelFinding(
+        model=model,
+        is_control=is_control,
+        n=len(rows),
+        standings={n: counts[n] for n in STANDINGS if counts[n]},
+        n_significant=int((rows["q"] < LEVEL).sum()) if tested else None,
+        skill_median=_median(rows["skill"]),
+        r_median=_median(rows["r"]),
+        pcc=_median(people["pcc_across_channels"]),
+        pcc_mean_predictor=_median(people["pcc_mean_predictor"]),
+        pcc_shuffled=_median(people["pcc_shuffled"]),
+        r2=_median(people["r2_across_channels"]),
+        r2_mean_predictor=_median(people["r2_mean_predictor"]),
+    )
+
+
+def _finite(values: pd.Series[Any]) -> FloatArray:
+    array: FloatArray = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    known: FloatArray = array[np.isfinite(array)]
+    return known
+
+
+def _median(values: pd.Series[Any]) -> float:
+    known = _finite(values)
+    return float(np.median(known)) if known.size else float("nan")
+
+
+def _range(values: pd.Series[Any]) -> tuple[float, float]:
+    known = _finite(values)
+    return (float(known.min()), float(known.max())) if known.size else (np.nan, np.nan)
+
+
+def best_electrodes(evidence: Evidence, analysis: str, *, n: int) -> pd.DataFrame:
+    """The n electrodes with the highest skill, those that hold first, each with its best model.
+
+    Control models are passed over where there are others; fits without a correlation have no
+    recreation to show.
+    """
+    rows = evidence.electrodes[evidence.electrodes["analysis"] == analysis]
+    rows = rows[np.isfinite(rows["r"].to_numpy(float)) & np.isfinite(rows["skill"].to_numpy(float))]
+    others = rows[~rows["model"].isin(evidence.controls(analysis))]
+    rows = rows if others.empty else others
+    rows = rows.assign(holds=rows["flags"] == "")
+    rows = rows.sort_values(
+        ["holds", "skill", "participant", "electrode", "model"],
+        ascending=[False, False, True, True, True],
+        kind="stable",
+    )
+    first: pd.DataFrame = rows.drop_duplicates(["participant", "electrode"]).head(n)
+    return first
+
+
+def flag_counts(evidence: Evidence) -> list[tuple[str, str, Counter[str]]]:
+    """How often each flag was raised, by analysis and model."""
+    counted = []
+    for key, rows in evidence.electrodes.groupby(["analysis", "model"], sort=False):
+        analysis, model = (str(part) for part in key)
+        flags = Counter(flag for text in rows["flags"] for flag in text.split(",") if flag)
+        counted.append((analysis, model, flags))
+    return counted
+
+
+# --------------------------------------------------------------------------------- planted truth
+
+
+@dataclass(frozen=True, slots=True)
+class KindFound:
+    """Electrodes of one planted kind: how many were found or flagged, and which went wrong."""
+
+    kind: str
+    expected: str
+    n: int
+    n_found: int
+    wrong: list[str]
+    ok: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class LagFound:
+    """Electrodes with one planted lag, in one analysis; lags in s, one per electrode."""
+
+    analysis: str
+    model: str
+    planted: float
+    recovered: FloatArray
+    low: FloatArray
+    high: FloatArray
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFound:
+    """Mean skill of every layer over the electrodes planted from one layer of a model."""
+
+    analysis: str
+    model: str
+    planted: int
+    recovered: int
+    n: int
+    layers: FloatArray
+    skill: FloatArray
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TwinFound:
+    """A trained model and its untrained twin on the electrodes planted from the trained one."""
+
+    analysis: str
+    model: str
+    twin: str
+    n: int
+    skill: float
+    twin_skill: float
+    n_better: int
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Planted truth against what was found."""
+
+    kinds: list[KindFound]
+    lags: list[LagFound]
+    layers: list[LayerFound]
+    twins: list[TwinFound]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing that can be checked went wrong."""
+        checks: list[bool | None] = [
+            *(k.ok for k in self.kinds),
+            *(f.ok for f in self.lags),
+            *(f.ok for f in self.layers),
+            *(f.ok for f in self.twins),
+        ]
+        return all(ok is not False for ok in checks)
+
+
+_EXPECTED = {
+    "acoustic": "found",
+    "language": "found",
+    "speech-on-off": "no claim: any sound model may find it",
+    "noise": "not found",
+    "contaminated": "flagged as contaminated",
+    "flat": "flagged as flat",
+}
+
+
+def recovery(evidence: Evidence) -> Recovery | None:
+    """Compare the planted truth with the tables; nothing where no truth was planted.
+
+    An electrode is found where q < .05 for the model it was planted from (for any model where
+    the run lacks that one), in an analysis whose split does not leak.
+    """
+    if evidence.truth is None:
+        return None
+    table = evidence.electrodes
+    table = table[~table["flags"].str.contains("leaky-split")]
+    truth = evidence.truth.drop_duplicates(["participant", "electrode"])
+    rows_of = dict(iter(table.groupby(["participant", "electrode"], sort=False)))
+    kinds = []
+    for kind in sorted(dict.fromkeys(truth["kind"]), key=_kind_order):
+        planted = truth[truth["kind"] == kind]
+        kinds.append(_kind_found(str(kind), planted, rows_of, audited=bool(evidence.audits)))
+    clean = truth[truth["kind"] != "contaminated"]
+    if evidence.audits:
+        flagged = [
+            f"{p} {e}"
+            for p, e in zip(clean["participant"], clean["electrode"], strict=True)
+            if (p, e) in rows_of and rows_of[p, e]["flags"].str.contains("contaminated").any()
+        ]
+        kinds.append(
+            KindFound(
+                kind="every other kind",
+                expected=f"not flagged as contaminated (at most {LEVEL:.0%})",
+                n=len(clean),
+                n_found=len(flagged),
+                wrong=flagged,
+                ok=len(flagged) <= LEVEL * max(len(clean), 1),
+            )
+        )
+    return Recovery(
+        kinds=kinds,
+        lags=_lags_found(truth, table),
+        layers=_layers_found(truth, table, evidence),
+        twins=_twins_found(truth, table),
+    )
+
+
+def _kind_order(kind: str) -> tuple[int, str]:
+    known = list(_EXPECTED)
+    return (known.index(kind) if kind in known else len(known), kind)
+
+
+def _kind_found(
+    kind: str, planted: pd.DataFrame, rows_of: dict[Any, pd.DataFrame], *, audited: bool
+) -> KindFound:
+    expected = _EXPECTED.get(kind, "no claim")
+    flag = {"contaminated": "contaminated", "flat": "flat"}.get(kind)
+    found: list[str] = []
+    missed: list[str] = []
+    for one in planted.to_dict("records"):
+        rows = rows_of.get((one["participant"], one["electrode"]))
+        hit = False
+        if rows is not None and flag:
+            hit = bool(rows["flags"].map(lambda text: flag in text.split(",")).any())
+        elif rows is not None:
+            model = one.get("model")
+            own = rows[rows["model"] == model] if isinstance(model, str) else rows
+            hit = bool(((rows if own.empty else own)["q"] < LEVEL).any())
+        (found if hit else missed).append(f"{one['participant']} {one['electrode']}")
+    if kind == "contaminated" and not audited:
+        return KindFound(kind, "no audit was made", len(planted), 0, [], None)
+    if expected.startswith("no claim"):
+        return KindFound(kind, expected, len(planted), len(found), [], None)
+    wrong = found if kind == "noise" else missed
+    return KindFound(kind, expected, len(planted), len(found), wrong, not wrong)
+
+
+def _lags_found(truth: pd.DataFrame, table: pd.DataFrame) -> list[LagFound]:
+    if "lag_s" not in truth or "peak_lag" not in table:
+        return []
+    planted = truth[(truth["kind"] == "acoustic") & truth["lag_s"].notna()]
+    if "model" not in planted:
+        planted = planted.assign(model=None)
+    joined = table[table["peak_lag"].notna()].merge(
+        planted[["participant", "electrode", "lag_s", "model"]],
+        on=["participant", "electrode"],
+        suffixes=("", "_planted"),
+    )
+    same = joined["model_planted"].isna() | (joined["model"] == joined["model_planted"])
+    found = []
+    for key, rows in joined[same].groupby(["analysis", "model", "lag_s"], sort=False):
+        analysis, model, lag = str(key[0]), str(key[1]), float(str(key[2]))
+        recovered = rows["peak_lag"].to_numpy(float)
+        low, high = (
+            rows[name].to_numpy(float) if name in rows else np.full(len(rows), np.nan)
+            for name in ("peak_lag_low", "peak_lag_high")
+        )
+        # A lag grid and binary fractions leave 20 ms at 0.02000000000000001 s.
+        within = np.abs(recovered - lag) <= LAG_TOLERANCE + 1e-9
+        found.append(LagFound(analysis, model, lag, recovered, low, high, bool(within.all())))
+    return sorted(found, key=lambda f: (f.analysis, f.model, f.planted))
+
+
+def _planted_from_layers(truth: pd.DataFrame) -> pd.DataFrame:
+    if not {"model", "layer"} <= set(truth.columns):
+        return truth.iloc[:0].assign(model="", layer=0)
+    return truth[truth["model"].notna() & truth["layer"].notna()]
+
+
+def _layers_found(truth: pd.DataFrame, table: pd.DataFrame, evidence: Evidence) -> list[LayerFound]:
+    arrays = evidence.arrays
+    at = {
+        (str(p), str(e)): k
+        for k, (p, e) in enumerate(
+            zip(arrays["participant"].values, arrays["name"].values, strict=True)
+        )
+    }
+    found = []
+    for key, planted in _planted_from_layers(truth).groupby(["model", "layer"], sort=True):
+        model, layer = str(key[0]), int(float(str(key[1])))
+        members = [
+            at[p, e]
+            for p, e in zip(planted["participant"], planted["electrode"], strict=True)
+            if (p, e) in at
+        ]
+        for analysis in dict.fromkeys(table["analysis"]):
+            if model not in arrays["model"].values or not members:
+                continue
+            skill = (
+                arrays["skill_layer"].sel(analysis=analysis, model=model).values[members]
+            )  # (electrode, layer)
+            known = np.isfinite(skill).all(axis=0)
+            if known.sum() < 2:
+                continue
+            mean = np.where(known, np.where(known, skill, 0.0).mean(axis=0), np.nan)
+            # Where no layer predicts anything, the best of them says nothing about the planted.
+            if not np.nanmax(mean) > 0:
+                continue
+            layers = arrays["layer"].values.astype(float)
+            best = int(layers[np.nanargmax(mean)])
+            found.append(
+                LayerFound(
+                    analysis=str(analysis),
+                    model=model,
+                    planted=layer,
+                    recovered=best,
+                    n=len(members),
+                    layers=layers[known],
+                    skill=mean[known],
+                    ok=abs(best - layer) <= LAYER_TOLERANCE,
+                )
+            )
+    return found
+
+
+def _twins_found(truth: pd.DataFrame, table: pd.DataFrame) -> list[TwinFound]:
+    found = []
+    for model, planted in _planted_from_layers(truth).groupby("model", sort=True):
+        keys = planted[["participant", "electrode"]]
+        for analysis in dict.fromkeys(table["analysis"]):
+            rows = table[table["analysis"] == analysis].merge(keys, on=["participant", "electrode"])
+            wide = rows.pivot_table(
+                index=["participant", "electrode"], columns="model", values="skill", aggfunc="first"
+            )
+            twin = f"{model}{TWIN}"
+            if model not in wide or twin not in wide:
+                continue
+            both = wide[[model, twin]].dropna()
+            # Fits that are their intercept alone are equal for any input.
+            if both.empty or np.allclose(both[model], both[twin], atol=1e-9):
+                continue
+            better = int((both[model] > both[twin]).sum())
+            found.append(
+                TwinFound(
+                    analysis=str(analysis),
+                    model=str(model),
+                    twin=twin,
+                    n=len(both),
+                    skill=float(both[model].mean()),
+                    twin_skill=float(both[twin].mean()),
+                    n_better=better,
+                    ok=better == len(both),
+                )
+            )
+    return found

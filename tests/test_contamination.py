@@ -1,0 +1,250 @@
+"""Contamination: a microphone in an electrode is found, an electrode that follows speech is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.signal as ss
+import xarray as xr
+
+from highgamma import contamination as audit
+from highgamma import neural
+from highgamma.errors import InputError
+
+RATE, AUDIO_RATE, SECONDS = 1024.0, 16000.0, 120.0
+LENGTH = int(SECONDS * RATE)
+
+
+def band(x, low, high, rate=RATE):
+    sos = ss.butter(4, [low, high], btype="bandpass", fs=rate, output="sos")
+    return ss.sosfiltfilt(sos, x, axis=0)
+
+
+def spoken(seed):
+    """Words every 3 s: harmonics on a falling pitch under syllables, in a little room noise."""
+    rng = np.random.default_rng(seed)
+    sound = np.zeros(int(SECONDS * AUDIO_RATE))
+    for onset in np.arange(0.5, SECONDS - 2, 3.0):
+        lasting = rng.uniform(0.4, 0.9)
+        t = np.arange(int(lasting * AUDIO_RATE)) / AUDIO_RATE
+        pitch = 120 * rng.uniform(0.85, 1.15) * (1.15 - 0.3 * t / lasting)
+        phase = 2 * np.pi * np.cumsum(pitch) / AUDIO_RATE
+        syllables = np.abs(np.sin(np.pi * rng.integers(1, 4) * t / lasting)) ** 0.7
+        harmonics = sum(rng.uniform(0.5, 1.5) / k * np.cos(k * phase) for k in range(1, 16))
+        first = int((onset + rng.uniform(0, 0.4)) * AUDIO_RATE)
+        sound[first : first + len(t)] += syllables * harmonics
+    sound += 1e-3 * sound.std() * rng.standard_normal(len(sound))
+    return sound / np.abs(sound).max()
+
+
+def background(n, seed):
+    """Voltage with a 1/f² power spectrum and 50 Hz hum, µV: (samples, n)."""
+    rng = np.random.default_rng(seed)
+    x = np.cumsum(rng.standard_normal((LENGTH, n)), axis=0)
+    x = ss.detrend(x, axis=0) * 0.2 + rng.standard_normal((LENGTH, n)) * 0.5
+    return x + 5 * np.sin(2 * np.pi * 50 * np.arange(LENGTH) / RATE)[:, None]
+
+
+def heard(sound):
+    """The sound as an amplifier at the neural rate picks it up."""
+    return ss.resample_poly(sound, 1024, 16000)[:LENGTH]
+
+
+def contaminated(sound, n, *, decibels, seed):
+    """A copy of the microphone, so many decibels from the electrode's own high-gamma."""
+    x = background(n, seed)
+    voice = heard(sound)
+    ratio = band(x, 70, 170).std(axis=0) / band(voice, 70, 170).std()
+    return x + voice[:, None] * ratio * 10 ** (decibels / 20)
+
+
+def speaking(sound, n, *, strength, seed):
+    """High-gamma of some band that rises with the voice's envelope at some lag."""
+    rng = np.random.default_rng(seed)
+    x = background(n, seed)
+    low_pass = ss.butter(2, 8, fs=RATE, output="sos")
+    level = ss.sosfiltfilt(low_pass, np.abs(ss.hilbert(band(heard(sound), 80, 450))))
+    level = np.clip(level / level.max(), 0, None)
+    for column in range(n):
+        carrier = band(rng.standard_normal(LENGTH), rng.choice([65, 80]), rng.choice([170, 300]))
+        carrier *= band(x[:, column], 70, 170).std() / carrier.std()
+        lag = int(rng.uniform(-0.2, 0.3) * RATE)
+        x[:, column] += strength * carrier * np.roll(level, lag)
+    return x
+
+
+def tracks(sound, data):
+    voice = audit.Track(lambda c, a, b: sound[a:b, None], len(sound), AUDIO_RATE)
+    return [voice], [audit.Track(lambda c, a, b: data[a:b, c], len(data), RATE)]
+
+
+def audited(sound, data, **settings):
+    return audit.audit(*tracks(sound, data), data.shape[1], audit.Settings(**settings))
+
+
+def test_a_microphone_in_the_recording_is_found():
+    for seed, decibels in ((0, -10), (1, -15)):
+        sound = spoken(seed)
+        found = audited(sound, contaminated(sound, 12, decibels=decibels, seed=seed))
+        assert (found.p < 0.05).mean() >= 0.95
+        assert found.p_recording < 0.01
+
+
+def test_electrodes_that_follow_speech_are_not_flagged_more_often_than_chance():
+    flagged = []
+    for seed in range(4):
+        sound = spoken(10 + seed)
+        data = np.concatenate(
+            [
+                speaking(sound, 6, strength=1, seed=20 + seed),
+                speaking(sound, 6, strength=3, seed=40 + seed),
+                background(6, 60 + seed),
+            ],
+            axis=1,
+        )
+        flagged.append(audited(sound, data).p < 0.05)
+    # 72 electrodes at 5 %: more than 9 have a chance below 1 %.
+    assert np.sum(flagged) <= 9
+
+
+def test_correlations_are_those_of_numpy():
+    sound = spoken(3)
+    data = contaminated(sound, 2, decibels=0, seed=3)
+    settings = audit.Settings()
+    voices, signals = tracks(sound, data)
+    freqs = audit.frequencies(settings, rate=RATE)
+    times = audit.frame_times([voices[0], signals[0]], settings)
+    a = audit.amplitudes(voices[0], slice(0, 1), times, freqs, settings)[0]
+    a = np.log(a + 0.01 * np.sqrt((a**2).mean(axis=1, keepdims=True)))
+    b = np.log(audit.amplitudes(signals[0], slice(0, 2), times, freqs, settings))
+    found = audited(sound, data)
+    n = len(freqs)
+    for channel in range(2):
+        expected = np.corrcoef(a, b[channel])[:n, n:]
+        assert np.allclose(found.matrix[channel], expected, atol=1e-4)
+        rest = ~np.eye(n, dtype=bool)
+        adjusted = found.adjusted[channel]
+        excess = np.diag(adjusted).mean() - adjusted[rest].mean()
+        assert found.excess[channel] == pytest.approx(excess, abs=1e-5)
+
+
+def test_smooth_spectra_leave_no_detail_and_single_harmonics_do():
+    freqs = audit.frequencies(audit.Settings(), rate=RATE)
+    detail = audit.detail_filter(freqs)
+    assert np.abs(detail @ (3 + 0.02 * freqs)).max() < 1e-4
+    broad = np.exp(-0.5 * ((freqs - 120) / 60) ** 2)
+    assert np.abs(detail @ broad).max() < 0.06
+    assert (detail @ (freqs == 185))[freqs == 185] > 0.75
+
+
+def test_every_shift_has_the_excess_of_the_shifted_audio():
+    rng = np.random.default_rng(0)
+    voice = audit.standardised(rng.standard_normal((7, 90)))
+    electrodes = audit.standardised(rng.standard_normal((3, 7, 90)))
+    excess = audit.excess_of_shifts(voice, electrodes)
+    off = ~np.eye(7, dtype=bool)
+    for shift in (0, 1, 33, 89):
+        for channel in range(3):
+            c = np.corrcoef(np.roll(voice, shift, axis=1), electrodes[channel])[:7, 7:]
+            expected = np.diag(c).mean() - c[off].mean()
+            assert excess[channel, shift] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_sine_appears_at_its_frequency_and_time_in_either_clock():
+    settings = audit.Settings()
+    freqs = np.arange(60.0, 400.0, 5.0)
+    for rate, first in ((1024.0, 0.0), (15999.729, 0.31)):
+        t = first + np.arange(int(6 * rate)) / rate
+        x = np.where((t > 2) & (t < 4), np.sin(2 * np.pi * 200 * t), 0)[:, None]
+        track = audit.Track(lambda c, a, b, x=x: x[a:b], len(x), rate, first)
+        times = np.arange(1.0, 5.0, 0.05)
+        a = audit.amplitudes(track, slice(0, 1), times, freqs, settings)[0]
+        assert freqs[a.mean(axis=1).argmax()] == 200
+        # |1 - exp(-2πi f / rate)| / 2: the difference of neighbours, and half a cosine.
+        expected = abs(1 - np.exp(-2j * np.pi * 200 / rate)) / 2
+        inside = (times > 2.11) & (times < 3.89)
+        outside = (times < 1.89) | (times > 4.11)
+        row = a[freqs == 200][0]
+        assert np.allclose(row[inside], expected, rtol=1e-3)
+        assert row[outside].max() < 1e-3 * expected
+
+
+def test_mains_harmonics_and_what_lies_beyond_the_rate_are_left_out():
+    freqs = audit.frequencies(audit.Settings(), rate=1024)
+    assert freqs.min() == 60 and freqs.max() == 395
+    assert not np.isin([100, 150, 200, 250, 300, 350, 400], freqs).any()
+    assert audit.frequencies(audit.Settings(), rate=512).max() <= 0.4 * 512
+    with pytest.raises(InputError, match="rate of 200 Hz"):
+        audit.frequencies(audit.Settings(), rate=200)
+
+
+def test_p_is_b_plus_1_over_n_plus_1_and_fine_enough_for_false_discovery_control():
+    sound = spoken(5)
+    found = audited(sound, contaminated(sound, 3, decibels=0, seed=5))
+    assert found.surrogates >= 1000
+    assert np.allclose(found.p, 1 / (found.surrogates + 1))
+
+
+def test_a_flat_channel_has_no_p():
+    sound = spoken(6)
+    data = background(3, 6)
+    data[:, 1] = 4.0
+    found = audited(sound, data)
+    assert list(np.isnan(found.p)) == [False, True, False]
+    assert np.isfinite(found.p_recording)
+
+
+def dataset(sound, first=0.0):
+    n = len(sound)
+    return xr.Dataset(
+        {"audio": ("time", sound.astype(np.float32))},
+        coords={
+            "time": ("time", first + np.arange(n) / AUDIO_RATE),
+            "segment": ("time", np.zeros(n, np.int16)),
+        },
+    )
+
+
+def contamination_of(sound, data, **settings):
+    n = data.shape[1]
+    electrodes = neural.Electrodes(
+        names=tuple(f"LA{i + 1}" for i in range(n)),
+        regions=("cortex",) * n,
+        shafts=("LA",) * n,
+        contacts=tuple(range(1, n + 1)),
+        positions=np.full((n, 3), np.nan),
+    )
+    recording = neural.Recording(lambda c, a, b: data[a:b, c], len(data), RATE, "x.nwb")
+    return audit.contamination(
+        dataset(sound), [recording], electrodes, audit.Settings.from_mapping(settings)
+    )
+
+
+def test_channels_are_audited_as_analysed_and_as_recorded():
+    sound = spoken(7)
+    data = contaminated(sound, 4, decibels=-5, seed=7)
+    plain = contamination_of(sound, data)
+    assert plain.matrix.dims == ("channel", "frequency_audio", "frequency")
+    assert plain.matrix.dtype == np.float32
+    assert np.array_equal(plain.p, plain.p_recorded)
+    pairs = contamination_of(sound, data, reference="bipolar")
+    assert list(pairs.channel.values) == ["LA1-LA2", "LA2-LA3", "LA3-LA4"]
+    assert list(pairs.recorded_channel.values) == ["LA1", "LA2", "LA3", "LA4"]
+    assert np.allclose(pairs.p_recorded, plain.p)
+    # What is the same in neighbours goes with the reference; the scales differ a little.
+    assert np.abs(pairs.excess).max() < plain.excess.min()
+
+
+def test_absent_constant_or_short_audio_is_refused():
+    sound, data = spoken(8), background(2, 8)
+    with pytest.raises(InputError, match="no audio"):
+        contamination_of(sound[:0], data)
+    with pytest.raises(InputError, match="one value throughout"):
+        contamination_of(np.zeros_like(sound), data)
+    with pytest.raises(InputError, match="overlap for"):
+        contamination_of(sound[: int(9 * AUDIO_RATE)], data)
+
+
+def test_an_unknown_setting_is_answered_with_the_nearest_name():
+    with pytest.raises(InputError, match="did you mean 'window'"):
+        audit.Settings.from_mapping({"windw": 0.2})
