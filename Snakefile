@@ -10,6 +10,8 @@ if "dataset" not in config:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/dataset.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/recording.smk"
 include: "workflow/rules/neural.smk"
 include: "workflow/rules/targets.smk"

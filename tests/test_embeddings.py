@@ -353,7 +353,8 @@ def test_a_channel_of_a_real_recording_is_read_at_the_neural_frame_rate(
     recorded: dict[str, Path], shared_data: Path, tmp_path: Path
 ) -> None:
     root = shared_data / "ieeg_signals" / "pyneuromod_gripforce"
-    from highgamma.recording import find, open_signals, participants
+    from highgamma.recording.files import find, participants
+    from highgamma.recording.signals import open_signals
 
     participant = participants(root)[0]
     with open_signals(find(root, participant)[0]) as signals:

@@ -16,24 +16,14 @@ import pytest
 from scipy import signal as scipy_signal
 
 from highgamma.errors import InputError
-from highgamma.recording import (
-    Segment,
-    amplitude,
-    audio,
-    audio_file,
-    channels,
-    common_channels,
-    find,
-    open_signals,
-    participants,
-    record,
-    stimulus_files,
-    transcript,
-    voice,
-    words,
-)
-from highgamma.recording.electrodes import shaft_and_contact
-from highgamma.recording.sound import ratio, resampled_blocks
+from highgamma.recording.electrodes import channels, common_channels, shaft_and_contact
+from highgamma.recording.files import Segment, find, participants, stimulus_files
+from highgamma.recording.outputs import record
+from highgamma.recording.prompts import words
+from highgamma.recording.signals import amplitude, open_signals
+from highgamma.recording.sound import audio, audio_file, ratio, resampled_blocks
+from highgamma.recording.speech import voice
+from highgamma.recording.stimulus import transcript
 from highgamma.store import read_table
 
 LAB_CLOCK = 9062565.6229

@@ -22,18 +22,23 @@ THREAD_VARIABLES = (
 
 
 @contextmanager
-def job(log: str | os.PathLike[str], *, threads: int) -> Iterator[logging.Logger]:
+def job(
+    log: str | os.PathLike[str], *, threads: int, network: bool = False
+) -> Iterator[logging.Logger]:
     """Run a job's work with its log and its share of the processors.
 
     Thread counts are set before numpy or torch are imported, so import them inside the block.
     Progress goes to the log through the logger `highgamma`; warnings also go to the terminal.
+    The hub of models is switched off, except for a job that fetches (`network`), whose progress
+    goes to the terminal too.
     An `InputError` ends the process with its message and status 1, without a traceback; any
     other error leaves its traceback in the log and is raised again.
     """
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    if not network:
+        os.environ["HF_HUB_OFFLINE"] = "1"
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("highgamma")
     logger.setLevel(logging.INFO)
@@ -41,7 +46,7 @@ def job(log: str | os.PathLike[str], *, threads: int) -> Iterator[logging.Logger
     to_file = logging.FileHandler(log, mode="w", encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
-    to_terminal.setLevel(logging.WARNING)
+    to_terminal.setLevel(logging.INFO if network else logging.WARNING)
     to_terminal.addFilter(lambda record: record.levelno < logging.CRITICAL)
     to_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logger.handlers = [to_file, to_terminal]

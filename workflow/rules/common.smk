@@ -37,7 +37,8 @@ ANALYSES = config["analyses"]
 MODELS = sorted({m for a in ANALYSES for m in settings.analysis_models(config, a)})
 or_say(catalogue.check_names, CATALOGUE, MODELS)
 
-DATASET = {k: v for k, v in config["dataset"].items() if k != "participants"}
+# What concerns all participants; who else takes part, and from where, changes nobody's results.
+DATASET = {k: v for k, v in config["dataset"].items() if k not in ("participants", "source")}
 ROOT = Path(DATASET["root"])
 IS_DEMO = "demo" in config
 HAS_STIMULUS = "stimulus" in DATASET
@@ -49,6 +50,8 @@ BENCHMARKS = RESULTS / "benchmarks"
 def participant_labels():
     named = config["dataset"]["participants"]
     if named == "all":
+        if config["dataset"]["source"] and not ROOT.is_dir():
+            return []  # `snakemake dataset` has yet to fetch them
         named = or_say(recordings.participants, ROOT)
     return sorted(n if n.startswith("sub-") else f"sub-{n}" for n in map(str, named))
 

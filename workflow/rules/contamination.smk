@@ -11,8 +11,10 @@ rule contamination:
     params:
         participant="{participant}",
         dataset=DATASET,
-        settings=config["contamination"],
-        seed=config["seed"],
+        settings={
+            **{k: v for k, v in config["contamination"].items() if k != "enabled"},
+            "reference": config["neural"]["reference"],
+        },
         code=code("contamination"),
     log:
         LOGS / "contamination/{participant}.log",

@@ -3,7 +3,7 @@
 
 def model_files(wildcards):
     """Files of the model that must be there before it can run."""
-    return catalogue.files_of(CATALOGUE, wildcards.model)
+    return model_manifest(wildcards.model) or catalogue.files_of(CATALOGUE, wildcards.model)
 
 
 rule embeddings:

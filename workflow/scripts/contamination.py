@@ -4,7 +4,7 @@ from highgamma.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma import contamination, neural
-    from highgamma.recording import find
+    from highgamma.recording.files import find
     from highgamma.store import read_dataset, read_table, write_dataset
 
     participant, dataset = snakemake.params.participant, snakemake.params.dataset

@@ -3,7 +3,7 @@
 from highgamma.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
-    from highgamma.recording import record
+    from highgamma.recording.outputs import record
     from highgamma.store import write_dataset, write_table
 
     participant, dataset = snakemake.params.participant, snakemake.params.dataset

@@ -4,7 +4,7 @@ from highgamma.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma import neural
-    from highgamma.recording import find
+    from highgamma.recording.files import find
     from highgamma.store import read_table, write_dataset
     from highgamma.targets import targets
 

@@ -179,8 +179,8 @@ def _embeddings(
 
 def _recorded(name: str, *, participant: str, dataset: Mapping[str, Any]) -> list[Recorded]:
     """The channel `name` in each recording of the participant."""
-    from highgamma.recording import open_signals
     from highgamma.recording.files import find
+    from highgamma.recording.signals import open_signals
 
     found = []
     for number, segment in enumerate(find(dataset["root"], participant, task=dataset.get("task"))):
@@ -205,8 +205,8 @@ def _extents(
             (number, start, start + len(samples) / audio.rate)
             for number, start, samples in audio.parts()
         ]
-    from highgamma.recording import open_signals
     from highgamma.recording.files import find
+    from highgamma.recording.signals import open_signals
 
     extents = []
     for number, segment in enumerate(find(dataset["root"], participant, task=dataset.get("task"))):

@@ -1,0 +1,527 @@
+"""Acoustic contamination: does the recorded voice appear, frequency by frequency, in electrodes?
+
+After Roussel et al. 2020 (J. Neural Eng. 17 056028, doi 10.1088/1741-2552/abb25e): the
+spectrograms of audio and electrode are correlated over time for every pair of frequencies.
+A voice that leaks into the recording correlates with itself at the same frequency, on the
+diagonal; brain activity that follows speech does so across frequencies, on and off the diagonal
+alike. The excess of the diagonal is compared with the same excess of shifted audio.
+
+What differs from the paper: only what is sharp in frequency counts. The slow course of the voice
+(its level, at lags of up to half a second) is regressed out of both spectrograms over time, and
+from each frame its smooth course over frequency is taken away; so an electrode that rises with
+speech in some band does not look as if it followed the spectrum. Without these two steps strongly
+driven, clean electrodes were flagged in 18 to 25 % of simulations at p < 0.05, with them in 4 to
+6 %. And the surrogates are all circular shifts of the audio, computed at once by Fourier
+transforms.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma import neural
+from highgamma.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FloatArray = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+Read = Callable[[slice, int, int], FloatArray]
+
+_log = logging.getLogger("highgamma")
+
+LEVEL_LAGS = 0.5
+"""s to either side over which the voice's level is regressed out."""
+
+DETAIL = 15.0
+"""Hz: standard deviation of the smoother whose result is taken away over frequency. Harmonics of
+a voice are a few hertz wide and a hundred apart, a brain's response is tens of hertz wide."""
+
+ADJUSTED = "correlation of spectral detail, without the voice's level"
+
+SILENCE = 0.01
+"""Audio amplitudes are raised by this share of their root mean square before the logarithm, so
+that the background of silent frames does not outweigh the voice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """window, shift : of the spectrograms' frames, s. low, high : frequencies compared, Hz (high
+    is lowered to `0.4 rate`, below the anti-alias filter of the recording). step : between
+    frequencies, Hz. line : mains frequency, Hz, its multiples are left out. line_halfwidth : Hz.
+    min_shift : smallest circular shift of a surrogate, s. reference : as of the neural stage; the
+    channels are audited as they are analysed, and as recorded besides.
+    """
+
+    window: float = 0.2
+    shift: float = 0.05
+    low: float = 60.0
+    high: float = 400.0
+    step: float = 5.0
+    line: float = 50.0
+    line_halfwidth: float = 2.5
+    min_shift: float = 5.0
+    reference: str = "none"
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> Settings:
+        """Read settings as the config gives them.
+
+        Raises
+        ------
+        InputError
+            For an unknown key (the nearest known one is named) or an impossible value.
+        """
+        known = tuple(field.name for field in fields(cls))
+        for key in settings:
+            if key not in known:
+                raise InputError(
+                    f"unknown setting {key!r}{nearest(key, known)}",
+                    where="contamination",
+                    expected=f"one of {', '.join(known)}",
+                    remedy="mend the name in the config",
+                )
+        made = cls(**settings)
+        positive = ("window", "shift", "low", "step", "min_shift")
+        for key in positive:
+            if getattr(made, key) <= 0:
+                raise InputError(
+                    f"{key} is {getattr(made, key)}",
+                    where=f"contamination.{key}",
+                    expected="a number above 0",
+                    remedy="mend the value in the config",
+                )
+        if made.reference not in neural.REFERENCES:
+            raise InputError(
+                f"reference is {made.reference!r}{nearest(made.reference, neural.REFERENCES)}",
+                where="contamination.reference",
+                expected=f"one of {', '.join(neural.REFERENCES)}",
+                remedy="mend the value in the config",
+            )
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A signal on the clock of one segment: sample i is at `first + i / rate` seconds.
+
+    read : `read(channels, start, stop)` gives (samples, channels).
+    """
+
+    read: Read
+    n_samples: int
+    rate: float
+    first: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the audit found. frequencies : (F,), Hz. matrix : (channel, F of the audio, F of the
+    electrode), correlation of log amplitudes. adjusted : the same of their `spectral_detail`.
+    excess : (channel,), mean of the adjusted diagonal minus mean off it. p : (channel,),
+    NaN for a flat channel. p_recording : of the largest standardised excess of all channels.
+    surrogates : how many.
+    """
+
+    frequencies: FloatArray
+    matrix: Float32Array
+    adjusted: Float32Array
+    excess: FloatArray
+    p: FloatArray
+    p_recording: float
+    surrogates: int
+
+
+def frequencies(settings: Settings, *, rate: float) -> FloatArray:
+    """Frequencies compared, Hz: `low` to `high` in steps, multiples of the mains left out.
+
+    Raises
+    ------
+    InputError
+        Where the recording's rate leaves fewer than ten.
+    """
+    high = min(settings.high, 0.4 * rate)
+    grid = np.arange(settings.low, high + 1e-9, settings.step)
+    if settings.line > 0:
+        harmonic = np.round(grid / settings.line) * settings.line
+        grid = grid[np.abs(grid - harmonic) >= settings.line_halfwidth]
+    if len(grid) < 10:
+        raise InputError(
+            f"the rate of {rate:g} Hz leaves {len(grid)} frequencies above {settings.low:g} Hz "
+            "to compare with the voice",
+            where="contamination",
+            expected="at least ten: a rate of some 300 Hz or more",
+            remedy="leave the contamination audit out of the config for this data set",
+        )
+    return np.asarray(grid)
+
+
+def frame_times(tracks: Sequence[Track], settings: Settings) -> FloatArray:
+    """Centres of the frames that lie wholly within all tracks of a segment, s: (frame,)."""
+    begin = max(t.first + 1 / t.rate for t in tracks) + settings.window / 2
+    end = min(t.first + t.n_samples / t.rate for t in tracks) - settings.window / 2
+    # One sample to spare at either end for rounding and for the difference of neighbours.
+    spare = 2 / min(t.rate for t in tracks)
+    count = int(np.floor((end - begin - 2 * spare) / settings.shift)) + 1
+    return np.asarray(begin + spare + settings.shift * np.arange(max(0, count)))
+
+
+def amplitudes(
+    track: Track,
+    channels: slice,
+    times: FloatArray,
+    freqs: FloatArray,
+    settings: Settings,
+) -> Float32Array:
+    """Short-time amplitude `|Σ_n w_n (x_n - x_{n-1}) e^{-2πi f n / rate}|`, w a Hann window.
+
+    The difference of neighbouring samples whitens 1/f spectra, so that low frequencies do not
+    leak through the window; it scales every frequency by a constant.
+
+    Parameters
+    ----------
+    times : (frame,), centres, s. freqs : (F,), Hz.
+
+    Returns
+    -------
+    (channel, F, frame), float32.
+    """
+    width = max(2, round(settings.window * track.rate))
+    sample = np.arange(width)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * (sample + 0.5) / width)
+    angle = 2 * np.pi * freqs[:, None] * sample / track.rate
+    waves = np.concatenate([np.cos(angle), np.sin(angle)]) * window
+    waves = (waves / window.sum()).astype(np.float32)
+    start = np.round((times - track.first) * track.rate - width / 2).astype(np.int64)
+    signals: Float32Array | None = None
+    batch = max(1, int(2**24 // width))
+    for begin in range(0, len(times), batch):
+        some = start[begin : begin + batch]
+        first = int(some[0]) - 1
+        voltage = track.read(channels, first, int(some[-1]) + width)
+        steps = np.diff(voltage, axis=0).astype(np.float32)
+        if signals is None:
+            signals = np.empty((steps.shape[1], len(freqs), len(times)), np.float32)
+        for channel in range(steps.shape[1]):
+            pieces = np.lib.stride_tricks.sliding_window_view(
+                np.ascontiguousarray(steps[:, channel]), width
+            )[some - first - 1]
+            real, imaginary = np.split(waves @ pieces.T, 2)
+            signals[channel, :, begin : begin + batch] = np.hypot(real, imaginary)
+    if signals is None:
+        raise ValueError("no frames")
+    return signals
+
+
+def standardised(values: Float32Array | FloatArray) -> Float32Array:
+    """Mean 0 and mean square 1 over the last axis; 0 throughout where nothing varies."""
+    centred = values - values.mean(axis=-1, keepdims=True, dtype=np.float64)
+    deviation = np.sqrt(np.mean(np.square(centred), axis=-1, keepdims=True, dtype=np.float64))
+    scale = np.where(deviation > 0, deviation, np.inf)
+    return np.asarray(centred / scale, dtype=np.float32)
+
+
+def level_basis(voice: Float32Array, lags: int) -> Float32Array:
+    """Orthonormal columns that span the voice's level at -lags … lags frames, and a constant.
+
+    voice : (F, frame), standardised. Returns (frame, column).
+    """
+    level = voice.mean(axis=0, dtype=np.float64)
+    padded = np.pad(level, lags, mode="edge")
+    columns = [padded[lag : lag + len(level)] for lag in range(2 * lags + 1)]
+    design = np.stack([np.ones(len(level)), *columns], axis=1)
+    left, singular, _ = np.linalg.svd(design, full_matrices=False)
+    return np.asarray(left[:, singular > 1e-6 * singular[0]], dtype=np.float32)
+
+
+def without_level(values: Float32Array, basis: Float32Array) -> Float32Array:
+    """What is left of `values` (…, frame) after regression on the basis, standardised."""
+    return standardised(values - (values @ basis) @ basis.T)
+
+
+def detail_filter(freqs: FloatArray) -> Float32Array:
+    """Matrix that takes away the smooth course over frequency: identity minus local lines.
+
+    At every frequency a straight line is fitted to its surroundings under a Gaussian weight of
+    `DETAIL` Hz; constants and straight lines over frequency become 0.
+
+    Parameters
+    ----------
+    freqs : (F,), Hz, gaps allowed. Returns (F, F).
+    """
+    distance = freqs[:, None] - freqs
+    weight = np.exp(-0.5 * np.square(distance / DETAIL))
+    moments = [(weight * distance**k).sum(axis=1)[:, None] for k in range(3)]
+    lines = weight * (moments[2] - moments[1] * distance)
+    lines /= moments[0] * moments[2] - moments[1] ** 2
+    return np.asarray(np.eye(len(freqs)) - lines, dtype=np.float32)
+
+
+def spectral_detail(
+    values: Float32Array, basis: Float32Array, detail: Float32Array
+) -> Float32Array:
+    """What is left of `values` (…, F, frame) without the voice's level and smooth spectra."""
+    return standardised(detail @ without_level(values, basis))
+
+
+def excess_of_shifts(voice: Float32Array, electrodes: Float32Array) -> FloatArray:
+    """Excess of the diagonal for every circular shift of the voice.
+
+    With both spectrograms standardised, the correlation of audio frequency f with electrode
+    frequency g is `C_fg = Σ_t A_f(t) N_g(t) / T`, and
+    `excess = mean_f C_ff - mean_{f≠g} C_fg`. Both means are sums of correlations over time, so
+    one product in the frequency domain gives them for all shifts at once.
+
+    Parameters
+    ----------
+    voice : (F, frame). electrodes : (channel, F, frame).
+
+    Returns
+    -------
+    (channel, shift), shift 0 … frames - 1; column 0 is the recording as it is.
+    """
+    from scipy import fft
+
+    n_freqs, n_frames = voice.shape
+    audio = np.conj(fft.rfft(voice, axis=1))
+    audio_sum = audio.sum(axis=0)
+    on, off = 1 / n_freqs, 1 / (n_freqs * (n_freqs - 1))
+    excess = np.empty((len(electrodes), n_frames))
+    for row, electrode in enumerate(electrodes):
+        spectrum = fft.rfft(electrode, axis=1)
+        diagonal = np.einsum("ft,ft->t", audio, spectrum)
+        everything = audio_sum * spectrum.sum(axis=0)
+        both = (on + off) * diagonal - off * everything
+        excess[row] = fft.irfft(both, n_frames) / n_frames
+    return excess
+
+
+def audit(
+    voices: Sequence[Track], signals: Sequence[Track], n_channels: int, settings: Settings
+) -> Audit:
+    """Compare the excess of the diagonal with that of every circular shift of the audio.
+
+    `p = (b + 1) / (n + 1)`, where b of n shifts of at least `min_shift` have an excess as large
+    as the recording's own. For the whole recording the largest excess of all channels is taken,
+    each in standard deviations of its own surrogates, under the same shifts.
+
+    Parameters
+    ----------
+    voices, signals : audio and electrodes of each segment, each on that segment's clock.
+    n_channels : columns of `signals`.
+
+    Raises
+    ------
+    InputError
+        Where audio is absent or does not overlap with the recording long enough, or the rate is
+        too low.
+    """
+    usable = [(v, s) for v, s in zip(voices, signals, strict=True) if v.n_samples > 0]
+    if not usable:
+        raise InputError(
+            "there is no audio to compare the electrodes with",
+            where="contamination",
+            remedy="name the audio in the config (dataset.audio)",
+        )
+    freqs = frequencies(
+        settings, rate=min(min(v.rate for v, _ in usable), min(s.rate for _, s in usable))
+    )
+    times = [frame_times(pair, settings) for pair in usable]
+    pairs = [(pair, t) for pair, t in zip(usable, times, strict=True) if len(t)]
+    n_frames = sum(len(t) for _, t in pairs)
+    apart = int(np.ceil(settings.min_shift / settings.shift))
+    surrogates = n_frames - 2 * apart + 1
+    if surrogates < 100:
+        raise InputError(
+            f"audio and recording overlap for {n_frames * settings.shift:.3g} s",
+            where="contamination",
+            expected=f"at least {2 * settings.min_shift + 100 * settings.shift:g} s",
+            remedy="check that the audio belongs to the recording, or leave the audit out",
+        )
+    heard = [amplitudes(v, slice(0, 1), t, freqs, settings)[0] for (v, _), t in pairs]
+    loudness = np.concatenate(heard, axis=1)
+    floor = SILENCE * np.sqrt(np.mean(np.square(loudness), axis=1, keepdims=True))
+    if not (floor > 0).all():
+        raise InputError(
+            "the audio holds one value throughout",
+            where="contamination",
+            remedy="name the right audio in the config (dataset.audio)",
+        )
+    voice = standardised(np.log(loudness + floor))
+    basis = level_basis(voice, round(LEVEL_LAGS / settings.shift))
+    detail = detail_filter(freqs)
+    voice_left = spectral_detail(voice, basis, detail)
+
+    n_freqs = len(freqs)
+    matrix = np.empty((n_channels, n_freqs, n_freqs), np.float32)
+    adjusted = np.empty_like(matrix)
+    excess = np.empty((n_channels, n_frames))
+    block = 16
+    for first in range(0, n_channels, block):
+        channels = slice(first, min(first + block, n_channels))
+        seen = [amplitudes(s, channels, t, freqs, settings) for (_, s), t in pairs]
+        amplitude = np.concatenate(seen, axis=2)
+        electrodes = standardised(np.log(np.maximum(amplitude, np.finfo(np.float32).tiny)))
+        left = spectral_detail(electrodes, basis, detail)
+        matrix[channels] = (voice @ electrodes.transpose(0, 2, 1)) / n_frames
+        adjusted[channels] = (voice_left @ left.transpose(0, 2, 1)) / n_frames
+        excess[channels] = excess_of_shifts(voice_left, left)
+        _log.info("contamination: %d of %d channels", channels.stop, n_channels)
+    return _judged(freqs, matrix, adjusted, excess, excess[:, apart : n_frames - apart + 1])
+
+
+def _judged(
+    freqs: FloatArray,
+    matrix: Float32Array,
+    adjusted: Float32Array,
+    excess: FloatArray,
+    null: FloatArray,
+) -> Audit:
+    """P-values from the excess of the recording (column 0) and of its surrogates."""
+    observed = excess[:, 0]
+    n = null.shape[1]
+    p = ((null >= observed[:, None]).sum(axis=1) + 1) / (n + 1)
+    spread = null.std(axis=1)
+    live = spread > 0
+    p_recording = np.nan
+    if live.any():
+        centre = null[live].mean(axis=1)
+        largest = ((observed[live] - centre) / spread[live]).max()
+        largest_null = ((null[live] - centre[:, None]) / spread[live, None]).max(axis=0)
+        p_recording = (int((largest_null >= largest).sum()) + 1) / (n + 1)
+    return Audit(
+        frequencies=freqs,
+        matrix=matrix,
+        adjusted=adjusted,
+        excess=np.where(live, observed, np.nan),
+        p=np.where(live, p, np.nan),
+        p_recording=float(p_recording),
+        surrogates=n,
+    )
+
+
+def _unjudged(n_channels: int) -> Audit:
+    nothing = np.empty((n_channels, 0, 0), np.float32)
+    unknown = np.full(n_channels, np.nan)
+    return Audit(np.empty(0), nothing, nothing, unknown, unknown, float("nan"), 0)
+
+
+def voice_tracks(audio: xr.Dataset, n_segments: int) -> list[Track]:
+    """The audio of each segment on its own clock; its rate is that of its time coordinate."""
+    sound = audio["audio"].values
+    time, segment = audio["time"].values, audio["segment"].values
+    tracks = []
+    for index in range(n_segments):
+        mine = np.flatnonzero(segment == index)
+        if len(mine) < 2:
+            tracks.append(Track(_nothing, 0, 1.0))
+            continue
+        first, last = int(mine[0]), int(mine[-1]) + 1
+        rate = (last - first - 1) / float(time[last - 1] - time[first])
+        tracks.append(
+            Track(
+                _mono(np.asarray(sound[first:last], dtype=np.float64)),
+                last - first,
+                rate,
+                float(time[first]),
+            )
+        )
+    return tracks
+
+
+def _nothing(channels: slice, start: int, stop: int) -> FloatArray:
+    return np.empty((0, 1))
+
+
+def _mono(sound: FloatArray) -> Read:
+    def read(channels: slice, start: int, stop: int) -> FloatArray:
+        return sound[start:stop, None]
+
+    return read
+
+
+def contamination(
+    audio: xr.Dataset,
+    recordings: Sequence[neural.Recording],
+    electrodes: neural.Electrodes,
+    settings: Settings,
+) -> xr.Dataset:
+    """The stage's result: the audit of every channel as it is analysed and as it was recorded.
+
+    A data set without audio cannot be audited: every p is NaN, with a warning.
+
+    Parameters
+    ----------
+    audio : `audio(time)` with coordinates `time` (s) and `segment`. recordings : one for each
+    segment. electrodes : what the recordings read.
+
+    Returns
+    -------
+    Along `channel` (of the reference): `matrix` and `adjusted` (channel, frequency_audio,
+    frequency), `diagonal(channel, frequency)` of the adjusted one, `excess`, `p`; scalar
+    `p_recording`. Along `recorded_channel`: `excess_recorded`, `p_recorded`; scalar
+    `p_recording_recorded`.
+
+    Raises
+    ------
+    InputError
+        See `audit` and `neural.rereference`.
+    """
+    import xarray as xr
+
+    voices = voice_tracks(audio, len(recordings))
+    prepared = neural.rereference(recordings, electrodes, settings.reference)
+
+    if not any(voice.n_samples for voice in voices):
+        _log.warning("there is no audio (dataset.audio): contamination cannot be judged")
+
+    def audited(some: Sequence[neural.Recording], n_channels: int) -> Audit:
+        if not any(voice.n_samples for voice in voices):
+            return _unjudged(n_channels)
+        tracks = [Track(r.read, r.n_samples, r.rate) for r in some]
+        return audit(voices, tracks, n_channels, settings)
+
+    found = audited(prepared.recordings, len(prepared.montage))
+    as_recorded = found
+    if settings.reference != "none":
+        as_recorded = audited(recordings, len(electrodes.names))
+    hertz = {"units": "Hz"}
+    return xr.Dataset(
+        {
+            "matrix": (
+                ("channel", "frequency_audio", "frequency"),
+                found.matrix,
+                {"long_name": "correlation of log amplitudes over time"},
+            ),
+            "adjusted": (
+                ("channel", "frequency_audio", "frequency"),
+                found.adjusted,
+                {"long_name": ADJUSTED},
+            ),
+            "diagonal": (
+                ("channel", "frequency"),
+                np.einsum("cff->cf", found.adjusted),
+                {"long_name": f"same frequency in both; {ADJUSTED}"},
+            ),
+            "excess": ("channel", found.excess),
+            "p": ("channel", found.p),
+            "p_recording": ((), found.p_recording),
+            "excess_recorded": ("recorded_channel", as_recorded.excess),
+            "p_recorded": ("recorded_channel", as_recorded.p),
+            "p_recording_recorded": ((), as_recorded.p_recording),
+        },
+        coords={
+            **neural.channel_coordinates(prepared),
+            "recorded_channel": ("recorded_channel", np.array(electrodes.names, dtype=object)),
+            "frequency": ("frequency", found.frequencies, hertz),
+            "frequency_audio": ("frequency_audio", found.frequencies, hertz),
+        },
+        attrs={"surrogates": found.surrogates, **asdict(settings)},
+    )

@@ -1,0 +1,580 @@
+"""Published data sets from the network: listed, chosen, fetched, verified, unpacked.
+
+Two places are known: OSF (listed by its API, version 2) and OpenNeuro (listed by the S3 bucket
+that holds it). Whatever the place, files come with sizes and, where the place knows them,
+checksums; a zip archive is unpacked. The result is a BIDS folder and a list of what was fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import stat
+import xml.etree.ElementTree as ElementTree
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from highgamma import fetch
+from highgamma.errors import InputError, nearest
+from highgamma.store import sha256, written_whole
+
+logger = logging.getLogger("highgamma")
+
+Manifest = dict[str, Any]
+
+MANIFEST = ".fetched.json"
+"""Name of the list of fetched files, in the data set's folder."""
+
+OSF = "https://api.osf.io/v2"
+OPENNEURO = "https://s3.amazonaws.com/openneuro.org"
+
+MAX_FILES = 100_000
+"""Most files that a listing or an archive may have."""
+
+MAX_EXPANSION = 100
+"""Most bytes that one byte of an archive may become; recordings become two at the most."""
+
+_PARTICIPANT = re.compile(r"sub-[A-Za-z0-9]+")
+_ABOUT = ("", ".json", ".tsv", ".md", ".txt", ".rst")
+_STIMULI = (".wav", ".flac", ".mp3", ".tsv", ".csv", ".json", ".txt", ".TextGrid")
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A published file: its name in the data set, address, size in bytes, known checksums."""
+
+    name: str
+    url: str
+    size: int
+    sha256: str | None = None
+    md5: str | None = None
+
+    def checked_by(self) -> str:
+        """What its content is checked by: `sha256`, `md5`, or `size` alone."""
+        return "sha256" if self.sha256 else "md5" if self.md5 else "size"
+
+    def is_whole(self, path: Path) -> bool:
+        return fetch.is_whole(path, size=self.size, sha256=self.sha256, md5=self.md5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A publisher: how its sets are named and listed, and how to get one by hand."""
+
+    form: str
+    list_files: Callable[[str, str], list[Remote]]
+    address: str
+    variable: str
+    by_hand: str
+
+
+def fetch_dataset(
+    source: str,
+    root: str | Path,
+    *,
+    participants: Sequence[str] | str = "all",
+    task: str | None = None,
+    address: str | None = None,
+) -> Manifest:
+    """Fetch a published data set into `root`; files that are whole there are not fetched again.
+
+    Of a set that is published file by file only what the workflow reads is taken: the files at
+    the top, the participants' `ieeg` folders, and the stimuli (sound and tables). A set that is
+    published as a zip archive is fetched, verified, and unpacked whole; then the archive goes.
+
+    Parameters
+    ----------
+    source
+        `osf:<project>`, such as `osf:nrgx6`, or `openneuro:<accession>`, such as
+        `openneuro:ds005574`.
+    root
+        The data set's folder.
+    participants
+        Labels (`sub-01`), or `all`.
+    task
+        Recordings of other tasks are left out; `None` takes all.
+    address
+        Of the publisher's interface; the environment's `HIGHGAMMA_OSF` or `HIGHGAMMA_OPENNEURO`,
+        else the public one.
+
+    Returns
+    -------
+    manifest
+        `source`, `files` (name → `size`, `sha256`, and what the content was `checked` by) and
+        `archives` (name → `size`, `sha256`).
+
+    Raises
+    ------
+    highgamma.fetch.Unreachable
+        Without a network; the message says what to download by hand and where to put it.
+    InputError
+        If the source is unknown, a participant is not in the set, names or archives are hostile,
+        checksums differ, or the disk is too small.
+    """
+    place, name = _place(source)
+    folder = Path(root)
+    before = _manifest_before(folder, source)
+    try:
+        listed = place.list_files(address or os.environ.get(place.variable, place.address), name)
+        with fetch.alone(folder):
+            return _fetch(source, listed, folder, before, participants=participants, task=task)
+    except fetch.Unreachable as error:
+        example = "sub-01" if isinstance(participants, str) or not participants else participants[0]
+        raise fetch.Unreachable(
+            f"the data set {source} is not here, and the network is not to be had: {error.found}",
+            where=folder,
+            expected=f"the folder {folder} with participants.tsv and, for every participant, a "
+            f"folder such as {example}/ieeg with the recording and its .tsv and .json files",
+            remedy=f"on another machine, {place.by_hand.format(name=name)}; put it where the "
+            "folder is expected and leave `snakemake dataset` out. With a network, run it again: "
+            "it goes on where it broke off",
+        ) from error
+
+
+def write_manifest(manifest: Manifest, path: str | Path) -> None:
+    """Write the list of fetched files as JSON; the same content gives the same bytes."""
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def osf_files(address: str, project: str) -> list[Remote]:
+    """All files in the storage of an OSF project, or of its components where it has none itself.
+
+    The API's lists come in pages (`links.next`) of files (`attributes.size`,
+    `attributes.extra.hashes`, `links.download`) and folders, whose content has a list of its own
+    (`relationships.files`); https://developer.osf.io.
+    """
+    found = _osf_storage(address, project)
+    if not found:
+        for component in _osf_pages(f"{address}/nodes/{project}/children/?page%5Bsize%5D=100"):
+            found += _osf_storage(address, str(component["id"]))
+    return found
+
+
+def openneuro_files(address: str, accession: str) -> list[Remote]:
+    """All files of an OpenNeuro data set, as the bucket lists them (ListObjectsV2, XML, in pages).
+
+    An ETag is the content's MD5 except for files that were uploaded in parts (`-` in it).
+    """
+    found: list[Remote] = []
+    token: str | None = None
+    while True:
+        query = {"list-type": "2", "prefix": f"{accession}/", "max-keys": "1000"}
+        if token is not None:
+            query["continuation-token"] = token
+        page = _xml(f"{address}?{urlencode(query)}")
+        for item in page.iter("Contents"):
+            key, size = item.findtext("Key", ""), item.findtext("Size", "")
+            etag = item.findtext("ETag", "").strip('"')
+            if not key.startswith(f"{accession}/") or key.endswith("/") or not size.isdigit():
+                continue
+            md5 = etag if re.fullmatch(r"[0-9a-f]{32}", etag) else None
+            url = f"{address}/{quote(key)}"
+            found.append(Remote(key.removeprefix(f"{accession}/"), url, int(size), md5=md5))
+        _check_count(len(found), address)
+        following = page.findtext("NextContinuationToken")
+        if page.findtext("IsTruncated") != "true" or following in (None, token):
+            return found
+        token = following
+
+
+def unpack(archive: str | Path, root: str | Path) -> dict[str, dict[str, Any]]:
+    """Unpack a zipped BIDS data set into `root`; the folders around it are left off.
+
+    Members that are whole in `root` already (size and CRC-32) are not written again.
+
+    Returns
+    -------
+    files
+        name below `root` → `size`, `sha256`, `checked` ("crc32").
+
+    Raises
+    ------
+    InputError
+        If the archive is damaged or encrypted, holds links, names that lead out of the folder or
+        come twice, or expands beyond `MAX_EXPANSION`; nothing is written then.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = _members(opened, Path(archive), Path(root))
+            files: dict[str, dict[str, Any]] = {}
+            for number, (name, member) in enumerate(sorted(members.items()), start=1):
+                target = fetch.foreign_path(root, name)
+                if not _is_unpacked(target, member):
+                    logger.info("unpacking %s (%d of %d)", name, number, len(members))
+                    _unpack_member(opened, member, target)
+                files[name] = {
+                    "size": member.file_size,
+                    "sha256": sha256(target),
+                    "checked": "crc32",
+                }
+            return files
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"the archive cannot be unpacked: {error}",
+            where=archive,
+            expected="a zip archive",
+            remedy="delete it and run again",
+        ) from error
+
+
+def bids_names(names: Sequence[str]) -> dict[str, str]:
+    """Names within the data set, by published name; what lies outside of the data set is left out.
+
+    The data set is the highest folder that holds participants' folders (`sub-…`).
+
+    Raises
+    ------
+    InputError
+        If there is none, or more than one.
+    """
+    tops: set[tuple[str, ...]] = set()
+    for name in names:
+        parts = name.split("/")
+        # Archives made on a Mac repeat every name under a folder of their own.
+        if parts[0] == "__MACOSX":
+            continue
+        for depth, part in enumerate(parts[:-1]):
+            if _PARTICIPANT.fullmatch(part):
+                tops.add(tuple(parts[:depth]))
+                break
+    highest = [top for top in tops if len(top) == min(map(len, tops))]
+    if len(highest) != 1:
+        many = " and ".join("/".join(top) for top in sorted(highest))
+        raise InputError(
+            f"there are several data sets: {many}" if highest else "there is no data set in BIDS",
+            expected="one folder that holds folders such as sub-01",
+            remedy="unpack the right one by hand into the folder that dataset.root names",
+        )
+    top = "".join(f"{part}/" for part in highest[0])
+    return {n: n.removeprefix(top) for n in names if n.startswith(top) and n != top}
+
+
+def _place(source: str) -> tuple[_Place, str]:
+    if not source:
+        raise InputError(
+            "the configuration does not say where the data set comes from",
+            where="dataset.source",
+            expected="osf:<project> or openneuro:<accession>",
+            remedy="add it, or put the data set into the folder that dataset.root names",
+        )
+    kind, _, name = source.partition(":")
+    place = _PLACES.get(kind)
+    if place is None or not re.fullmatch(place.form, name):
+        raise InputError(
+            f"there is no data set {source!r}{nearest(kind, list(_PLACES)) if not place else ''}",
+            where="dataset.source",
+            expected="osf:<project>, such as osf:nrgx6, or openneuro:<accession>, such as "
+            "openneuro:ds005574",
+            remedy="correct it, or fetch the data set by hand into the folder dataset.root",
+        )
+    return place, name
+
+
+def _fetch(
+    source: str,
+    listed: list[Remote],
+    folder: Path,
+    before: Manifest,
+    *,
+    participants: Sequence[str] | str,
+    task: str | None,
+) -> Manifest:
+    archives = [f for f in listed if f.name.lower().endswith(".zip")]
+    plain = [f for f in listed if any(map(_PARTICIPANT.fullmatch, f.name.split("/")[:-1]))]
+    if not plain and archives:
+        return _fetch_archives(source, archives, folder, before)
+    named = bids_names([f.name for f in listed])
+    inside = [replace(f, name=named[f.name]) for f in listed if f.name in named]
+    chosen = sorted(
+        _chosen(inside, participants=participants, task=task), key=lambda file: file.name
+    )
+    return {"source": source, "archives": {}, "files": _fetch_files(source, chosen, folder)}
+
+
+def _fetch_files(source: str, files: list[Remote], folder: Path) -> dict[str, dict[str, Any]]:
+    """Fetch those files that are not whole; size, SHA-256 and what checked it, for each."""
+    paths = {file.name: fetch.foreign_path(folder, file.name) for file in files}
+    missing = [file for file in files if not file.is_whole(paths[file.name])]
+    # What a broken-off fetch left needs no further room.
+    needed = sum(max(f.size - _kept(paths[f.name]), 0) for f in missing)
+    logger.info(
+        "%s: %d files, %s; %d of them (%s) are to be fetched into %s",
+        source,
+        len(files),
+        fetch.in_words(sum(f.size for f in files)),
+        len(missing),
+        fetch.in_words(needed),
+        folder,
+    )
+    fetch.require_space(folder, needed)
+    weak = sum(f.checked_by() == "size" for f in files)
+    if weak:
+        logger.info("%d files are published without a checksum; their size is checked", weak)
+    for number, file in enumerate(missing, start=1):
+        logger.info("%d of %d: %s", number, len(missing), file.name)
+        fetch.download(file.url, paths[file.name], size=file.size, sha256=file.sha256, md5=file.md5)
+    return {
+        file.name: {
+            "size": file.size,
+            "sha256": sha256(paths[file.name]),
+            "checked": file.checked_by(),
+        }
+        for file in files
+    }
+
+
+def _fetch_archives(
+    source: str, archives: list[Remote], folder: Path, before: Manifest
+) -> Manifest:
+    """Fetch archives, unpack them, and remove them; nothing where all of that was done before."""
+    same = [f for f in archives if Path(f.name).stem == folder.name]
+    archives = same or archives
+    known = {
+        file.name: {"size": file.size, "sha256": file.sha256}
+        for file in archives
+        if file.sha256 is not None
+    }
+    done = before.get("archives", {})
+    if known and known == done and _all_whole(folder, before["files"]):
+        logger.info("%s: everything is there and whole", source)
+        return before
+    flat = [replace(f, name=f.name.rsplit("/", 1)[-1]) for f in archives]
+    # How much an archive holds is known only when it is here; until then twice its size is assumed.
+    fetch.require_space(folder, sum(3 * f.size - _kept(folder / f.name) for f in flat))
+    packed = _fetch_files(source, flat, folder)
+    files: dict[str, dict[str, Any]] = {}
+    for name in packed:
+        files |= unpack(folder / name, folder)
+    manifest = {
+        "source": source,
+        "archives": {
+            full.name: {"size": full.size, "sha256": packed[file.name]["sha256"]}
+            for full, file in zip(archives, flat, strict=True)
+        },
+        "files": files,
+    }
+    # Before the archives go: from here on this list says what was unpacked.
+    write_manifest(manifest, folder / MANIFEST)
+    for name in packed:
+        (folder / name).unlink()
+    return manifest
+
+
+def _manifest_before(folder: Path, source: str) -> Manifest:
+    """The list of an earlier fetch from the same source; empty where there is none."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        if manifest["source"] == source and isinstance(manifest["files"], dict):
+            return dict(manifest)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return {}
+
+
+def _all_whole(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
+    return all(
+        fetch.is_whole(fetch.foreign_path(folder, name), size=f["size"], sha256=f["sha256"])
+        for name, f in files.items()
+    )
+
+
+def _kept(path: Path) -> int:
+    """Bytes of a file that are here already, whether it is whole or not."""
+    part = path.with_name(path.name + ".part")
+    return next((p.stat().st_size for p in (path, part) if p.is_file()), 0)
+
+
+def _chosen(
+    files: list[Remote], *, participants: Sequence[str] | str, task: str | None
+) -> Iterator[Remote]:
+    """Those files of a BIDS data set that the workflow reads."""
+    there = sorted({f.name.split("/")[0] for f in files if f.name.startswith("sub-")})
+    wanted = there if isinstance(participants, str) else list(participants)
+    for participant in wanted:
+        if participant not in there:
+            raise InputError(
+                f"the data set has no participant {participant!r}{nearest(participant, there)}",
+                where="dataset.participants",
+                expected=f"some of {', '.join(there)}",
+                remedy="correct the configuration",
+            )
+    for file in files:
+        top, *rest = file.name.split("/")
+        other_task = re.search(r"_task-([A-Za-z0-9]+)", file.name)
+        if task is not None and other_task and other_task[1] != task:
+            continue
+        suffix = Path(file.name).suffix
+        if (
+            (not rest and suffix in _ABOUT)
+            or (top == "stimuli" and suffix in _STIMULI)
+            or (top in wanted and ("ieeg" in rest[:-1] or suffix == ".tsv"))
+        ):
+            yield file
+
+
+def _osf_storage(address: str, node: str) -> list[Remote]:
+    found: list[Remote] = []
+    folders = [f"{address}/nodes/{node}/files/osfstorage/?page%5Bsize%5D=100"]
+    visited: set[str] = set()
+    while folders:
+        url = folders.pop(0)
+        if url in visited:
+            continue
+        visited.add(url)
+        _check_count(len(visited), address)
+        for item in _osf_pages(url):
+            try:
+                about = item["attributes"]
+                if about["kind"] == "folder":
+                    folders.append(item["relationships"]["files"]["links"]["related"]["href"])
+                    continue
+                hashes = (about.get("extra") or {}).get("hashes") or {}
+                name = str(about.get("materialized_path") or about["name"]).removeprefix("/")
+                found.append(
+                    Remote(
+                        name,
+                        item["links"]["download"],
+                        int(about["size"]),
+                        sha256=hashes.get("sha256"),
+                        md5=hashes.get("md5"),
+                    )
+                )
+            except (KeyError, TypeError, ValueError) as error:
+                raise _not_understood(url) from error
+        _check_count(len(found), address)
+    return found
+
+
+def _osf_pages(url: str) -> Iterator[dict[str, Any]]:
+    following: str | None = url
+    visited: set[str] = set()
+    while following and following not in visited:
+        visited.add(following)
+        _check_count(len(visited), url)
+        page = fetch.read_json(following)
+        try:
+            yield from page["data"]
+            following = page["links"]["next"]
+        except (KeyError, TypeError) as error:
+            raise _not_understood(url) from error
+
+
+def _not_understood(url: str) -> InputError:
+    return InputError(
+        "the publisher's answer is not understood",
+        where=url,
+        remedy="download the data set by hand into the folder that dataset.root names",
+    )
+
+
+def _check_count(count: int, where: str | Path) -> None:
+    if count > MAX_FILES:
+        raise InputError(f"there are more than {MAX_FILES} files", where=where)
+
+
+def _xml(url: str) -> ElementTree.Element:
+    """An XML document without its namespace."""
+    content, _ = fetch.read(url)
+    try:
+        # Entities are what XML attacks are made of; a bucket's list has none.
+        if b"<!" in content:
+            raise _not_understood(url)
+        page = ElementTree.fromstring(content)  # noqa: S314
+    except ElementTree.ParseError as error:
+        raise _not_understood(url) from error
+    for element in page.iter():
+        element.tag = element.tag.rsplit("}", 1)[-1]
+    if page.tag != "ListBucketResult":
+        raise _not_understood(url)
+    return page
+
+
+def _members(opened: zipfile.ZipFile, archive: Path, root: Path) -> dict[str, zipfile.ZipInfo]:
+    """The members to unpack, by their names in the data set; everything is checked before."""
+    infos = [info for info in opened.infolist() if not info.is_dir()]
+    _check_count(len(infos), archive)
+    for info in infos:
+        # The name as it stands in the archive: zipfile cuts it at a zero byte.
+        fetch.foreign_path(root, info.orig_filename)
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            raise InputError(
+                f"{info.filename!r} in the archive is a link or device",
+                where=archive,
+                expected="plain files",
+                remedy="do not use this archive",
+            )
+        if info.flag_bits & 1:
+            raise InputError(f"{info.filename!r} in the archive is encrypted", where=archive)
+    total = sum(info.file_size for info in infos)
+    if total > MAX_EXPANSION * archive.stat().st_size:
+        raise InputError(
+            f"the archive would expand from {fetch.in_words(archive.stat().st_size)} to "
+            f"{fetch.in_words(total)}",
+            where=archive,
+            remedy="do not use this archive",
+        )
+    named = bids_names([info.filename for info in infos])
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        name = named.get(info.filename)
+        if name is None or name.endswith(".DS_Store"):
+            continue
+        if name in members:
+            raise InputError(f"{name!r} is in the archive twice", where=archive)
+        members[name] = info
+    written = [m for n, m in members.items() if not (root / n).is_file()]
+    fetch.require_space(root, sum(m.file_size for m in written))
+    return members
+
+
+def _is_unpacked(target: Path, member: zipfile.ZipInfo) -> bool:
+    if not target.is_file() or target.stat().st_size != member.file_size:
+        return False
+    crc = 0
+    with open(target, "rb") as opened:
+        while block := opened.read(1 << 20):
+            crc = zlib.crc32(block, crc)
+    return crc == member.CRC
+
+
+def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    with written_whole(target) as temporary, open(temporary, "wb") as unpacked:
+        left = member.file_size
+        # zipfile compares the CRC-32 when it has read the member to its end.
+        with opened.open(member) as packed:
+            while block := packed.read(1 << 20):
+                left -= len(block)
+                if left < 0:
+                    raise zipfile.BadZipFile(f"{member.filename!r} is larger than it says")
+                unpacked.write(block)
+        if left:
+            raise zipfile.BadZipFile(f"{member.filename!r} is shorter than it says")
+
+
+_PLACES = {
+    "osf": _Place(
+        form=r"[a-z0-9]{5}",
+        list_files=osf_files,
+        address=OSF,
+        variable="HIGHGAMMA_OSF",
+        by_hand="open https://osf.io/{name}/files, download all of OSF Storage (for nrgx6: "
+        "SingleWordProductionDutch-iBIDS.zip) and unpack it",
+    ),
+    "openneuro": _Place(
+        form=r"ds\d{6}",
+        list_files=openneuro_files,
+        address=OPENNEURO,
+        variable="HIGHGAMMA_OPENNEURO",
+        by_hand="get https://openneuro.org/datasets/{name} (`aws s3 sync --no-sign-request "
+        "s3://openneuro.org/{name} {name} --exclude 'derivatives/*'`)",
+    ),
+}

@@ -1,0 +1,284 @@
+"""Elastic net from Gram matrices, in scikit-learn's units.
+
+For a training set of n samples with centred features Z (scaled to unit SD only on demand) and
+centred targets y: argmin_w ‖y − Zw‖²/(2n) + α·l1_ratio·‖w‖₁ + α·(1 − l1_ratio)/2·‖w‖².
+
+At the optimum w = 0 exactly where max|Zᵀy|/n ≤ α·l1_ratio; those electrodes are intercept-only and
+never reach the solver. The others are solved along the path of penalties, each from the last one's
+solution, by Newton's method on the active set: exact where it ends, and preceded by a few sweeps of
+scikit-learn's coordinate descent where it does not. All electrodes of a training set share the Gram
+matrix. With few samples the training set's matrices
+come from those of all samples by taking the left-out rows away (a rank-one downdate per row).
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from highgamma.encoding.ridge import InnerScores, NestedFit, empty_fit, held_out_sums, inner_plan
+from highgamma.encoding.routines import lapack
+from highgamma.encoding.splits import FloatArray, Split
+from highgamma.encoding.statistics import (
+    BlockStatistics,
+    Design,
+    Standardised,
+    block_statistics,
+    standardised,
+)
+
+TOLERANCE = 1e-12
+MAX_SWEEPS = 20_000
+WARM_SWEEPS = 10
+NEWTON_STEPS = 12
+
+logger = logging.getLogger("highgamma")
+
+
+def solve_elastic_net(
+    model: Standardised, alphas: FloatArray, *, l1_ratio: float, tolerance: float = TOLERANCE
+) -> FloatArray:
+    """Weights (p, a, t) of every penalty (a,), any order, or of each target's own (1, t).
+
+    The tolerance is the duality gap relative to Σ(y − ȳ)².
+    """
+    p, t = model.cross.shape
+    per_target = np.broadcast_to(alphas[:, None] if alphas.ndim == 1 else alphas, (len(alphas), t))
+    weights = np.zeros((p, len(per_target), t))
+    strongest = np.abs(model.cross).max(axis=0) / model.n if p else np.zeros(t)
+    varying = np.flatnonzero(model.scale > 0)
+    gram = np.ascontiguousarray(model.gram[np.ix_(varying, varying)])
+    unfinished = 0
+    for target in range(t):
+        own = per_target[:, target]
+        active = np.flatnonzero(own * l1_ratio < strongest[target])
+        if not len(active) or not len(gram):
+            continue
+        cross = np.ascontiguousarray(model.cross[varying, target])
+        w = np.zeros(len(gram))
+        for number in active[np.argsort(-own[active])]:
+            penalty = own[number] * model.n
+            l1, l2 = penalty * l1_ratio, penalty * (1 - l1_ratio)
+            solved = _newton(gram, cross, l1, l2, w)
+            for sweeps in (WARM_SWEEPS, 10 * WARM_SWEEPS, MAX_SWEEPS):
+                if solved is not None:
+                    break
+                w, converged = _descend(
+                    gram, cross, float(model.yy[target]), penalty, l1_ratio, w, tolerance, sweeps
+                )
+                solved = w if converged else _newton(gram, cross, l1, l2, w)
+            unfinished += solved is None
+            w = w if solved is None else solved
+            weights[varying, number, target] = w
+    if unfinished:
+        logger.info("elastic net: %d fits stopped at the last sweep", unfinished)
+    return weights
+
+
+def _descend(
+    gram: FloatArray,
+    cross: FloatArray,
+    yy: float,
+    penalty: float,
+    l1_ratio: float,
+    start: FloatArray,
+    tolerance: float,
+    sweeps: int,
+) -> tuple[FloatArray, bool]:
+    """Coordinate descent from a start, and whether it reached the tolerance."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import enet_path
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        # With a Gram matrix the solver reads of X and y no more than the number of rows and Σy²;
+        # one row with α·n is the same problem as n rows with α.
+        _, path, _ = enet_path(
+            np.zeros((1, len(gram)), order="F"),
+            np.array([np.sqrt(yy)]),
+            l1_ratio=l1_ratio,
+            alphas=[penalty],
+            precompute=gram,
+            Xy=cross,
+            coef_init=start,
+            check_input=False,
+            tol=tolerance,
+            max_iter=sweeps,
+        )
+    return path[:, 0], not any(issubclass(w.category, ConvergenceWarning) for w in caught)
+
+
+def _newton(
+    gram: FloatArray, cross: FloatArray, l1: float, l2: float, start: FloatArray
+) -> FloatArray | None:
+    """The exact minimum where Newton's method on the active set finds it from a start, else None.
+
+    With z_j = w_j + (c − Gw − λ₂w)_j / τ_j and τ_j = G_jj + λ₂, the active features are those with
+    |z_j| > λ₁/τ_j, their signs those of z; then (G_AA + λ₂I) w_A = c_A − λ₁ s_A. A set of features
+    and signs that reproduces itself satisfies the optimality conditions.
+    """
+    potrf, potrs = lapack(gram.dtype, "potrf", "potrs")
+    tau = np.diagonal(gram) + l2
+    w, before = start, None
+    for _ in range(NEWTON_STEPS):
+        z = tau * w + cross - gram @ w - l2 * w
+        signs = np.sign(z) * (np.abs(z) > l1)
+        if before is not None and np.array_equal(signs, before):
+            return w
+        before = signs
+        chosen = np.flatnonzero(signs)
+        w = np.zeros(len(gram))
+        if len(chosen):
+            part = gram[np.ix_(chosen, chosen)]
+            part.flat[:: len(chosen) + 1] += l2
+            factor, failed = potrf(part, lower=1, overwrite_a=1, clean=0)
+            if failed:
+                return None
+            w[chosen] = potrs(factor, cross[chosen] - l1 * signs[chosen], lower=1)[0]
+    return None
+
+
+def _raw(model: Standardised, weights: FloatArray) -> FloatArray:
+    """Weights (p, a·t) on unscaled features."""
+    return np.asfortranarray((weights * model.scale[:, None, None]).reshape(len(weights), -1))
+
+
+def _choose(
+    statistics: BlockStatistics,
+    alphas: FloatArray,
+    l1_ratio: float,
+    standardize: bool,
+    outer: Sequence[int],
+) -> tuple[Any, FloatArray]:
+    split, t = statistics.split, statistics.targets.shape[1]
+    scores = {i: InnerScores(np.zeros((len(alphas), t)), np.zeros(t)) for i in outer}
+    for left_out, served in inner_plan(split, outer).items():
+        model = standardised(statistics, statistics.training(left_out), standardize=standardize)
+        if not model.n:
+            continue
+        weights = _raw(model, solve_elastic_net(model, alphas, l1_ratio=l1_ratio))
+        for i, group in served:
+            rows = np.flatnonzero(np.isin(split.block, np.asarray(group)) & split.folds[i].train)
+            if not len(rows):
+                continue
+            test = statistics.of_rows(rows)
+            squared = np.einsum("pm,pm->m", weights, test.gram @ weights)
+            scores[i].add(*held_out_sums(test, squared, model, weights))
+    best = np.zeros((len(split.folds), t), dtype=np.int64)
+    score = np.full((len(split.folds), t), np.nan)
+    for i in outer:
+        best[i], score[i] = scores[i].choose()
+    return best, score
+
+
+def choose_elastic_net(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    *,
+    alphas: Sequence[float],
+    l1_ratio: float = 0.5,
+    standardize: bool = False,
+) -> tuple[FloatArray, FloatArray]:
+    """Plain cross-validation: the penalty (t,) of least pooled error, and the weights (p, t).
+
+    What `sklearn.linear_model.ElasticNetCV` does for one target, for all: each outer fold is held
+    out once, the final weights are those of all samples.
+    """
+    statistics = block_statistics(design, targets, split)
+    grid = np.asarray(alphas, dtype=np.float64)
+    sse = np.zeros((len(grid), targets.shape[1]))
+    for i in range(len(split.folds)):
+        model = standardised(statistics, statistics.training([i]), standardize=standardize)
+        weights = _raw(model, solve_elastic_net(model, grid, l1_ratio=l1_ratio))
+        test = statistics.blocks[i]
+        squared = np.einsum("pm,pm->m", weights, test.gram @ weights)
+        sse += held_out_sums(test, squared, model, weights)[0]
+    alpha = grid[np.argmin(sse, axis=0)]
+    model = standardised(statistics, statistics.total.copy(), standardize=standardize)
+    return alpha, _raw(model, solve_elastic_net(model, alpha[None], l1_ratio=l1_ratio))
+
+
+def refit_elastic_net(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    alpha: FloatArray,
+    *,
+    l1_ratio: float = 0.5,
+    standardize: bool = False,
+    statistics: BlockStatistics | None = None,
+    outer: Sequence[int] | None = None,
+) -> NestedFit:
+    """Fit and predict every outer fold with given penalties (K, t)."""
+    chosen = range(len(split.folds)) if outer is None else outer
+    if statistics is None:
+        statistics = block_statistics(design, targets, split)
+    fit = empty_fit(*(len(targets), len(split.folds), targets.shape[1]))
+    fit.alpha = alpha
+    total = np.zeros((design.shape[1], targets.shape[1]))
+    for i in chosen:
+        model = standardised(statistics, statistics.training([i]), standardize=standardize)
+        weights = _raw(model, solve_elastic_net(model, alpha[i][None], l1_ratio=l1_ratio))
+        fit.training_mean[i] = model.y_mean + statistics.y_origin
+        fit.n_nonzero[i] = np.count_nonzero(weights, axis=0)
+        test = split.folds[i].test
+        fit.prediction[test] = (
+            statistics.centred_rows(test) - model.mean
+        ) @ weights + fit.training_mean[i]
+        total += weights
+    fit.coefficients = total / max(1, len(chosen))
+    return fit
+
+
+def nested_elastic_net(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    *,
+    alphas: Sequence[float],
+    l1_ratio: float = 0.5,
+    standardize: bool = False,
+    inner_scores: bool = True,
+    outer: Sequence[int] | None = None,
+) -> NestedFit:
+    """Nested cross-validation of the elastic net; one penalty means that none is chosen.
+
+    Parameters
+    ----------
+    design
+        n samples of p features; finite.
+    targets
+        (n, t), finite.
+    alphas
+        Penalties above 0 in scikit-learn's unit (`sklearn.linear_model.ElasticNet`).
+    l1_ratio
+        Share of the penalty that is absolute.
+    standardize
+        Divide features by their SD over the training set.
+    inner_scores
+        Score a single fixed penalty on the inner folds too, as the choice of a layer needs.
+    """
+    chosen = range(len(split.folds)) if outer is None else outer
+    statistics = block_statistics(design, targets, split)
+    grid = np.asarray(alphas, dtype=np.float64)
+    shape = (len(split.folds), targets.shape[1])
+    best, score = np.zeros(shape, dtype=np.int64), np.full(shape, np.nan)
+    if len(grid) > 1 or inner_scores:
+        best, score = _choose(statistics, grid, l1_ratio, standardize, chosen)
+    fit = refit_elastic_net(
+        design,
+        targets,
+        split,
+        grid[best],
+        l1_ratio=l1_ratio,
+        standardize=standardize,
+        statistics=statistics,
+        outer=chosen,
+    )
+    fit.inner_score = score
+    return fit

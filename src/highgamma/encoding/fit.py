@@ -1,0 +1,798 @@
+"""One analysis of one participant and model, over layers (and lags), with scores and nulls."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from highgamma.encoding import nulls, scores
+from highgamma.encoding.analysis import Analysis
+from highgamma.encoding.components import principal_components
+from highgamma.encoding.lags import (
+    Delayed,
+    finite_delayed,
+    lag_frames,
+    peak_interval,
+    reachable,
+)
+from highgamma.encoding.ridge import (
+    NestedFit,
+    empty_fit,
+    hat_rows,
+    is_wide,
+    nested_ridge,
+    refit_ridge,
+)
+from highgamma.encoding.samples import Samples
+from highgamma.encoding.scores import FoldSums
+from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Split, split_rows
+from highgamma.encoding.statistics import (
+    BlockStatistics,
+    Design,
+    Real,
+    Reordered,
+    Table,
+    block_statistics,
+)
+from highgamma.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+logger = logging.getLogger("highgamma")
+
+MAPS_UP_TO = 1500
+# Floating-point operations, about half a minute of one core.
+CHOOSING_LIMIT = 1e12
+COEFFICIENT_FEATURES = 64
+
+
+# ------------------------------------------------------------------ the estimators
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """How an estimator is fitted: penalties chosen on inner folds, or given (K, t)."""
+
+    nested: Callable[..., NestedFit]
+    refit: Callable[..., NestedFit]
+
+
+def _ridge(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    analysis: Analysis,
+    outer: Sequence[int] | None,
+    statistics: BlockStatistics | None,
+) -> NestedFit:
+    return nested_ridge(
+        design,
+        targets,
+        split,
+        alphas=analysis.penalties,
+        standardize=analysis.standardize,
+        statistics=statistics,
+        outer=outer,
+    )
+
+
+def _ridge_again(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    alpha: FloatArray,
+    analysis: Analysis,
+    outer: Sequence[int] | None,
+) -> NestedFit:
+    return refit_ridge(
+        design,
+        targets,
+        split,
+        alpha,
+        standardize=analysis.standardize,
+        dtype=np.dtype(analysis.precision),
+        outer=outer,
+    )
+
+
+def _elastic_net(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    analysis: Analysis,
+    outer: Sequence[int] | None,
+    statistics: BlockStatistics | None,
+) -> NestedFit:
+    from highgamma.encoding.elastic_net import nested_elastic_net
+
+    return nested_elastic_net(
+        design,
+        targets,
+        split,
+        alphas=analysis.penalties,
+        l1_ratio=analysis.l1_ratio,
+        standardize=analysis.standardize,
+        # A fixed penalty leaves nothing to choose by: the layer, then, is the last one.
+        inner_scores=False,
+        outer=outer,
+    )
+
+
+def _elastic_net_again(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    alpha: FloatArray,
+    analysis: Analysis,
+    outer: Sequence[int] | None,
+) -> NestedFit:
+    from highgamma.encoding.elastic_net import refit_elastic_net
+
+    return refit_elastic_net(
+        design,
+        targets,
+        split,
+        alpha,
+        l1_ratio=analysis.l1_ratio,
+        standardize=analysis.standardize,
+        outer=outer,
+    )
+
+
+def _mean(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    analysis: Analysis,
+    outer: Sequence[int] | None,
+    statistics: BlockStatistics | None,
+) -> NestedFit:
+    fit = empty_fit(len(targets), len(split.folds), targets.shape[1])
+    for i in range(len(split.folds)) if outer is None else outer:
+        fit.training_mean[i] = targets[split.folds[i].train].mean(axis=0)
+        fit.prediction[split.folds[i].test] = fit.training_mean[i]
+    return fit
+
+
+def _mean_again(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    alpha: FloatArray,
+    analysis: Analysis,
+    outer: Sequence[int] | None,
+) -> NestedFit:
+    return _mean(design, targets, split, analysis, outer, None)
+
+
+ESTIMATORS = {
+    "ridge": Estimator(_ridge, _ridge_again),
+    "elastic-net": Estimator(_elastic_net, _elastic_net_again),
+    "mean": Estimator(_mean, _mean_again),
+}
+
+
+# ------------------------------------------------------------------ rows that can be used
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """The samples and channels that are fitted, and how many were left out.
+
+    kept: indices of the samples; live: mask (t,) of the channels with finite targets.
+    """
+
+    kept: IntArray
+    live: BoolArray
+    counts: dict[str, int]
+
+
+def usable_samples(samples: Samples, features: Real, delays: Sequence[int]) -> Usable:
+    """Samples that lie within reach of all delays, have features, and targets in every channel.
+
+    A channel with no target in more than half of the otherwise usable samples is given up (its
+    results are missing) and costs the other channels nothing.
+    """
+    finite: BoolArray = np.asarray(np.isfinite(features).all(axis=1))
+    inside = reachable(samples.rows.segment, delays)
+    has_features = finite_delayed(finite, delays)
+    mask = samples.usable & inside & has_features
+    if not mask.any():
+        raise InputError(
+            "no sample has both features and a signal",
+            expected="embeddings that cover the recording's valid part",
+            remedy="check that the model's embeddings and the recording belong together",
+        )
+    missing = ~np.isfinite(samples.targets)
+    live = missing[mask].mean(axis=0) <= 0.5
+    if not live.any():
+        raise InputError(
+            "no channel has a signal in the usable samples", remedy="check the recording"
+        )
+    has_target = ~missing[:, live].any(axis=1)
+    counts = {
+        "samples": len(mask),
+        "samples_invalid": int((~samples.usable).sum()),
+        "samples_beyond_lags": int((samples.usable & ~inside).sum()),
+        "samples_without_features": int((samples.usable & inside & ~has_features).sum()),
+        "samples_without_target": int((mask & ~has_target).sum()),
+        "channels_without_target": int((~live).sum()),
+    }
+    kept = np.flatnonzero(mask & has_target)
+    # Rows in time order make contiguous folds and circular shifts runs of neighbours.
+    order = np.lexsort((samples.rows.start[kept], samples.rows.segment[kept]))
+    return Usable(kept[order], live, counts)
+
+
+# ------------------------------------------------------------------ one layer
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """What all layers of a job share."""
+
+    analysis: Analysis
+    targets: FloatArray
+    split: Split
+    kept: IntArray
+    surrogates: IntArray
+    shuffle: IntArray
+
+    def designs(
+        self, values: Real, delays: Sequence[int]
+    ) -> Iterator[tuple[Design, Sequence[int] | None]]:
+        """Designs and the outer folds each is for: one for all, unless components are fitted."""
+        components = self.analysis.components
+        if components is None:
+            yield self._design(values, delays), None
+        elif self.analysis.components_fit == "all":
+            yield self._design(principal_components(values, self.kept, components), delays), None
+        else:
+            for i, fold in enumerate(self.split.folds):
+                reduced = principal_components(values, self.kept[fold.train], components)
+                yield self._design(reduced, delays), [i]
+
+    def chooses_anew(self, design: Design) -> bool:
+        """Whether surrogates choose their penalties anew, or keep the observed ones."""
+        analysis = self.analysis
+        if len(analysis.penalties) == 1:
+            return False
+        if analysis.null_penalties != "auto":
+            return analysis.null_penalties == "chosen"
+        cost = nulls.choosing_cost(
+            design.shape,
+            self.split,
+            targets=self.targets.shape[1],
+            surrogates=len(self.surrogates),
+            alphas=len(analysis.penalties),
+        )
+        return cost <= CHOOSING_LIMIT
+
+    def _design(self, values: Real, delays: Sequence[int]) -> Design:
+        if tuple(delays) == (0,):
+            return Table(values, self.kept)
+        return Delayed(values, self.kept, tuple(delays))
+
+
+@dataclass(slots=True)
+class _Fitted:
+    """One layer at one set of delays."""
+
+    fit: NestedFit
+    sums: FoldSums
+    shuffled: FloatArray | None
+    null: FoldSums | None
+
+
+def _merge(whole: NestedFit, part: NestedFit, split: Split, outer: Sequence[int]) -> None:
+    for i in outer:
+        test = split.folds[i].test
+        whole.prediction[test] = part.prediction[test]
+        for name in ("training_mean", "inner_score", "alpha", "n_nonzero"):
+            getattr(whole, name)[i] = getattr(part, name)[i]
+
+
+def _fit_one(problem: _Problem, values: Real, delays: Sequence[int]) -> _Fitted:
+    """Fit one layer; `values` (m, p) on the whole grid of samples."""
+    analysis, Y, split = problem.analysis, problem.targets, problem.split
+    estimator = ESTIMATORS[analysis.estimator]
+    n, t = Y.shape
+    everyone = list(range(len(split.folds)))
+    whole = empty_fit(n, len(split.folds), t)
+    shuffled = np.full((n, t), np.nan)
+    null: FoldSums | None = None
+    maps: dict[int, dict[float, FloatArray]] = {}
+    for design, outer in problem.designs(values, delays):
+        own = everyone if outer is None else outer
+        linear = analysis.estimator == "ridge"
+        statistics = None
+        if linear and not is_wide(design.shape, split):
+            statistics = block_statistics(design, Y, split, dtype=np.dtype(analysis.precision).type)
+        fit = estimator.nested(design, Y, split, analysis, outer, statistics)
+        _merge(whole, fit, split, own)
+        if outer is None:
+            whole.coefficients = fit.coefficients
+        if len(problem.surrogates) and linear:
+            if problem.chooses_anew(design):
+                part = _null_chosen(problem, design, statistics, outer)
+                null = part if null is None else _added(null, part)
+            elif statistics is None or n <= MAPS_UP_TO:
+                for i in own:
+                    maps[i] = hat_rows(
+                        design, split, i, fit.alpha[i], standardize=analysis.standardize
+                    )
+            else:
+                part = nulls.null_from_statistics(
+                    statistics,
+                    fit.alpha,
+                    problem.surrogates,
+                    standardize=analysis.standardize,
+                    outer=own,
+                )
+                null = part if null is None else _added(null, part)
+        elif len(problem.surrogates) and analysis.estimator == "elastic-net":
+            part = nulls.null_by_refitting(
+                lambda moved, design=design, fit=fit, outer=outer: _complete(  # type: ignore[misc]
+                    estimator.refit(design, moved, split, fit.alpha, analysis, outer)
+                ),
+                Y,
+                split,
+                problem.surrogates,
+            )
+            null = part if null is None else _added(null, part)
+        del statistics
+        moved = Reordered(design, problem.shuffle)
+        again = estimator.refit(moved, Y, split, whole.alpha, analysis, outer)
+        for i in own:
+            shuffled[split.folds[i].test] = again.prediction[split.folds[i].test]
+    if maps:
+        null = nulls.null_from_maps(lambda i: maps[i], whole.alpha, Y, split, problem.surrogates)
+    sums = scores.fold_sums(whole.prediction, whole.training_mean, Y, split)
+    return _Fitted(whole, sums, shuffled, null)
+
+
+def _null_chosen(
+    problem: _Problem,
+    design: Design,
+    statistics: BlockStatistics | None,
+    outer: Sequence[int] | None,
+) -> FoldSums:
+    analysis = problem.analysis
+    if statistics is None:
+        return nulls.null_of_words_by_choosing(
+            design,
+            problem.targets,
+            problem.split,
+            problem.surrogates,
+            alphas=analysis.penalties,
+            standardize=analysis.standardize,
+            outer=outer,
+        )
+    return nulls.null_by_choosing(
+        statistics,
+        problem.surrogates,
+        alphas=analysis.penalties,
+        standardize=analysis.standardize,
+        outer=outer,
+    )
+
+
+def _complete(fit: NestedFit) -> NestedFit:
+    """Zeros in the folds that were not fitted, so that they add nothing to the sums."""
+    fit.prediction = np.nan_to_num(fit.prediction)
+    fit.training_mean = np.nan_to_num(fit.training_mean)
+    return fit
+
+
+def _added(a: FoldSums, b: FoldSums) -> FoldSums:
+    return FoldSums(
+        a.n, *(getattr(a, name) + getattr(b, name) for name in ("sy", "sf", "syy", "sff", "syf"))
+    )
+
+
+def best_of(inner_score: FloatArray) -> IntArray:
+    """The candidate (layer, lag) with the best inner score, (candidates, K, t) → (K, t).
+
+    The first of equals; the last candidate where a fold has no inner score at all.
+    """
+    known = np.isfinite(inner_score)
+    best = np.argmax(np.where(known, inner_score, -np.inf), axis=0)
+    return np.where(known.any(axis=0), best, len(inner_score) - 1).astype(np.int64)
+
+
+def _choose_prediction(
+    candidates: Sequence[FloatArray], chosen: IntArray, split: Split
+) -> FloatArray:
+    prediction = np.empty_like(candidates[0])
+    for number, candidate in enumerate(candidates):
+        prediction = np.where((chosen == number)[split.block], candidate, prediction)
+    return prediction
+
+
+def _curve(problem: _Problem, values: Real, lags: Sequence[int]) -> tuple[_Fitted, dict[str, Any]]:
+    """One fit per lag; the lag chosen for each fold and channel on inner folds alone."""
+    fits = [_fit_one(problem, values, (lag,)) for lag in lags]
+    inner = np.stack([one.fit.inner_score for one in fits])
+    chosen = best_of(inner)
+    split = problem.split
+    at = np.indices(chosen.shape)
+    fit = NestedFit(
+        prediction=_choose_prediction([one.fit.prediction for one in fits], chosen, split),
+        training_mean=fits[0].fit.training_mean,
+        inner_score=inner[chosen, at[0], at[1]],
+        alpha=np.stack([one.fit.alpha for one in fits])[chosen, at[0], at[1]],
+        n_nonzero=np.stack([one.fit.n_nonzero for one in fits])[chosen, at[0], at[1]],
+    )
+    sampled = [one.null for one in fits]
+    null = (
+        scores.take_folds([part for part in sampled if part is not None], chosen)
+        if all(part is not None for part in sampled)
+        else None
+    )
+    shuffled = [one.shuffled for one in fits if one.shuffled is not None]
+    extra = {
+        "lag_r": np.stack([scores.pooled_r(one.sums) for one in fits]),
+        "lag_fold_r": np.stack([scores.fold_r(one.sums) for one in fits]),
+        "chosen_lag": chosen,
+    }
+    sums = scores.take_folds([one.sums for one in fits], chosen)
+    return _Fitted(fit, sums, _choose_prediction(shuffled, chosen, split), null), extra
+
+
+# ------------------------------------------------------------------ the analysis
+
+
+def fit_analysis(
+    samples: Samples,
+    *,
+    analysis: Analysis,
+    layers: Sequence[int],
+    seed: int = 0,
+    names: Sequence[str] = (),
+) -> xr.Dataset:
+    """Fit one analysis over layers and score it on held-out samples.
+
+    Parameters
+    ----------
+    samples
+        All samples of a participant, with the features of each layer.
+    analysis
+        The settings.
+    layers
+        Numbers of the layers, each read, fitted and forgotten in turn.
+    seed, names
+        Seed of surrogates, shuffles and bootstraps; `names` (participant, analysis) tell apart
+        what shall differ. Every layer and model of a participant gets the same surrogates.
+
+    Returns
+    -------
+    Dataset over layer, fold, channel, sample (+ permutation, lag, delay, feature): r, skill and p,
+    the folds' sums, the inner scores and penalties, the null, the study's scores across channels
+    beside those of predictors that know nothing, and the prediction of the layer and lag that
+    inner folds chose. Channels without targets are NaN throughout.
+
+    Raises
+    ------
+    InputError
+        Nothing to fit, folds that cannot be made, a segment too short for the null.
+    """
+    if not layers:
+        raise InputError("no layer was asked for", where="analyses: layers")
+    delays = (
+        (0,)
+        if analysis.lags is None
+        else lag_frames(analysis.lags, step=analysis.lag_step, rate=samples.rate)
+    )
+    span = (max(delays) - min(delays)) / samples.rate if analysis.lags is not None else 0.0
+    first = samples.features(layers[0])
+    usable = usable_samples(samples, first, delays)
+    kept = usable.kept
+    rows = samples.rows.take(kept)
+    step = 1.0 / samples.rate if samples.rate else 0.0
+    gap = analysis.gap + span + (samples.reach if samples.unit == "frame" else 0.0)
+    split = split_rows(
+        rows,
+        scheme=analysis.split,
+        folds=analysis.folds,
+        inner_folds=analysis.inner_folds,
+        gap=gap,
+        step=step,
+        seed=nulls.seed_from(seed, *names, "split"),
+    )
+    for what, count in usable.counts.items():
+        if count:
+            logger.info("%s: %d", what.replace("_", " "), count)
+    logger.info(
+        "%d samples, %d channels, %d folds, nearest training sample %.3g s away",
+        len(kept), int(usable.live.sum()), len(split.folds), split.distance,
+    )  # fmt: skip
+    problem = _Problem(
+        analysis=analysis,
+        targets=np.ascontiguousarray(samples.targets[kept][:, usable.live]),
+        split=split,
+        kept=kept,
+        surrogates=_surrogates(samples, rows.segment, analysis, seed, names),
+        shuffle=_shuffled_order(samples, rows.segment, nulls.seed_from(seed, *names, "shuffle")),
+    )
+    fitted: list[_Fitted] = []
+    curves: list[dict[str, Any]] = []
+    for number, layer in enumerate(layers):
+        began = time.monotonic()
+        values = first if number == 0 else samples.features(layer)
+        if number and not np.isfinite(values[kept]).all():
+            raise InputError(
+                f"layer {layer} lacks features where layer {layers[0]} has them",
+                remedy="delete the embeddings and run again",
+            )
+        if analysis.lag_mode == "curve" and analysis.lags is not None:
+            one, extra = _curve(problem, values, delays)
+            curves.append(extra)
+        else:
+            one = _fit_one(problem, values, delays)
+        fitted.append(one)
+        best = scores.pooled_r(one.sums)
+        logger.info(
+            "layer %d (%d of %d): median r %.3f, best %.3f, %.1f s",
+            layer, number + 1, len(layers),
+            float(np.nanmedian(best)) if np.isfinite(best).any() else np.nan,
+            float(np.nanmax(best)) if np.isfinite(best).any() else np.nan,
+            time.monotonic() - began,
+        )  # fmt: skip
+    return _dataset(samples, problem, usable, layers, fitted, curves, delays, gap, seed)
+
+
+def _surrogates(
+    samples: Samples, segment: IntArray, analysis: Analysis, seed: int, names: Sequence[str]
+) -> IntArray:
+    n = len(segment)
+    if analysis.permutations == 0 or analysis.estimator == "mean":
+        return np.empty((0, n), dtype=np.int64)
+    own = nulls.seed_from(seed, *names, "null")
+    if samples.unit == "word":
+        return nulls.word_permutations(
+            n, count=analysis.permutations, block=analysis.permutation_block, seed=own
+        )
+    return nulls.circular_shifts(
+        segment,
+        count=analysis.permutations,
+        min_shift=int(np.ceil(analysis.min_shift * samples.rate - 1e-9)),
+        seed=own,
+    )
+
+
+def _shuffled_order(samples: Samples, segment: IntArray, seed: int) -> IntArray:
+    """Words' embeddings permuted; frames' embeddings shifted by half of their segment."""
+    n = len(segment)
+    if samples.unit == "word":
+        return np.random.default_rng(seed).permutation(n)
+    order = np.empty(n, dtype=np.int64)
+    for number in np.unique(segment):
+        rows = np.flatnonzero(segment == number)
+        order[rows] = np.roll(rows, len(rows) // 2)
+    return order
+
+
+def _dataset(
+    samples: Samples,
+    problem: _Problem,
+    usable: Usable,
+    layers: Sequence[int],
+    fitted: Sequence[_Fitted],
+    curves: Sequence[dict[str, Any]],
+    delays: Sequence[int],
+    gap: float,
+    seed: int,
+) -> xr.Dataset:
+    import xarray as xr
+
+    analysis, split, live = problem.analysis, problem.split, usable.live
+    t = len(live)
+
+    def whole(values: Any, dtype: Any = np.float64, missing: Any = np.nan) -> Any:
+        """All channels, those without targets missing; channels last."""
+        values = np.asarray(values)
+        filled = np.full((*values.shape[:-1], t), missing, dtype=dtype)
+        filled[..., live] = values
+        return filled
+
+    sums = [one.sums for one in fitted]
+    variables: dict[str, Any] = {}
+
+    def put(name: str, dims: tuple[str, ...], values: Any, meaning: str, units: str = "1") -> None:
+        variables[name] = (dims, values, {"long_name": meaning, "units": units})
+
+    each, fold_each = ("layer", "channel"), ("layer", "fold", "channel")
+    r = np.stack([scores.pooled_r(one) for one in sums])
+    put("r", each, whole(r), "Pearson correlation pooled over all held-out samples")
+    put(
+        "skill",
+        each,
+        whole([scores.pooled_skill(one) for one in sums]),
+        "1 - SSE / SSE of the training mean, pooled over all held-out samples",
+    )
+    put(
+        "fold_r",
+        fold_each,
+        whole([scores.fold_r(one) for one in sums]),
+        "Pearson correlation in the fold",
+    )
+    for name, of in (
+        ("fold_sse", scores.fold_sse),
+        ("fold_sst", lambda one: one.syy),
+        ("fold_sy", lambda one: one.sy),
+        ("fold_sf", lambda one: one.sf),
+        ("fold_syy", lambda one: one.syy),
+        ("fold_sff", lambda one: one.sff),
+        ("fold_syf", lambda one: one.syf),
+    ):
+        meaning = f"{name[5:]} over the fold's held-out samples, from the training mean"
+        units = "µV" if name in ("fold_sy", "fold_sf") else "µV2"
+        put(name, fold_each, whole([of(one) for one in sums]), meaning, units)
+    put("fold_n", ("fold",), sums[0].n, "held-out samples in the fold")
+    inner = np.stack([one.fit.inner_score for one in fitted])
+    put("inner_score", fold_each, whole(inner), "best penalty's skill on the inner folds")
+    put("alpha", fold_each, whole([one.fit.alpha for one in fitted]), "penalty of the fold")
+    put(
+        "n_nonzero",
+        fold_each,
+        whole([one.fit.n_nonzero for one in fitted], np.int32, -1),
+        "non-zero coefficients; -1 where nothing was fitted",
+    )
+    only = np.stack([(one.sff == 0).all(axis=0) for one in sums])
+    put(
+        "intercept_only",
+        each,
+        whole(only, np.int8, 0),
+        "1 where the fit predicts its training mean in every fold",
+    )
+    constant = np.ptp(problem.targets, axis=0) == 0
+    put("constant", ("channel",), whole(constant, np.int8, 0), "1 where the target is constant")
+    null = [one.null for one in fitted]
+    if all(part is not None for part in null):
+        null_r = np.stack([scores.pooled_r(p) for p in null if p is not None], axis=1)
+        p = np.stack([scores.p_values(r[k], null_r[:, k]) for k in range(len(layers))])
+        put(
+            "null_r",
+            ("permutation", "layer", "channel"),
+            whole(null_r, np.float32),
+            "r of each surrogate",
+        )
+    else:
+        p = np.full(r.shape, np.nan)
+    put("p", each, whole(p), "(surrogates with r at least as large + 1) / (surrogates + 1)")
+    Y = problem.targets
+    across = [scores.across_channels(one.fit.prediction, Y) for one in fitted]
+    shuffled = [
+        scores.across_channels(one.shuffled, Y) if one.shuffled is not None else (np.nan, np.nan)
+        for one in fitted
+    ]
+    mean = scores.across_channels(scores.mean_prediction(fitted[0].fit, split), Y)
+    for k, (name, meaning) in enumerate(
+        (("pcc", "Pearson correlation across channels"), ("r2", "R2 across channels"))
+    ):
+        put(
+            f"{name}_across_channels",
+            ("layer",),
+            [a[k] for a in across],
+            f"{meaning}, mean over samples",
+        )
+        put(
+            f"{name}_shuffled",
+            ("layer",),
+            [a[k] for a in shuffled],
+            f"{meaning}, shuffled embeddings",
+        )
+        put(f"{name}_mean_predictor", (), mean[k], f"{meaning}, training mean as the prediction")
+    chosen = best_of(inner)
+    prediction = _choose_prediction([one.fit.prediction for one in fitted], chosen, split)
+    put(
+        "chosen_layer",
+        ("fold", "channel"),
+        whole(np.asarray(layers)[chosen], np.int16, -1),
+        "layer with the best inner score; -1 where nothing was fitted",
+    )
+    put(
+        "prediction",
+        ("sample", "channel"),
+        whole(prediction, np.float32),
+        "held-out prediction of the chosen layer and lag",
+        "µV",
+    )
+    put("observed", ("sample", "channel"), whole(Y, np.float32), "measured signal", "µV")
+    seconds = np.asarray(delays) / samples.rate if samples.rate else np.zeros(1)
+    coordinates: dict[str, Any] = {}
+    if curves:
+        coordinates["lag"] = ("lag", seconds, {"units": "s", "long_name": "signal after features"})
+        _put_curves(put, whole, curves, seconds, seed)
+    _put_coefficients(put, whole, coordinates, fitted, delays, seconds)
+    rows = samples.rows.take(problem.kept)
+    coordinates |= {
+        "layer": ("layer", np.asarray(layers, dtype=np.int16)),
+        "fold_label": ("fold", [fold.label for fold in split.folds]),
+        "time": ("sample", rows.start, {"units": "s", "long_name": "time, or start of the window"}),
+        "stop": ("sample", rows.stop, {"units": "s"}),
+        "segment": ("sample", rows.segment.astype(np.int16)),
+        "word_index": ("sample", rows.trial.astype(np.int32)),
+        "fold_of_sample": ("sample", split.block.astype(np.int16)),
+        **samples.channels,
+    }
+    attributes = {
+        "analysis": json.dumps(analysis.as_dict(), sort_keys=True),
+        "unit": samples.unit,
+        "estimator": analysis.estimator,
+        "distance_s": split.distance,
+        "gap_s": gap,
+        "leaky": int(split.leaky),
+        "seed": seed,
+        "statistic": "r: Pearson, pooled over held-out samples, from the training mean",
+        "null": "word permutation" if samples.unit == "word" else "circular shift within segments",
+        **usable.counts,
+    }
+    dataset = xr.Dataset(variables, coords=coordinates, attrs=attributes)
+    return dataset.transpose("permutation", "layer", "lag", ..., "channel", missing_dims="ignore")
+
+
+def _put_curves(
+    put: Callable[..., None],
+    whole: Callable[..., Any],
+    curves: Sequence[dict[str, Any]],
+    seconds: FloatArray,
+    seed: int,
+) -> None:
+    lag_r = np.stack([curve["lag_r"] for curve in curves])
+    put("lag_r", ("layer", "lag", "channel"), whole(lag_r), "r of the fit at each lag")
+    chosen = np.stack([curve["chosen_lag"] for curve in curves])
+    put(
+        "chosen_lag",
+        ("layer", "fold", "channel"),
+        whole(seconds[chosen]),
+        "lag with the best inner score",
+        "s",
+    )
+    peaks = [
+        peak_interval(curve["lag_fold_r"], seconds, seed=nulls.seed_from(seed, "bootstrap"))
+        for curve in curves
+    ]
+    for k, (name, meaning) in enumerate(
+        (
+            ("peak_lag", "lag at which the fold-averaged r peaks"),
+            ("peak_lag_low", "2.5 % of the bootstrap over folds"),
+            ("peak_lag_high", "97.5 % of the bootstrap over folds"),
+        )
+    ):
+        put(name, ("layer", "channel"), whole([peak[k] for peak in peaks]), meaning, "s")
+
+
+def _put_coefficients(
+    put: Callable[..., None],
+    whole: Callable[..., Any],
+    coordinates: dict[str, Any],
+    fitted: Sequence[_Fitted],
+    delays: Sequence[int],
+    seconds: FloatArray,
+) -> None:
+    """Temporal receptive fields, where they are small enough to be looked at."""
+    kept = [one.fit.coefficients for one in fitted]
+    if len(delays) < 2 or any(one is None for one in kept):
+        return
+    widths = {len(one) // len(delays) for one in kept if one is not None}
+    if len(widths) != 1 or max(widths) > COEFFICIENT_FEATURES:
+        return
+    fields = np.stack(
+        [one.reshape(len(delays), -1, one.shape[1]) for one in kept if one is not None]
+    )
+    coordinates["delay"] = ("delay", seconds, {"units": "s", "long_name": "signal after features"})
+    put(
+        "coefficients",
+        ("layer", "delay", "feature", "channel"),
+        whole(fields),
+        "weights, mean over folds, per unit of the feature",
+        "µV",
+    )

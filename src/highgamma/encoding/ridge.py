@@ -1,0 +1,612 @@
+"""Ridge regression with its penalty chosen per electrode on inner folds, from block statistics.
+
+For a training set of n samples with standardised features Z and centred targets y each electrode's
+weights are argmin_w ‖y − Zw‖² + α‖w‖² (α as in `sklearn.linear_model.Ridge`, a sum of squares,
+after standardisation), i.e. (ZᵀZ + αI) w = Zᵀy.
+
+Primal form (features ≤ samples): ZᵀZ comes from sums of blocks. It is brought to tridiagonal form
+once, QᵀZᵀZQ = T; every penalty is then a tridiagonal system, and no eigenvectors are needed. The
+score of every penalty comes from the held-out block's moments without a prediction: with R the
+Cholesky factor of the block's Gram matrix, Σŷ² needs only ‖Rᵀw‖².
+Dual form (features > samples): the same from the kernel ZZᵀ, summed over slabs of features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from highgamma.encoding.routines import blas, lapack
+from highgamma.encoding.splits import FloatArray, IntArray, Split
+from highgamma.encoding.statistics import (
+    BlockStatistics,
+    Design,
+    Moments,
+    Real,
+    Standardised,
+    block_statistics,
+    column_means,
+    feature_scale,
+    standardised,
+)
+
+FEW_PENALTIES = 3
+COEFFICIENT_LIMIT = 4096
+KERNEL_BYTES = 256 * 2**20
+
+
+@dataclass(slots=True)
+class NestedFit:
+    """A nested cross-validation's outcome; K outer folds, t targets, n samples.
+
+    prediction (n, t): every sample from the fold that held it out (NaN where none did).
+    training_mean (K, t): mean target of each fold's training set.
+    inner_score (K, t): skill of the chosen penalty, pooled over the inner folds.
+    alpha (K, t): the chosen penalty.
+    n_nonzero (K, t): non-zero coefficients.
+    coefficients (p, t) or None: mean over folds, target units per feature unit.
+    """
+
+    prediction: FloatArray
+    training_mean: FloatArray
+    inner_score: FloatArray
+    alpha: FloatArray
+    n_nonzero: IntArray
+    coefficients: FloatArray | None = None
+
+
+def empty_fit(n: int, folds: int, targets: int) -> NestedFit:
+    """An outcome in which nothing is filled in yet."""
+    return NestedFit(
+        np.full((n, targets), np.nan),
+        np.full((folds, targets), np.nan),
+        np.full((folds, targets), np.nan),
+        np.full((folds, targets), np.nan),
+        np.zeros((folds, targets), dtype=np.int64),
+    )
+
+
+@dataclass(slots=True)
+class InnerScores:
+    """Sums of squared errors of every penalty over the inner folds of one outer fold."""
+
+    sse: FloatArray
+    sst: FloatArray
+
+    def add(self, sse: Real, sst: Real) -> None:
+        """Add one inner fold: (a, t) of the penalties, (t,) of the training mean."""
+        self.sse += sse
+        self.sst += sst
+
+    def choose(self) -> tuple[IntArray, FloatArray]:
+        """Best penalty's index (t,) and its skill 1 − ΣSSE/ΣSST (t,).
+
+        Of equally good penalties the first; where the skill is not defined the last.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            skill = 1.0 - self.sse / self.sst
+        undefined = ~np.isfinite(skill).all(axis=0)
+        best = np.argmax(np.where(undefined, -np.inf, skill), axis=0)
+        best[undefined] = len(skill) - 1
+        score = skill[best, np.arange(skill.shape[1])]
+        score[undefined] = np.nan
+        return best.astype(np.int64), score
+
+
+def is_wide(shape: tuple[int, int], split: Split) -> bool:
+    """Whether the dual form is the smaller one: more features than training samples."""
+    return shape[1] > min(int(fold.train.sum()) for fold in split.folds)
+
+
+def inner_plan(
+    split: Split, outer: Iterable[int]
+) -> dict[frozenset[int], list[tuple[int, tuple[int, ...]]]]:
+    """Training sets (by the blocks they leave out) and the (outer fold, tested blocks) they serve.
+
+    Outer fold i's inner fold that holds out blocks g trains without {i} ∪ g.
+    """
+    plan: dict[frozenset[int], list[tuple[int, tuple[int, ...]]]] = {}
+    for i in outer:
+        for group in split.inner[i]:
+            plan.setdefault(frozenset((i, *group)), []).append((i, group))
+    return plan
+
+
+# ---------------------------------------------------------------- primal form
+
+
+def solve_path(gram: Real, cross: Real, alphas: Sequence[float]) -> Real:
+    """Solve (gram + αI) w = cross for every penalty.
+
+    Parameters
+    ----------
+    gram
+        (p, p) positive semi-definite.
+    cross
+        (p, t).
+    alphas
+        (a,) above 0.
+
+    Returns
+    -------
+    (p, a·t) in Fortran order, penalty by penalty.
+    """
+    p, t = cross.shape
+    if len(alphas) <= FEW_PENALTIES or p <= 2:
+        return _solve_cholesky(gram, cross, alphas)
+    reduced = _tridiagonal(gram)
+    rotated = reduced.rotate(cross, transposed=True)
+    weights = np.empty((p, len(alphas) * t), dtype=gram.dtype, order="F")
+    for number, alpha in enumerate(alphas):
+        weights[:, number * t : (number + 1) * t] = reduced.solve(rotated, alpha)
+    return reduced.rotate(weights, transposed=False)
+
+
+def solve_each(gram: Real, cross: Real, alpha: FloatArray) -> Real:
+    """Solve (gram + α_t I) w_t = cross_t with each target's own penalty (t,); gives (p, t)."""
+    distinct = np.unique(alpha)
+    weights = np.empty(cross.shape, dtype=gram.dtype, order="F")
+    if len(distinct) <= FEW_PENALTIES or len(gram) <= 2:
+        for value in distinct:
+            weights[:, alpha == value] = _solve_cholesky(gram, cross[:, alpha == value], [value])
+        return weights
+    reduced = _tridiagonal(gram)
+    rotated = reduced.rotate(cross, transposed=True)
+    for value in distinct:
+        weights[:, alpha == value] = reduced.solve(rotated[:, alpha == value], value)
+    return reduced.rotate(weights, transposed=False)
+
+
+def _solve_cholesky(gram: Real, cross: Real, alphas: Sequence[float]) -> Real:
+    potrf, potrs = lapack(gram.dtype, "potrf", "potrs")
+    parts = []
+    for alpha in alphas:
+        shifted = np.array(gram, order="F")
+        shifted.flat[:: len(gram) + 1] += alpha
+        factor, failed = potrf(shifted, lower=1, overwrite_a=1, clean=0)
+        if failed:
+            # Rounding can push the smallest eigenvalue of a collinear Gram matrix below −α.
+            values, vectors = np.linalg.eigh(gram)
+            inverse = 1.0 / (np.maximum(values, 0) + alpha)
+            parts.append((vectors * inverse) @ (vectors.T @ cross))
+            continue
+        solved, _ = potrs(factor, np.asfortranarray(cross), lower=1)
+        parts.append(solved)
+    return np.asfortranarray(np.concatenate(parts, axis=1))
+
+
+@dataclass(slots=True)
+class _Tridiagonal:
+    """gram = Q T Qᵀ with Q as Householder reflectors, T by its diagonal and off-diagonal."""
+
+    reflectors: Any
+    tau: Any
+    diagonal: Any
+    off_diagonal: Any
+
+    def rotate(self, B: Real, *, transposed: bool) -> Real:
+        """Q B or Qᵀ B, (p, m), in Fortran order; an array already in that order is overwritten."""
+        (ormqr,) = lapack(B.dtype, "ormqr")
+        B = np.array(B, order="F", copy=transposed or None)
+        # dsytrd (lower) leaves the first row alone, so that Q = diag(1, Q') and Q' is a product of
+        # reflectors as dgeqrf stores them.
+        part = np.asfortranarray(B[1:])
+        rotated, _, _ = ormqr(
+            "L",
+            "T" if transposed else "N",
+            self.reflectors,
+            self.tau,
+            part,
+            lwork=64 * B.shape[1] + 65 * 64,
+            overwrite_c=1,
+        )
+        B[1:] = rotated
+        return B
+
+    def solve(self, B: Real, alpha: float) -> Real:
+        """(T + αI)⁻¹ B."""
+        pttrf, pttrs = lapack(B.dtype, "pttrf", "pttrs")
+        diagonal, off_diagonal, failed = pttrf(
+            self.diagonal + B.dtype.type(alpha), self.off_diagonal
+        )
+        if failed:
+            from scipy.linalg import eigh_tridiagonal
+
+            values, vectors = eigh_tridiagonal(self.diagonal, self.off_diagonal)
+            inverse = 1.0 / (np.maximum(values, 0) + alpha)
+            return np.asarray((vectors * inverse[None]) @ (vectors.T @ B), dtype=B.dtype)
+        solved, _ = pttrs(diagonal, off_diagonal, B)
+        return np.asarray(solved)
+
+
+def _tridiagonal(gram: Real) -> _Tridiagonal:
+    (sytrd,) = lapack(gram.dtype, "sytrd")
+    # The transpose of a symmetric C-ordered matrix is the same matrix in Fortran order, uncopied.
+    matrix = gram if gram.flags.f_contiguous else gram.T
+    reduced, diagonal, off_diagonal, tau, _ = sytrd(
+        matrix, lower=1, lwork=64 * len(gram), overwrite_a=1
+    )
+    return _Tridiagonal(np.asfortranarray(reduced[1:, :-1]), tau, diagonal, off_diagonal)
+
+
+def gram_factor(gram: Real) -> Real | None:
+    """Lower Cholesky factor, or None where rounding leaves the matrix indefinite."""
+    (potrf,) = lapack(gram.dtype, "potrf")
+    factor, failed = potrf(gram, lower=1, clean=1)
+    return None if failed else np.asarray(factor)
+
+
+def squared_norms(gram: Real, factor: Real | None, weights: Real) -> Real:
+    """wᵀ gram w for every column (m,); half the multiplications where a factor is at hand."""
+    if factor is None:
+        return np.asarray(np.einsum("pm,pm->m", weights, gram @ weights))
+    (trmm,) = blas(weights.dtype, "trmm")
+    product = trmm(1.0, factor, weights, lower=1, trans_a=1)
+    return np.asarray(np.einsum("pm,pm->m", product, product))
+
+
+def held_out_sums(
+    test: Moments, squared: Real, model: Standardised, weights: Real
+) -> tuple[Real, Real]:
+    """Squared error (m,) of each column's prediction and of the training mean (t,).
+
+    With ŷ = (x − mean)·w + ȳ, summed over the test rows:
+    Σ(ŷ−ȳ)² = wᵀGw − 2 (Σx·w)(mean·w) + n (mean·w)²,
+    Σ(y−ȳ)(ŷ−ȳ) = Σyx·w − (mean·w) Σy − ȳ Σx·w + n ȳ (mean·w).
+    `weights` (p, m) has m a multiple of t, target fastest; `squared` (m,) is wᵀGw.
+    """
+    t = len(model.y_mean)
+    sums = (test.x @ weights).reshape(-1, t)
+    mean = (model.mean @ weights).reshape(-1, t)
+    crossed = np.stack(
+        [
+            np.einsum("pt,pt->t", test.cross, weights[:, start : start + t])
+            for start in range(0, weights.shape[1], t)
+        ]
+    )
+    syy = test.yy - 2 * model.y_mean * test.y + test.n * model.y_mean**2
+    sff = squared.reshape(-1, t) - 2 * sums * mean + test.n * mean**2
+    syf = crossed - mean * test.y - model.y_mean * sums + test.n * model.y_mean * mean
+    return syy - 2 * syf + sff, syy
+
+
+def choose_primal(
+    statistics: BlockStatistics, *, alphas: Sequence[float], standardize: bool, outer: Sequence[int]
+) -> tuple[IntArray, FloatArray]:
+    """Each outer fold's best penalty (index) and its inner skill, (K, t) each."""
+    split = statistics.split
+    t = statistics.targets.shape[1]
+    scores = {i: InnerScores(np.zeros((len(alphas), t)), np.zeros(t)) for i in outer}
+    factors: dict[int, Real | None] = {}
+    for left_out, served in inner_plan(split, outer).items():
+        model = standardised(statistics, statistics.training(left_out), standardize=standardize)
+        if not model.n:
+            continue
+        weights = solve_path(model.gram, model.cross, alphas)
+        weights *= model.scale[:, None]
+        for i, group in served:
+            test = statistics.blocks[group[0]]
+            if len(group) == 1:
+                if group[0] not in factors:
+                    factors[group[0]] = gram_factor(test.gram) if test.n >= len(test.gram) else None
+                factor = factors[group[0]]
+            else:
+                test, factor = test.copy(), None
+                for block in group[1:]:
+                    test.add(statistics.blocks[block])
+            if factor is None and test.n < len(test.gram) // 2:
+                rows = np.flatnonzero(np.isin(split.block, np.asarray(group)))
+                product = statistics.centred_rows(rows) @ weights
+                squared = np.einsum("im,im->m", product, product)
+            else:
+                squared = squared_norms(test.gram, factor, weights)
+            near = np.flatnonzero(np.isin(split.block, np.asarray(group)) & ~split.folds[i].train)
+            if len(near):
+                # Rows within the gap of the outer block are no part of its training folds.
+                test = _less(test, statistics, near)
+                product = statistics.centred_rows(near) @ weights
+                squared = squared - np.einsum("im,im->m", product, product)
+            if test.n:
+                scores[i].add(*held_out_sums(test, squared, model, weights))
+    best = np.zeros((len(split.folds), t), dtype=np.int64)
+    score = np.full((len(split.folds), t), np.nan)
+    for i in outer:
+        best[i], score[i] = scores[i].choose()
+    return best, score
+
+
+def _less(test: Moments, statistics: BlockStatistics, rows: IntArray) -> Moments:
+    """The moments of a test set less some rows; its Gram matrix, unused afterwards, is kept."""
+    X = statistics.centred_rows(rows)
+    Y = statistics.centred_targets(rows)
+    return Moments(
+        test.n - len(rows),
+        test.x - X.sum(axis=0),
+        test.y - Y.sum(axis=0),
+        test.gram,
+        test.cross - X.T @ Y,
+        test.yy - np.einsum("it,it->t", Y, Y),
+    )
+
+
+def fit_primal(
+    statistics: BlockStatistics, alpha: FloatArray, *, standardize: bool, outer: Sequence[int]
+) -> NestedFit:
+    """Fit each outer fold with given penalties (K, t) and predict its held-out rows."""
+    n, p = statistics.design.shape
+    t = statistics.targets.shape[1]
+    fit = empty_fit(n, len(statistics.split.folds), t)
+    fit.alpha = alpha
+    total = np.zeros((p, t)) if p <= COEFFICIENT_LIMIT else None
+    for i in outer:
+        model = standardised(statistics, statistics.training([i]), standardize=standardize)
+        weights = solve_each(model.gram, model.cross, alpha[i]) * model.scale[:, None]
+        test = statistics.split.folds[i].test
+        fit.training_mean[i] = model.y_mean + statistics.y_origin
+        fit.n_nonzero[i] = np.count_nonzero(weights, axis=0)
+        for start in range(0, len(test), 4096):
+            part = test[start : start + 4096]
+            X = statistics.centred_rows(part) - model.mean
+            fit.prediction[part] = X @ weights + fit.training_mean[i]
+        if total is not None:
+            total += weights
+    fit.coefficients = None if total is None else total / max(1, len(outer))
+    return fit
+
+
+# ------------------------------------------------------------------ dual form
+
+
+def training_kernels(
+    design: Design, masks: Sequence[Any], *, standardize: bool, feature_slab: int = 8192
+) -> FloatArray:
+    """Kernels (k, n, n) of all samples, features centred and scaled by each training mask.
+
+    kernel[s] = ZZᵀ with z = (x − mean_s)·scale_s over the features, summed over slabs of features.
+    """
+    n, p = design.shape
+    everyone = np.arange(n, dtype=np.int64)
+    X = design.rows(everyone)
+    origin = X.mean(axis=0)
+    X -= origin
+    kernels = np.zeros((len(masks), n, n))
+    if not standardize:
+        raw = X @ X.T
+        for kernel, mask in zip(kernels, masks, strict=True):
+            to_mean = raw[:, mask].mean(axis=1)
+            kernel[:] = raw - to_mean - to_mean[:, None] + to_mean[mask].mean()
+        return kernels
+    for start in range(0, p, feature_slab):
+        part = X[:, start : start + feature_slab]
+        square = part**2
+        mean_square = square.mean(axis=0)
+        sums, squares = part.sum(axis=0), square.sum(axis=0)
+        for kernel, mask in zip(kernels, masks, strict=True):
+            m = int(mask.sum())
+            mean = (sums - part[~mask].sum(axis=0)) / m
+            variance = (squares - square[~mask].sum(axis=0)) / m - mean**2
+            scale = feature_scale(
+                np.maximum(variance, 0),
+                mean_square,
+                origin[start : start + feature_slab],
+                standardize=True,
+            )
+            Z = (part - mean) * scale
+            kernel += Z @ Z.T
+    return kernels
+
+
+@dataclass(slots=True)
+class DualModel:
+    """A training set in the dual form: kernel = U diag(d) Uᵀ and Uᵀ(Y − ȳ)."""
+
+    train: IntArray
+    values: FloatArray
+    vectors: FloatArray
+    targets: FloatArray
+    y_mean: FloatArray
+
+    def predict(self, kernel_rows: FloatArray, alphas: FloatArray) -> FloatArray:
+        """Predictions (a, m, t) from ȳ, for kernel rows (m, n_train)."""
+        rotated = kernel_rows @ self.vectors
+        shrunk = rotated[None] / (self.values + alphas[:, None])[:, None, :]
+        return np.asarray(shrunk @ self.targets)
+
+    def predict_each(self, kernel_rows: FloatArray, alpha: FloatArray) -> FloatArray:
+        """Predictions (m, t) from ȳ with each target's own penalty (t,)."""
+        rotated = kernel_rows @ self.vectors
+        return np.asarray(rotated @ (self.targets / (self.values[:, None] + alpha)))
+
+
+def dual_model(kernel: FloatArray, train: IntArray, targets: FloatArray) -> DualModel:
+    """Decompose a training set's kernel (n, n, all samples) once for all penalties."""
+    values, vectors = np.linalg.eigh(kernel[np.ix_(train, train)])
+    y_mean = targets[train].mean(axis=0)
+    return DualModel(
+        train, np.maximum(values, 0.0), vectors, vectors.T @ (targets[train] - y_mean), y_mean
+    )
+
+
+def choose_dual(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    *,
+    alphas: Sequence[float],
+    standardize: bool,
+    outer: Sequence[int],
+) -> tuple[IntArray, FloatArray]:
+    """As `choose_primal`, from kernels."""
+    n, t = targets.shape
+    grid = np.asarray(alphas, dtype=np.float64)
+    scores = {i: InnerScores(np.zeros((len(grid), t)), np.zeros(t)) for i in outer}
+    plan = list(inner_plan(split, outer).items())
+    batch = max(1, KERNEL_BYTES // (8 * n * n))
+    for start in range(0, len(plan), batch):
+        part = plan[start : start + batch]
+        masks = []
+        for left_out, _ in part:
+            mask = np.ones(n, dtype=np.bool_)
+            for block in left_out:
+                mask &= split.folds[block].train
+            masks.append(mask)
+        usable = [number for number, mask in enumerate(masks) if mask.any()]
+        kernels = training_kernels(
+            design, [masks[number] for number in usable], standardize=standardize
+        )
+        for kernel, number in zip(kernels, usable, strict=True):
+            model = dual_model(kernel, np.flatnonzero(masks[number]), targets)
+            tested = {
+                i: np.flatnonzero(np.isin(split.block, np.asarray(group)) & split.folds[i].train)
+                for i, group in part[number][1]
+            }
+            # The outer folds that share this training set mostly test the same rows.
+            everyone = np.unique(np.concatenate(list(tested.values())))
+            if not len(everyone):
+                continue
+            predicted = model.predict(kernel[np.ix_(everyone, model.train)], grid)
+            observed = targets[everyone] - model.y_mean
+            errors = (observed - predicted) ** 2
+            for i, rows in tested.items():
+                at = np.searchsorted(everyone, rows)
+                scores[i].add(errors[:, at].sum(axis=1), (observed[at] ** 2).sum(axis=0))
+    best = np.zeros((len(split.folds), t), dtype=np.int64)
+    score = np.full((len(split.folds), t), np.nan)
+    for i in outer:
+        best[i], score[i] = scores[i].choose()
+    return best, score
+
+
+def fit_dual(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    alpha: FloatArray,
+    *,
+    standardize: bool,
+    outer: Sequence[int],
+) -> NestedFit:
+    """As `fit_primal`, from kernels."""
+    n, t = targets.shape
+    fit = empty_fit(n, len(split.folds), t)
+    fit.alpha = alpha
+    p = design.shape[1]
+    for i in outer:
+        fold = split.folds[i]
+        kernel = training_kernels(design, [fold.train], standardize=standardize)[0]
+        model = dual_model(kernel, np.flatnonzero(fold.train), targets)
+        fit.training_mean[i] = model.y_mean
+        fit.prediction[fold.test] = model.y_mean + model.predict_each(
+            kernel[np.ix_(fold.test, model.train)], alpha[i]
+        )
+        fit.n_nonzero[i] = p
+    return fit
+
+
+def hat_rows(
+    design: Design,
+    split: Split,
+    fold: int,
+    alpha: FloatArray,
+    *,
+    standardize: bool,
+) -> dict[float, FloatArray]:
+    """For each distinct penalty of one outer fold, the map H (n_test, n) with ŷ − ȳ = H y.
+
+    Columns of samples outside the training set are 0. H does not depend on y, so that it gives the
+    predictions of every permuted y as well.
+    """
+    train = np.flatnonzero(split.folds[fold].train)
+    test = split.folds[fold].test
+    kernel = training_kernels(design, [split.folds[fold].train], standardize=standardize)[0]
+    values, vectors = np.linalg.eigh(kernel[np.ix_(train, train)])
+    rotated = kernel[np.ix_(test, train)] @ vectors
+    maps = {}
+    for value in np.unique(alpha):
+        H = (rotated / (np.maximum(values, 0) + value)) @ vectors.T
+        H -= H.mean(axis=1, keepdims=True)
+        full = np.zeros((len(test), len(split.block)))
+        full[:, train] = H
+        maps[float(value)] = full
+    return maps
+
+
+# ------------------------------------------------------------------ the two together
+
+
+def nested_ridge(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    *,
+    alphas: Sequence[float],
+    standardize: bool = True,
+    statistics: BlockStatistics | None = None,
+    dtype: Any = np.float64,
+    outer: Sequence[int] | None = None,
+) -> NestedFit:
+    """Nested cross-validation of ridge regression, one penalty per target and outer fold.
+
+    Parameters
+    ----------
+    design
+        n samples of p features; finite.
+    targets
+        (n, t), finite.
+    split
+        Outer and inner folds.
+    alphas
+        (a,) penalties above 0, in the unit of a sum of squares over the training samples.
+    standardize
+        Divide features by their SD over the training set; they are always centred.
+    statistics
+        The data's block statistics where they are at hand already (primal form).
+    outer
+        Only these outer folds.
+    """
+    chosen = range(len(split.folds)) if outer is None else outer
+    grid = np.asarray(alphas, dtype=np.float64)
+    if statistics is None and is_wide(design.shape, split):
+        best, score = choose_dual(
+            design, targets, split, alphas=alphas, standardize=standardize, outer=chosen
+        )
+        fit = fit_dual(design, targets, split, grid[best], standardize=standardize, outer=chosen)
+    else:
+        if statistics is None:
+            statistics = block_statistics(design, targets, split, dtype=dtype)
+        best, score = choose_primal(
+            statistics, alphas=alphas, standardize=standardize, outer=chosen
+        )
+        fit = fit_primal(statistics, grid[best], standardize=standardize, outer=chosen)
+    fit.inner_score = score
+    return fit
+
+
+def refit_ridge(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    alpha: FloatArray,
+    *,
+    standardize: bool = True,
+    dtype: Any = np.float64,
+    outer: Sequence[int] | None = None,
+) -> NestedFit:
+    """Fit and predict every outer fold with penalties (K, t) that are already chosen."""
+    chosen = range(len(split.folds)) if outer is None else outer
+    if is_wide(design.shape, split):
+        return fit_dual(design, targets, split, alpha, standardize=standardize, outer=chosen)
+    statistics = block_statistics(design, targets, split, dtype=dtype)
+    return fit_primal(statistics, alpha, standardize=standardize, outer=chosen)
+
+
+__all__ = [
+    "NestedFit",
+    "column_means",
+    "hat_rows",
+    "nested_ridge",
+    "refit_ridge",
+]

@@ -1,0 +1,21 @@
+"""BLAS and LAPACK routines of a precision, by their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def lapack(dtype: Any, *names: str) -> tuple[Any, ...]:
+    """LAPACK routines, such as `potrf`, for float64 or float32."""
+    from scipy.linalg import get_lapack_funcs
+
+    found: Any = get_lapack_funcs(names, dtype=dtype)
+    return tuple(found)
+
+
+def blas(dtype: Any, *names: str) -> tuple[Any, ...]:
+    """BLAS routines, such as `trmm`, for float64 or float32."""
+    from scipy.linalg import get_blas_funcs
+
+    found: Any = get_blas_funcs(names, dtype=dtype)
+    return tuple(found)

@@ -1,0 +1,251 @@
+"""From the cached files of a participant to samples: targets, features of a layer, and times."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from highgamma.encoding.analysis import Analysis
+from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Rows
+from highgamma.encoding.statistics import Real
+from highgamma.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+logger = logging.getLogger("highgamma")
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """All samples of a participant, usable or not; m samples, t channels.
+
+    targets
+        (m, t) µV (or what the signal's scale is), NaN where there is none.
+    features
+        Gives a layer's features (m, p), NaN where there are none.
+    rows
+        Times, segments, trials and words of the samples.
+    usable
+        (m,) whether the sample lies within a recording and away from its edges.
+    rate
+        Samples per s for frames, 0 for words.
+    reach
+        s on either side of a sample from which its features were interpolated.
+    channels
+        The coordinates of the targets' channels.
+    """
+
+    unit: str
+    targets: FloatArray
+    features: Callable[[int], Real]
+    rows: Rows
+    usable: BoolArray
+    rate: float
+    reach: float
+    channels: dict[str, Any]
+
+
+def layer_numbers(embeddings: xr.Dataset, layers: list[int] | str) -> list[int]:
+    """The layers asked for, `last` and `all` resolved; `InputError` for one that is not there."""
+    there = [int(layer) for layer in embeddings["layer"].values]
+    if layers == "last":
+        return there[-1:]
+    if layers == "all":
+        return there
+    wanted = [int(layer) for layer in layers]
+    for layer in wanted:
+        if layer not in there:
+            raise InputError(
+                f"layer {layer} is not among the {len(there)} layers of the embeddings",
+                expected=f"layers {there[0]} to {there[-1]}",
+                remedy="correct the layers in the config, or the model's entry in the catalogue",
+            )
+    return wanted
+
+
+def _layer(embeddings: xr.Dataset, layer: int) -> Real:
+    return np.asarray(embeddings["embedding"].sel(layer=layer).values)
+
+
+def _channels(dataset: xr.Dataset) -> dict[str, Any]:
+    return {
+        str(name): coordinate.variable
+        for name, coordinate in dataset.coords.items()
+        if coordinate.dims == ("channel",)
+    }
+
+
+def _identities(words: pd.DataFrame) -> IntArray:
+    _, codes = np.unique(words["word"].astype(str).to_numpy(dtype=str), return_inverse=True)
+    return codes.astype(np.int64)
+
+
+def word_samples(
+    embeddings: xr.Dataset, words: pd.DataFrame, target: xr.Dataset, analysis: Analysis
+) -> Samples:
+    """One sample for each word: the target's window mean and the word's features.
+
+    Parameters
+    ----------
+    embeddings
+        Unit `word` (taken as they are), `frame` (mean over the target's window, or its frames one
+        after another) or `trial-frame` (mean over the trial's frames, or flattened).
+    words
+        The participant's word table; row k is word k.
+    target
+        `target(word, channel)` with word_index, start, stop (s), segment, valid.
+    """
+    index = np.asarray(target["word_index"].values, dtype=np.int64)
+    start = np.asarray(target["start"].values, dtype=np.float64)
+    stop = np.asarray(target["stop"].values, dtype=np.float64)
+    segment = np.asarray(target["segment"].values, dtype=np.int64)
+    unit = str(embeddings.attrs["unit"])
+    flatten = analysis.features == "flatten"
+
+    def of_words(layer: int) -> Real:
+        values = _layer(embeddings, layer)
+        place = np.full(max(len(words), int(index.max(initial=-1)) + 1), -1)
+        place[np.asarray(embeddings["word_index"].values, dtype=np.int64)] = np.arange(len(values))
+        chosen = place[index]
+        return np.asarray(np.where((chosen >= 0)[:, None], values[chosen], np.nan))
+
+    def of_frames(layer: int) -> Real:
+        from highgamma.embeddings import placing
+
+        place = placing.window_flatten if flatten else placing.window_means
+        return np.asarray(
+            place(
+                _layer(embeddings, layer),
+                np.asarray(embeddings["time"].values, dtype=np.float64),
+                np.asarray(embeddings["segment"].values, dtype=np.int64),
+                start,
+                stop,
+                segment,
+            )
+        )
+
+    def of_trials(layer: int) -> Real:
+        from highgamma.embeddings import placing
+
+        place = placing.trial_flatten if flatten else placing.trial_means
+        trial = np.asarray(embeddings["word_index"].values, dtype=np.int64)
+        return np.asarray(place(_layer(embeddings, layer), trial, len(words)))[index]
+
+    features = {"word": of_words, "frame": of_frames, "trial-frame": of_trials}[unit]
+    usable = np.asarray(target["valid"].values) > 0
+    usable &= np.isfinite(start) & np.isfinite(stop)
+    return Samples(
+        unit="word",
+        targets=np.asarray(target["target"].values, dtype=np.float64),
+        features=features,
+        rows=Rows(start, stop, segment, index, _identities(words)[index]),
+        usable=usable,
+        rate=0.0,
+        reach=0.0,
+        channels=_channels(target),
+    )
+
+
+def frame_samples(
+    embeddings: xr.Dataset, words: pd.DataFrame, neural: xr.Dataset, analysis: Analysis
+) -> Samples:
+    """One sample for each frame of the signal: features brought to the signal's clock.
+
+    Parameters
+    ----------
+    embeddings
+        Unit `frame` (resampled) or `word` (each word's values while it is spoken, from the voice's
+        onset to its offset, the prompt's where there is none; zeros elsewhere).
+    words
+        The participant's word table; a frame belongs to the word last prompted.
+    neural
+        One variable over (time, channel), with coordinates time (s), segment and valid.
+    """
+    from highgamma.embeddings import placing
+
+    unit = str(embeddings.attrs["unit"])
+    if unit == "trial-frame":
+        raise InputError(
+            "the embeddings were made trial by trial, the analysis is of all frames",
+            where="analyses: unit",
+            expected="unit: word, or a model that hears the whole recording",
+            remedy="set unit: word, or context: recording for the model",
+        )
+    time = np.asarray(neural["time"].values, dtype=np.float64)
+    segment = np.asarray(neural["segment"].values, dtype=np.int64)
+    name = next(str(n) for n, v in neural.data_vars.items() if v.dims == ("time", "channel"))
+    rate = float(neural.attrs["rate_hz"])
+    reach = 0.0
+    if unit == "frame":
+        source_time = np.asarray(embeddings["time"].values, dtype=np.float64)
+        source_segment = np.asarray(embeddings["segment"].values, dtype=np.int64)
+        same = len(source_time) == len(time) and bool(np.abs(source_time - time).max() < 1e-9)
+        reach = 0.0 if same else placing.reach(float(embeddings.attrs["rate_hz"]), rate)
+
+    def of_frames(layer: int) -> Real:
+        return np.asarray(
+            placing.resample_frames(
+                _layer(embeddings, layer), source_time, source_segment, time, segment
+            )
+        )
+
+    def of_words(layer: int) -> Real:
+        values = _layer(embeddings, layer)
+        rows = words.iloc[np.asarray(embeddings["word_index"].values, dtype=np.int64)]
+        spoken = np.isfinite(values).all(axis=1)
+        edges = {}
+        for edge in ("onset", "offset"):
+            prompt = rows[edge].to_numpy(dtype=np.float64)
+            voice = rows[f"voice_{edge}"].to_numpy(dtype=np.float64)
+            edges[edge] = np.where(np.isfinite(voice), voice, prompt)
+        return np.asarray(
+            placing.paint_words(
+                values[spoken],
+                edges["onset"][spoken],
+                edges["offset"][spoken],
+                rows["segment"].to_numpy(dtype=np.int64)[spoken],
+                time,
+                segment,
+            )
+        )
+
+    trial, word = trials_of_frames(time, segment, words)
+    return Samples(
+        unit="frame",
+        targets=np.asarray(neural[name].values, dtype=np.float64),
+        features=of_frames if unit == "frame" else of_words,
+        rows=Rows(time, time, segment, trial, word),
+        usable=np.asarray(neural["valid"].values) > 0,
+        rate=rate,
+        reach=reach,
+        channels=_channels(neural),
+    )
+
+
+def trials_of_frames(
+    time: FloatArray, segment: IntArray, words: pd.DataFrame
+) -> tuple[IntArray, IntArray]:
+    """Trial and word identity (m,) of every frame: the word last prompted in its segment.
+
+    Frames before the first prompt belong to the first trial; -1 where a segment has no word.
+    """
+    trial = np.full(len(time), -1, dtype=np.int64)
+    onsets = words["onset"].to_numpy(dtype=np.float64)
+    of_segment = words["segment"].to_numpy(dtype=np.int64)
+    for number in np.unique(segment):
+        inside = np.flatnonzero((of_segment == number) & np.isfinite(onsets))
+        if not len(inside):
+            continue
+        inside = inside[np.argsort(onsets[inside], kind="stable")]
+        here = segment == number
+        last = np.searchsorted(onsets[inside], time[here], side="right") - 1
+        trial[here] = inside[np.maximum(last, 0)]
+    word = np.full(len(time), -1, dtype=np.int64)
+    word[trial >= 0] = _identities(words)[trial[trial >= 0]] if len(words) else -1
+    return trial, word

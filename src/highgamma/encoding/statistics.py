@@ -1,0 +1,285 @@
+"""One pass over the data: each block's Gram matrix, cross-products and moments.
+
+Every training set of a nested cross-validation is the total less some blocks less the rows of the
+purge gap, so its statistics are sums of these. Rows are read in slabs; the features are never held
+in double precision as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Split
+
+Real = NDArray[np.floating[Any]]
+SLAB_BYTES = 64 * 2**20
+
+
+class Design(Protocol):
+    """Features that are given in slabs of rows."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Samples, features."""
+        ...
+
+    def rows(self, index: IntArray) -> FloatArray:
+        """The features (len(index), p) of these samples, a new float64 array."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Features in memory: row `order[i]` of `values` (n, p), any floating type, is sample i."""
+
+    values: Real
+    order: IntArray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Samples, features."""
+        return len(self.order), self.values.shape[1]
+
+    def rows(self, index: IntArray) -> FloatArray:
+        """The features of these samples as float64."""
+        return self.values[self.order[index]].astype(np.float64)
+
+
+def table(values: Real) -> Table:
+    """Features in memory, row i for sample i."""
+    return Table(values, np.arange(len(values), dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Reordered:
+    """Another design's samples in another order: sample i is `order[i]` of `design`."""
+
+    design: Design
+    order: IntArray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Samples, features."""
+        return len(self.order), self.design.shape[1]
+
+    def rows(self, index: IntArray) -> FloatArray:
+        """The features of these samples."""
+        return self.design.rows(self.order[index])
+
+
+@dataclass(slots=True)
+class Moments:
+    """Sums over a set of rows, of features x and targets y taken from a common origin.
+
+    n: rows; x (p,) = Σx; y (t,) = Σy; gram (p, p) = Σxxᵀ; cross (p, t) = Σxyᵀ; yy (t,) = Σy².
+    """
+
+    n: int
+    x: Real
+    y: Real
+    gram: Real
+    cross: Real
+    yy: Real
+
+    def add(self, other: Moments) -> None:
+        """Add another set's sums in place."""
+        self.n += other.n
+        for name in ("x", "y", "gram", "cross", "yy"):
+            sums = getattr(self, name)
+            sums += getattr(other, name)
+
+    def subtract(self, other: Moments) -> None:
+        """Take another set's sums away in place."""
+        self.n -= other.n
+        for name in ("x", "y", "gram", "cross", "yy"):
+            sums = getattr(self, name)
+            sums -= getattr(other, name)
+
+    def copy(self) -> Moments:
+        """Independent sums."""
+        return Moments(
+            self.n,
+            self.x.copy(),
+            self.y.copy(),
+            self.gram.copy(),
+            self.cross.copy(),
+            self.yy.copy(),
+        )
+
+
+@dataclass(slots=True)
+class BlockStatistics:
+    """The moments of every block and of all rows.
+
+    `x_origin` (p,) and `y_origin` (t,) are the means over all rows, taken away first so that
+    sums do not cancel; nothing that is fitted depends on them.
+    """
+
+    design: Design
+    targets: FloatArray
+    split: Split
+    x_origin: FloatArray
+    y_origin: FloatArray
+    blocks: list[Moments]
+    total: Moments
+    dtype: Any
+
+    def centred_rows(self, index: IntArray) -> Real:
+        """Features (m, p) of these rows from the origin."""
+        return (self.design.rows(index) - self.x_origin).astype(self.dtype, copy=False)
+
+    def centred_targets(self, index: IntArray) -> Real:
+        """Targets (m, t) of these rows from the origin."""
+        return (self.targets[index] - self.y_origin).astype(self.dtype, copy=False)
+
+    def of_rows(self, index: IntArray) -> Moments:
+        """Moments of any rows, read anew."""
+        return _moments(self, index)
+
+    def excluded(self, blocks: Iterable[int]) -> BoolArray:
+        """Mask (n,) of the rows in these blocks or within the gap of one of them."""
+        mask = np.zeros(len(self.split.block), dtype=np.bool_)
+        for block in blocks:
+            mask |= ~self.split.folds[block].train
+        return mask
+
+    def training(self, blocks: Iterable[int]) -> Moments:
+        """Moments of all rows but these blocks and the gaps around them, exactly."""
+        left_out = sorted(blocks)
+        sums = self.total.copy()
+        for block in left_out:
+            sums.subtract(self.blocks[block])
+        strips = np.flatnonzero(
+            self.excluded(left_out) & ~np.isin(self.split.block, np.asarray(left_out))
+        )
+        if len(strips):
+            sums.subtract(self.of_rows(strips))
+        return sums
+
+
+def slabs(n: int, width: int) -> Iterable[slice]:
+    """Slices of at most `SLAB_BYTES` of float64 rows that cover n rows."""
+    step = max(64, SLAB_BYTES // (8 * max(1, width)))
+    return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
+
+def _moments(source: BlockStatistics, index: IntArray) -> Moments:
+    p, t = source.design.shape[1], source.targets.shape[1]
+    sums = Moments(
+        0,
+        np.zeros(p, source.dtype),
+        np.zeros(t, source.dtype),
+        np.zeros((p, p), source.dtype),
+        np.zeros((p, t), source.dtype),
+        np.zeros(t, source.dtype),
+    )
+    for part in slabs(len(index), p):
+        X = source.centred_rows(index[part])
+        Y = source.centred_targets(index[part])
+        sums.n += len(X)
+        sums.x += X.sum(axis=0)
+        sums.y += Y.sum(axis=0)
+        sums.gram += X.T @ X
+        sums.cross += X.T @ Y
+        sums.yy += np.einsum("it,it->t", Y, Y)
+    return sums
+
+
+def column_means(design: Design) -> FloatArray:
+    """Mean (p,) of every feature over all samples, read in slabs."""
+    n, p = design.shape
+    sums = np.zeros(p)
+    for part in slabs(n, p):
+        sums += design.rows(np.arange(part.start, part.stop)).sum(axis=0)
+    return sums / n
+
+
+def block_statistics(
+    design: Design, targets: FloatArray, split: Split, *, dtype: Any = np.float64
+) -> BlockStatistics:
+    """Read the features once and sum up every block.
+
+    Parameters
+    ----------
+    design
+        n samples of p features.
+    targets
+        (n, t), finite.
+    split
+        Blocks of the n samples.
+    dtype
+        float64, or float32 for half the time and memory.
+    """
+    nothing = Moments(0, *(np.zeros(0, dtype) for _ in range(5)))
+    statistics = BlockStatistics(
+        design, targets, split, column_means(design), targets.mean(axis=0), [], nothing, dtype
+    )
+    statistics.blocks = [statistics.of_rows(fold.test) for fold in split.folds]
+    statistics.total = statistics.blocks[0].copy()
+    for block in statistics.blocks[1:]:
+        statistics.total.add(block)
+    return statistics
+
+
+@dataclass(slots=True)
+class Standardised:
+    """A training set's normal equations after centring and scaling.
+
+    gram (p, p) = Σzzᵀ and cross (p, t) = Σz(y−ȳ)ᵀ with z = (x − mean)·scale, mean (p,) and scale
+    (p,) (1/SD; 1 without standardisation; 0 for a feature that is constant in the training set,
+    whose weight is therefore 0), y_mean (t,) = ȳ, yy (t,) = Σ(y−ȳ)²; all from the origin.
+    """
+
+    n: int
+    mean: Real
+    scale: Real
+    gram: Real
+    cross: Real
+    y_mean: Real
+    yy: Real
+
+
+def feature_scale(
+    variance: Real, total_square: Real, origin: FloatArray, *, standardize: bool
+) -> Real:
+    """Factor (p,) of each centred feature: 1/SD or 1, and 0 where it is constant.
+
+    A feature counts as constant where its training variance is below what rounding leaves of its
+    mean square over all rows.
+    """
+    epsilon = np.finfo(variance.dtype).eps
+    floor = 4096 * epsilon * total_square + (1e-12 * origin) ** 2
+    varies = variance > floor
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 1.0 / np.sqrt(variance) if standardize else np.ones_like(variance)
+    return np.asarray(np.where(varies, scale, 0.0), dtype=variance.dtype)
+
+
+def standardised(
+    statistics: BlockStatistics, training: Moments, *, standardize: bool
+) -> Standardised:
+    """Centre and scale a training set's moments, overwriting them."""
+    n = training.n
+    mean = training.x / n
+    y_mean = training.y / n
+    gram, cross = training.gram, training.cross
+    gram -= np.outer(training.x, mean)
+    cross -= np.outer(training.x, y_mean)
+    scale = feature_scale(
+        np.maximum(np.diagonal(gram), 0) / n,
+        np.diagonal(statistics.total.gram) / statistics.total.n,
+        statistics.x_origin,
+        standardize=standardize,
+    )
+    if standardize or not scale.all():
+        gram *= scale
+        gram *= scale[:, None]
+        cross *= scale[:, None]
+    return Standardised(
+        n, mean, scale, gram, cross, y_mean, np.maximum(training.yy - training.y * y_mean, 0)
+    )

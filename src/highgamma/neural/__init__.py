@@ -1,0 +1,225 @@
+"""High-gamma and other band-limited amplitude: filter, envelope, frames, reference, scale.
+
+`filters` holds the study's chain to the letter (`method: exact`), `spectral` the same chain in
+one pass through the frequency domain (`method: fft`), `reference` the montages, `frames` the
+windows; `envelopes` puts them together, one block of channels after another, and this module
+gives what the stage writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.neural.envelopes import (
+    Electrodes,
+    Prepared,
+    Recording,
+    envelope_blocks,
+    frames_of,
+    needs_statistics,
+    prepare,
+    rereference,
+    scaled,
+    valid_frames,
+)
+from highgamma.neural.settings import REFERENCES, Settings
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from highgamma.recording.files import Segment
+    from highgamma.recording.signals import Signals
+
+__all__ = [
+    "REFERENCES",
+    "TEXT_COLUMNS",
+    "Electrodes",
+    "HighGamma",
+    "Prepared",
+    "Recording",
+    "Settings",
+    "channel_coordinates",
+    "envelope_blocks",
+    "frames_of",
+    "high_gamma",
+    "needs_statistics",
+    "opened",
+    "prepare",
+    "rereference",
+    "scaled",
+    "valid_frames",
+    "write_frames",
+]
+
+FloatArray = NDArray[np.float64]
+
+TEXT_COLUMNS = ("name", "region", "shaft", "reason")
+"""Columns of the channel table that are never numbers: a shaft may be called 1."""
+
+CHUNK = (4096, 16)
+"""Frames and channels of one chunk of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class HighGamma:
+    """Frames of a participant, all segments one after another.
+
+    time : (frame,), s from the start of the frame's segment. segment : (frame,), int16.
+    valid : (frame,), int8, 0 within the edge of a segment. blocks : the values, (channels,
+    (frame, channel)), computed as they are asked for.
+    """
+
+    prepared: Prepared
+    settings: Settings
+    time: FloatArray
+    segment: NDArray[np.int16]
+    valid: NDArray[np.int8]
+    blocks: Iterator[tuple[slice, FloatArray]]
+
+    def values(self) -> FloatArray:
+        """All channels at once: (frame, channel)."""
+        whole = np.empty((len(self.time), len(self.prepared.montage)))
+        for channels, block in self.blocks:
+            whole[:, channels] = block
+        return whole
+
+
+def high_gamma(
+    recordings: Sequence[Recording],
+    electrodes: Electrodes,
+    settings: Settings,
+    *,
+    threads: int = 1,
+) -> HighGamma:
+    """Amplitude in a band, frame by frame: the stage's computation.
+
+    Parameters
+    ----------
+    recordings : one for each segment. electrodes : what `read` gives, column by column.
+
+    Raises
+    ------
+    InputError
+        See `prepare`.
+    """
+    prepared = prepare(recordings, electrodes, settings)
+    windows = frames_of(prepared, settings)
+    valid = np.concatenate(valid_frames(prepared, windows, settings))
+    times = [w.times(r.rate) for r, w in zip(prepared.recordings, windows, strict=True)]
+    segments = [np.full(len(w), i, np.int16) for i, w in enumerate(windows)]
+    blocks = (
+        (channels, scaled(values, settings, frames=values, valid=valid))
+        for channels, values in envelope_blocks(prepared, settings, windows, threads=threads)
+    )
+    return HighGamma(
+        prepared=prepared,
+        settings=settings,
+        time=np.concatenate(times),
+        segment=np.concatenate(segments),
+        valid=valid.astype(np.int8),
+        blocks=blocks,
+    )
+
+
+def channel_coordinates(prepared: Prepared) -> dict[str, Any]:
+    """Coordinates along `channel`: name, x, y, z in mm, region, flat."""
+    made = prepared.montage
+    place = {
+        axis: ("channel", made.positions[:, i], {"units": "mm"}) for i, axis in enumerate("xyz")
+    }
+    return {
+        "channel": ("channel", np.array(made.names, dtype=object)),
+        **place,
+        "region": ("channel", np.array([r or "n/a" for r in prepared.regions], dtype=object)),
+        "flat": (
+            "channel",
+            made.flat.astype(np.int8),
+            {"long_name": "1: the channel holds one value only"},
+        ),
+    }
+
+
+def frame_coordinates(frames: HighGamma) -> xr.Dataset:
+    """Everything of the stage's file except the values."""
+    import xarray as xr
+
+    return xr.Dataset(
+        coords={
+            "time": (
+                "time",
+                frames.time,
+                {"units": "s", "long_name": "centre of the window, from the segment's start"},
+            ),
+            "segment": ("time", frames.segment),
+            "valid": (
+                "time",
+                frames.valid,
+                {"long_name": "0: within the edge of a segment", "edge_s": frames.settings.edge},
+            ),
+            **channel_coordinates(frames.prepared),
+        },
+        attrs={"rate_hz": 1 / frames.settings.shift},
+    )
+
+
+def write_frames(
+    frames: HighGamma, path: str | PathLike[str], *, name: str, parameters: Mapping[str, Any]
+) -> None:
+    """Write the frames as NetCDF, block by block, so that the values are never whole in memory.
+
+    Parameters
+    ----------
+    name : of the signal, for example `high-gamma`; the variable is `high_gamma`.
+    """
+    import netCDF4
+
+    from highgamma import store
+
+    skeleton = frame_coordinates(frames)
+    attributes = store.provenance("neural", {**asdict(frames.settings), **parameters})
+    skeleton = skeleton.assign_attrs(dict(skeleton.attrs) | attributes | {"signal": name})
+    encoding = {k: {"_FillValue": None} for k, v in skeleton.variables.items() if v.dtype != object}
+    shape = (len(frames.time), len(frames.prepared.montage))
+    with store.written_whole(path) as temporary:
+        skeleton.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
+        with netCDF4.Dataset(temporary, "a") as file:
+            # Noise in 64 bits does not compress; the chunks serve the reading of few channels.
+            values = file.createVariable(
+                name.replace("-", "_"),
+                "f8",
+                ("time", "channel"),
+                chunksizes=tuple(max(1, min(c, s)) for c, s in zip(CHUNK, shape, strict=True)),
+                fill_value=False,
+            )
+            values.units = frames.settings.units
+            values.coordinates = "segment valid x y z region flat"
+            for channels, block in frames.blocks:
+                values[:, channels] = block
+
+
+@contextmanager
+def opened(segments: Sequence[Segment], electrodes: Electrodes) -> Iterator[list[Recording]]:
+    """Open the recordings of a participant's segments, as the other functions want them."""
+    from contextlib import ExitStack
+
+    from highgamma.recording.signals import open_signals
+
+    with ExitStack() as stack:
+        signals = [stack.enter_context(open_signals(segment)) for segment in segments]
+        yield [_recording(each, electrodes.names) for each in signals]
+
+
+def _recording(signals: Signals, names: tuple[str, ...]) -> Recording:
+    def read(channels: slice, start: int, stop: int) -> FloatArray:
+        return signals.read(names[channels], start, stop)
+
+    return Recording(
+        read=read, n_samples=signals.n_samples, rate=signals.rate, where=str(signals.path)
+    )

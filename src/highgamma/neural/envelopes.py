@@ -1,0 +1,345 @@
+"""From recordings to mean envelopes in windows, one block of channels after another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.neural.filters import exact_envelopes
+from highgamma.neural.frames import Windows, settings_windows, window_means
+from highgamma.neural.reference import Montage, montage, rereferenced
+from highgamma.neural.settings import Settings, check_recording
+from highgamma.neural.spectral import envelope_sums
+from highgamma.neural.survey import Survey, survey
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = NDArray[np.float64]
+Read = Callable[[slice, int, int], FloatArray]
+
+_log = logging.getLogger("highgamma")
+
+BLOCK_BYTES = 256 * 2**20
+"""Memory that one block of channels may take while it is filtered."""
+
+FFT_BLOCK = (8, 64)
+"""Fewest and most channels of one block of the fft method."""
+
+SUMS_BYTES = 16 * 2**20
+"""Memory of the windows' sums above which blocks of the fft method get smaller; what is filtered
+takes the same memory at any length."""
+
+SILENCE = 1e-9
+"""µV: the smallest amplitude that a logarithm is taken of (a flat channel has none)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One segment's signals. read : `read(channels, start, stop)` gives (samples, channels), µV.
+
+    n_samples, rate : samples, Hz. where : the file, for messages.
+    """
+
+    read: Read
+    n_samples: int
+    rate: float
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Electrodes:
+    """The channels that are read, in the order of `Recording.read`.
+
+    names, regions (None where unknown), shafts, contacts : (channel,). positions : (channel, 3),
+    mm, NaN where unknown.
+    """
+
+    names: tuple[str, ...]
+    regions: tuple[str | None, ...]
+    shafts: tuple[str | None, ...]
+    contacts: tuple[int | None, ...]
+    positions: FloatArray
+
+    @classmethod
+    def from_table(cls, channels: pd.DataFrame) -> Electrodes:
+        """The rows of a participant's channel table that are kept."""
+        kept = channels[channels["kept"] == "yes"]
+
+        def text(column: str) -> tuple[str | None, ...]:
+            if column not in kept:
+                return (None,) * len(kept)
+            return tuple(None if value != value else str(value) for value in kept[column])
+
+        contacts = tuple(None if c is None else int(float(c)) for c in text("contact"))
+        place = [c for c in ("x", "y", "z") if c in kept]
+        positions = np.full((len(kept), 3), np.nan)
+        if len(place) == 3:
+            positions[:] = kept[place].to_numpy(dtype=float)
+        return cls(
+            names=tuple(str(name) for name in kept["name"]),
+            regions=text("region"),
+            shafts=text("shaft"),
+            contacts=contacts,
+            positions=positions,
+        )
+
+    @classmethod
+    def from_names(cls, names: Sequence[str]) -> Electrodes:
+        """Channels of which nothing but the name is known."""
+        unknown = (None,) * len(names)
+        return cls(tuple(names), unknown, unknown, unknown, np.full((len(names), 3), np.nan))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Recordings that have passed every check, read through one montage.
+
+    trends : for each segment (2, channel): the straight lines, see `Survey`.
+    """
+
+    recordings: tuple[Recording, ...]
+    montage: Montage
+    regions: tuple[str | None, ...]
+    trends: tuple[FloatArray, ...]
+
+
+def prepare(
+    recordings: Sequence[Recording], electrodes: Electrodes, settings: Settings
+) -> Prepared:
+    """Check recordings against the settings, find flat channels, and apply the reference.
+
+    Raises
+    ------
+    InputError
+        Rate too low, recording too short, or as `rereference`.
+    """
+    for recording in recordings:
+        check_recording(
+            settings,
+            rate=recording.rate,
+            n_samples=recording.n_samples,
+            where=recording.where,
+        )
+    return rereference(recordings, electrodes, settings.reference)
+
+
+def rereference(
+    recordings: Sequence[Recording], electrodes: Electrodes, reference: str
+) -> Prepared:
+    """Look at every sample once, and read the recordings through a montage from then on.
+
+    A channel that is flat in any segment is kept, flagged and warned of; see `montage` for what
+    the references make of it.
+
+    Raises
+    ------
+    InputError
+        Samples missing, or a reference without neighbours.
+    """
+    surveys: list[Survey] = []
+    for recording in recordings:
+        looked = survey(
+            recording.read,
+            names=electrodes.names,
+            n_samples=recording.n_samples,
+            where=recording.where,
+        )
+        surveys.append(looked)
+        for name, dead in zip(electrodes.names, looked.flat, strict=True):
+            if dead:
+                _log.warning(
+                    "channel %s is flat (one value in all %d samples) in %s: it is kept and "
+                    "flagged; write status 'bad' in channels.tsv to leave it out",
+                    name,
+                    recording.n_samples,
+                    recording.where or "the recording",
+                )
+    flat = np.any([s.flat for s in surveys], axis=0)
+    made = montage(
+        reference,
+        names=electrodes.names,
+        shafts=electrodes.shafts,
+        contacts=electrodes.contacts,
+        positions=electrodes.positions,
+        flat=flat,
+    )
+    return Prepared(
+        recordings=tuple(
+            Recording(
+                read=rereferenced(
+                    r.read, made, n_samples=r.n_samples, n_channels=len(electrodes.names)
+                ),
+                n_samples=r.n_samples,
+                rate=r.rate,
+                where=r.where,
+            )
+            for r in recordings
+        ),
+        montage=made,
+        regions=tuple(electrodes.regions[i] for i in made.origin),
+        trends=tuple(_montage_trend(s.trend, made) for s in surveys),
+    )
+
+
+def _montage_trend(trend: FloatArray, made: Montage) -> FloatArray:
+    """Straight lines of the new channels: the montage is linear, and so is a line."""
+    new = np.stack([sum(w * trend[:, i] for i, w in s) for s in made.sources], axis=1)
+    if made.average:
+        new -= trend[:, list(made.average)].mean(axis=1, keepdims=True) * made.averaged
+    return np.asarray(new)
+
+
+def frames_of(prepared: Prepared, settings: Settings) -> list[Windows]:
+    """Frames of every segment."""
+    return [
+        settings_windows(settings, rate=r.rate, n_samples=r.n_samples) for r in prepared.recordings
+    ]
+
+
+def valid_frames(
+    prepared: Prepared, windows: Sequence[Windows], settings: Settings
+) -> list[NDArray[np.bool_]]:
+    """For every segment, which windows stay clear of its first and last `edge` seconds."""
+    return [
+        w.apart_from_edges(rate=r.rate, n_samples=r.n_samples, edge=settings.edge)
+        for r, w in zip(prepared.recordings, windows, strict=True)
+    ]
+
+
+def envelope_blocks(
+    prepared: Prepared,
+    settings: Settings,
+    windows: Sequence[Windows],
+    *,
+    threads: int = 1,
+    block: int | None = None,
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Mean envelope in windows, for one block of channels after another.
+
+    Every segment is filtered on its own and whole, before anything is cut.
+
+    Parameters
+    ----------
+    windows : one set for each segment. threads : for the transforms of the fft method.
+    block : channels at a time; without it, as many as `BLOCK_BYTES` hold (exact) or as
+        `SUMS_BYTES` allow (fft).
+
+    Yields
+    ------
+    The channels, and their values (sub-band, window, channel) in µV, the windows of all segments
+    one after another.
+    """
+    maker = _METHODS[settings.method]
+    n_channels = len(prepared.montage)
+    longest = max(r.n_samples for r in prepared.recordings)
+    n_windows = settings.bands * sum(len(w) for w in windows)
+    step = block or _BLOCKS[settings.method](longest, n_windows)
+    for first in range(0, n_channels, step):
+        channels = slice(first, min(first + step, n_channels))
+        parts = [
+            maker(recording, channels, trend[:, channels], each, settings, threads)
+            for recording, trend, each in zip(
+                prepared.recordings, prepared.trends, windows, strict=True
+            )
+        ]
+        _log.info("high-gamma: %d of %d channels", channels.stop, n_channels)
+        yield channels, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _exact(
+    recording: Recording,
+    channels: slice,
+    trend: FloatArray,
+    windows: Windows,
+    settings: Settings,
+    threads: int,
+) -> FloatArray:
+    data = recording.read(channels, 0, recording.n_samples)
+    envelopes = exact_envelopes(data, rate=recording.rate, settings=settings)
+    return np.stack([window_means(envelope, windows) for envelope in envelopes])
+
+
+def _fft(
+    recording: Recording,
+    channels: slice,
+    trend: FloatArray,
+    windows: Windows,
+    settings: Settings,
+    threads: int,
+) -> FloatArray:
+    means = envelope_sums(
+        recording.read,
+        channels,
+        n_samples=recording.n_samples,
+        rate=recording.rate,
+        trend=trend,
+        windows=windows,
+        settings=settings,
+        threads=threads,
+    )
+    return means.transpose(0, 2, 1)
+
+
+def _exact_block(n_samples: int, n_windows: int) -> int:
+    # Nine arrays of the recording's length are alive at the analytic signal, 8 bytes a value.
+    return max(1, BLOCK_BYTES // (72 * n_samples))
+
+
+def _fft_block(n_samples: int, n_windows: int) -> int:
+    fewest, most = FFT_BLOCK
+    return min(most, max(fewest, SUMS_BYTES // (8 * max(1, n_windows))))
+
+
+_METHODS: dict[str, Any] = {"exact": _exact, "fft": _fft}
+_BLOCKS: dict[str, Callable[[int, int], int]] = {"exact": _exact_block, "fft": _fft_block}
+
+
+def needs_statistics(settings: Settings) -> bool:
+    """Whether a channel's scale depends on the whole recording (z-score, median)."""
+    return settings.scale == "robust" or settings.bands > 1
+
+
+def scaled(
+    values: FloatArray, settings: Settings, *, frames: FloatArray, valid: NDArray[np.bool_]
+) -> FloatArray:
+    """Amplitudes on the settings' scale, sub-bands averaged.
+
+    `log`: natural logarithm of the mean amplitude (not the mean of logarithms). `robust`:
+    `(a - median) / (1.4826 MAD)`. Several sub-bands: each `(a - mean) / standard deviation` (or
+    robustly), then the mean over sub-bands. Medians, means and deviations are those of the valid
+    frames of the whole recording; a channel without any deviation becomes 0.
+
+    Parameters
+    ----------
+    values : (sub-band, window, channel), µV. frames : (sub-band, frame, channel), µV, what the
+    statistics are taken from. valid : (frame,).
+
+    Returns
+    -------
+    (window, channel).
+    """
+    if settings.scale == "log":
+        values = np.log(np.maximum(values, SILENCE))
+        if needs_statistics(settings):
+            frames = np.log(np.maximum(frames, SILENCE))
+    if not needs_statistics(settings):
+        return np.asarray(values[0])
+    counted = frames[:, valid]
+    if settings.scale == "robust":
+        centre = np.median(counted, axis=1, keepdims=True)
+        spread = 1.4826 * np.median(np.abs(counted - centre), axis=1, keepdims=True)
+    else:
+        centre = counted.mean(axis=1, keepdims=True)
+        spread = counted.std(axis=1, keepdims=True)
+    deviation = values - centre
+    # Rounding leaves a constant channel a deviation of some 1e-16 of its mean.
+    constant = spread <= 1e-12 * np.abs(centre)
+    return np.asarray(
+        np.where(constant, 0.0, deviation / np.where(constant, 1.0, spread)).mean(axis=0)
+    )

@@ -1,0 +1,74 @@
+"""One look at a recording before it is filtered: missing samples, flat channels, straight lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.errors import InputError
+
+FloatArray = NDArray[np.float64]
+Read = Callable[[slice, int, int], FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a segment holds. flat : (channel,). trend : (2, channel), value at sample 0 in µV and
+    slope in µV a sample of the least-squares line."""
+
+    flat: NDArray[np.bool_]
+    trend: FloatArray
+
+
+def survey(
+    read: Read,
+    *,
+    names: Sequence[str],
+    n_samples: int,
+    where: str | None = None,
+    piece: int = 2**21,
+) -> Survey:
+    """Look at every sample once, `piece` values at a time.
+
+    The line is the closed form `slope = Σ (t - t̄) x / Σ (t - t̄)²`,
+    `value = x̄ - slope t̄`. A channel is flat where its largest and smallest sample are equal.
+
+    Raises
+    ------
+    InputError
+        Where samples are missing (NaN) or infinite: names the channel, how many, and the remedy.
+    """
+    n_channels = len(names)
+    middle = (n_samples - 1) / 2
+    lowest, highest = np.full(n_channels, np.inf), np.full(n_channels, -np.inf)
+    sums = np.zeros((2, n_channels))
+    missing = np.zeros(n_channels, np.int64)
+    step = max(1, piece // max(1, n_channels))
+    for start in range(0, n_samples, step):
+        stop = min(start + step, n_samples)
+        voltage = read(slice(0, n_channels), start, stop)
+        low, high = voltage.min(axis=0), voltage.max(axis=0)
+        if not np.isfinite(low + high).all():
+            missing += (~np.isfinite(voltage)).sum(axis=0)
+        lowest, highest = np.minimum(lowest, low), np.maximum(highest, high)
+        weights = np.stack([np.ones(stop - start), np.arange(start, stop) - middle])
+        sums += weights @ voltage
+    if missing.any():
+        worst = int(missing.argmax())
+        others = int((missing > 0).sum()) - 1
+        also = f" (and {others} more channel(s))" if others else ""
+        raise InputError(
+            f"channel {names[worst]!r} has {missing[worst]} missing or infinite samples of "
+            f"{n_samples}{also}",
+            where=where,
+            expected="a number for every sample: a filter spreads one missing sample over all",
+            remedy="write status 'bad' for the channel in channels.tsv, so that it is left out, "
+            "or fill the gap in the recording",
+        )
+    # Σ (t - t̄)² of N consecutive numbers
+    slope = sums[1] / max(1.0, n_samples * (n_samples**2 - 1) / 12)
+    value = sums[0] / n_samples - slope * middle
+    return Survey(flat=lowest == highest, trend=np.stack([value, slope]))

@@ -1,0 +1,222 @@
+"""Word-level targets: the mean of the full-rate envelope over a window around each word.
+
+The envelope is filtered anew from the raw recording and averaged sample by sample; it is never
+kept, and no mean of frames stands in for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma import neural
+from highgamma.errors import InputError, nearest
+from highgamma.neural.frames import Windows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+FloatArray = NDArray[np.float64]
+
+EVENTS = {"prompt": "onset", "voice": "voice_onset"}
+"""What a window may be aligned to, and the column of the word table that holds it."""
+
+_log = logging.getLogger("highgamma")
+
+
+@dataclass(frozen=True, slots=True)
+class WordWindows:
+    """Windows [start, stop) of samples, one for each word.
+
+    start, stop : (word,), samples from the segment's start, 0 where there is no window.
+    valid : the window lies wholly inside the segment. edge : it touches the segment's first or
+    last `edge` seconds, where the filter has not settled.
+    """
+
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    valid: NDArray[np.bool_]
+    edge: NDArray[np.bool_]
+
+
+def event_times(words: pd.DataFrame, align: str) -> FloatArray:
+    """Time of the event that a window is aligned to, s: (word,), NaN where there is none.
+
+    Raises
+    ------
+    InputError
+        For an unknown alignment, or where no word has the event.
+    """
+    if align not in EVENTS:
+        raise InputError(
+            f"windows cannot be aligned to {align!r}{nearest(align, tuple(EVENTS))}",
+            where="analyses.*.align",
+            expected=f"one of {', '.join(EVENTS)}",
+            remedy="mend the value in the config",
+        )
+    column = EVENTS[align]
+    if column not in words:
+        times = np.full(len(words), np.nan)
+    else:
+        times = words[column].to_numpy(dtype=float, na_value=np.nan)
+    if not np.isfinite(times).any():
+        raise InputError(
+            f"none of the {len(words)} words has a {align} onset",
+            where="words",
+            expected=f"numbers in the column {column!r}",
+            remedy="set the analysis's align to prompt, or give the data set's audio "
+            "(dataset.audio), in which the voice is found",
+        )
+    return times
+
+
+def word_windows(
+    events: FloatArray,
+    *,
+    start: float,
+    stop: float,
+    rates: FloatArray,
+    lengths: NDArray[np.int64],
+    edge: float,
+) -> WordWindows:
+    """Samples of `[event + start, event + stop)` of each word.
+
+    The first sample is `floor((event + start) rate + 1/2)`, and every window has the same
+    `floor((stop - start) rate + 1/2)` samples.
+
+    Parameters
+    ----------
+    events : (word,), s, NaN for none. start, stop : s. rates, lengths : (word,), of the word's
+    segment, Hz and samples. edge : s.
+
+    Raises
+    ------
+    InputError
+        Where a window is empty, or leaves the recording for more than half of the words.
+    """
+    lasting = np.floor((stop - start) * rates + 0.5).astype(np.int64)
+    if (lasting < 1).any():
+        raise InputError(
+            f"the window from {start:g} to {stop:g} s holds no sample",
+            where="analyses.*.window",
+            expected="two times in seconds, the earlier one first",
+            remedy="write for example window: [0, 1]",
+        )
+    known = np.isfinite(events)
+    first = np.zeros(len(events), np.int64)
+    first[known] = np.floor((events[known] + start) * rates[known] + 0.5)
+    last = first + lasting
+    inside = (first >= 0) & (last <= lengths)
+    outside = known & ~inside
+    if outside.sum() > known.sum() / 2:
+        raise InputError(
+            f"the window from {start:g} to {stop:g} s leaves the recording for "
+            f"{outside.sum()} of {known.sum()} words",
+            where="analyses.*.window",
+            expected="windows inside the recording for at least half of the words",
+            remedy="check the window, and that the events' onsets are seconds from the start of "
+            "the recording",
+        )
+    valid = known & inside
+    touching = valid & ((first < edge * rates) | (last > lengths - edge * rates))
+    return WordWindows(np.where(valid, first, 0), np.where(valid, last, 0), valid, touching)
+
+
+def targets(
+    recordings: Sequence[neural.Recording],
+    electrodes: neural.Electrodes,
+    words: pd.DataFrame,
+    settings: neural.Settings,
+    *,
+    align: str,
+    start: float,
+    stop: float,
+    threads: int = 1,
+) -> xr.Dataset:
+    """Mean envelope over each word's window, for every channel.
+
+    Parameters
+    ----------
+    recordings : one for each segment. words : the word table (columns `segment`, `word`, `onset`,
+    `voice_onset`). align : `prompt` or `voice`. start, stop : of the window from the event, s.
+
+    Returns
+    -------
+    `target(word, channel)` on the settings' scale (µV by default), with the coordinates
+    `word_index`, `word`, `segment`, `start`, `stop` (s from the segment's start), `valid` and
+    `edge` along `word`, and x, y, z, region, flat along `channel`. A word without the event, or
+    whose window leaves its segment, has valid 0 and NaN in its row. A window that touches the
+    edge of its segment keeps valid 1 (the study uses its first word, at 0 s) and has edge 1:
+    whoever fits decides.
+
+    Raises
+    ------
+    InputError
+        See `event_times`, `word_windows` and `neural.prepare`.
+    """
+    import xarray as xr
+
+    events = event_times(words, align)
+    segment = words["segment"].to_numpy(dtype=np.int64)
+    if len(segment) and segment.max() >= len(recordings):
+        raise InputError(
+            f"the words belong to {segment.max() + 1} segments, but there are {len(recordings)} "
+            "recordings",
+            where="words",
+            remedy="run the recording stage again, so that words and recordings agree",
+        )
+    rates = np.array([r.rate for r in recordings])[segment]
+    lengths = np.array([r.n_samples for r in recordings])[segment]
+    windows = word_windows(
+        events, start=start, stop=stop, rates=rates, lengths=lengths, edge=settings.edge
+    )
+    _warn(windows, events, align)
+    prepared = neural.prepare(recordings, electrodes, settings)
+    rows = [np.flatnonzero(windows.valid & (segment == i)) for i in range(len(recordings))]
+    wanted = [Windows(windows.start[r], windows.stop[r]) for r in rows]
+    frames = neural.frames_of(prepared, settings)
+    valid = np.concatenate(neural.valid_frames(prepared, frames, settings))
+    if not neural.needs_statistics(settings):
+        frames = [Windows(f.start[:0], f.stop[:0]) for f in frames]
+        valid = valid[:0]
+    both = [f + w for f, w in zip(frames, wanted, strict=True)]
+    is_frame = np.concatenate(
+        [np.arange(len(b)) < len(f) for f, b in zip(frames, both, strict=True)]
+    )
+    target = np.full((len(words), len(prepared.montage)), np.nan)
+    order = np.concatenate(rows)
+    for channels, values in neural.envelope_blocks(prepared, settings, both, threads=threads):
+        target[order, channels] = neural.scaled(
+            values[:, ~is_frame], settings, frames=values[:, is_frame], valid=valid
+        )
+    absent = ~windows.valid
+    seconds = {"units": "s"}
+    return xr.Dataset(
+        {"target": (("word", "channel"), target, {"units": settings.units})},
+        coords={
+            "word": ("word", words["word"].astype(str).to_numpy(dtype=object)),
+            "word_index": ("word", np.arange(len(words), dtype=np.int32)),
+            "segment": ("word", segment.astype(np.int16)),
+            "start": ("word", np.where(absent, np.nan, windows.start / rates), seconds),
+            "stop": ("word", np.where(absent, np.nan, windows.stop / rates), seconds),
+            "valid": ("word", windows.valid.astype(np.int8)),
+            "edge": ("word", windows.edge.astype(np.int8), {"edge_s": settings.edge}),
+            **neural.channel_coordinates(prepared),
+        },
+        attrs={"align": align, "window_s": [start, stop]},
+    )
+
+
+def _warn(windows: WordWindows, events: FloatArray, align: str) -> None:
+    silent = int((~np.isfinite(events)).sum())
+    outside = int((~windows.valid).sum()) - silent
+    if silent:
+        _log.warning("%d word(s) have no %s onset and no target", silent, align)
+    if outside:
+        _log.warning("the windows of %d word(s) leave the recording: no target", outside)

@@ -1,0 +1,342 @@
+"""The graph as a user runs it: what is planned, what is found, what is said when something is off.
+
+The complete demo is run once, in a temporary folder, and shared by all tests that read it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from highgamma.store import read_dataset, read_table
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.xdist_group("workflow")
+
+
+def snakemake(*arguments: str, folder: Path, cores: int = 2) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake on this repository's Snakefile, with `folder` as the working directory."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--cores", str(cores)),
+            *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)),
+            *arguments,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+
+
+def jobs(plan: str) -> dict[str, int]:
+    """Number of jobs by rule, out of the table that a dry run prints."""
+    table = plan.split("Job stats:")[1].split("total")[0]
+    return {name: int(n) for name, n in re.findall(r"^(\w+)\s+(\d+)\s*$", table, re.MULTILINE)}
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Path:
+    """The folder of a complete demo run."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = snakemake(folder=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def electrodes(demo) -> pd.DataFrame:
+    found = read_table(demo / "results/demo/electrodes.tsv", strings=("electrode", "flags"))
+    truth = pd.concat(
+        read_table(path, strings=("electrode",))
+        for path in sorted((demo / "resources/demo/truth").glob("sub-??.tsv"))
+    )
+    truth = truth.rename(columns={"model": "planted_model", "layer": "planted_layer"})
+    return found.merge(truth, on=["participant", "electrode"], validate="many_to_one")
+
+
+def test_the_demo_ends_in_a_report(demo):
+    page = (demo / "results/demo/report.html").read_text()
+    assert "mean predictor" in page
+    assert list((demo / "results/demo/figures").glob("*.png"))
+
+
+def test_the_tables_have_the_promised_columns(demo):
+    columns = {
+        "electrodes": "analysis participant electrode x y z region model layer r skill p q gain "
+        "contamination flags",
+        "layers": "analysis participant model layer n_electrodes r_mean r_median r_max skill_mean "
+        "skill_median",
+    }
+    for name, expected in columns.items():
+        header = (demo / f"results/demo/{name}.tsv").read_text().splitlines()[0].split("\t")
+        assert header[: len(expected.split())] == expected.split()
+
+
+def test_every_planted_acoustic_electrode_is_found(electrodes):
+    planted = electrodes[
+        (electrodes["kind"] == "acoustic")
+        & (electrodes["analysis"] == "frames")
+        & (electrodes["model"] == "envelope")
+    ]
+    assert len(planted) >= 9
+    assert (planted["q"] < 0.05).all()
+
+
+def test_every_electrode_planted_from_the_language_model_is_found(electrodes):
+    planted = electrodes[
+        (electrodes["kind"] == "language")
+        & (electrodes["analysis"] == "words")
+        & (electrodes["model"] == "minilm")
+    ]
+    assert len(planted) >= 18
+    assert (planted["q"] < 0.05).all()
+
+
+def test_no_noise_electrode_is_found_by_the_planted_models(electrodes):
+    noise = electrodes[
+        (electrodes["kind"] == "noise")
+        & (
+            ((electrodes["analysis"] == "words") & (electrodes["model"] == "minilm"))
+            | ((electrodes["analysis"] == "frames") & (electrodes["model"] == "envelope"))
+        )
+    ]
+    assert len(noise) >= 30
+    assert not (noise["q"] < 0.05).any()
+
+
+def test_contaminated_electrodes_are_flagged_and_flat_ones_too(electrodes):
+    flags = electrodes["flags"].fillna("").str.split(",")
+    for kind, flag in (("contaminated", "contaminated"), ("flat", "flat")):
+        flagged = flags.apply(lambda of, flag=flag: flag in of)
+        assert flagged[electrodes["kind"] == kind].all()
+        assert flagged[electrodes["kind"] != kind].mean() <= 0.05
+
+
+def test_planted_lags_come_back_within_20_ms(electrodes):
+    planted = electrodes[(electrodes["kind"] == "acoustic") & (electrodes["analysis"] == "lags")]
+    assert len(planted) >= 9
+    assert ((planted["peak_lag"] - planted["lag_s"]).abs() <= 0.0201).all()
+
+
+def test_the_planted_layer_comes_back_within_one_when_pooled(demo, electrodes):
+    planted = electrodes[electrodes["kind"] == "language"]
+    profile: dict[int, list[float]] = {}
+    for path in (demo / "results/demo/scores/words").glob("sub-*/minilm/*.nc"):
+        scores = read_dataset(path)
+        mine = planted.loc[planted["participant"] == path.parts[-3], "electrode"].unique()
+        skill = scores["skill"].sel(channel=[str(e) for e in mine])
+        for layer in scores["layer"].values:
+            profile.setdefault(int(layer), []).extend(skill.sel(layer=layer).values)
+    best = max(profile, key=lambda layer: sum(profile[layer]) / len(profile[layer]))
+    assert abs(best - planted["planted_layer"].iloc[0]) <= 1
+
+
+def test_the_trained_model_beats_its_untrained_twin_on_its_electrodes(electrodes):
+    words = electrodes[(electrodes["analysis"] == "words") & (electrodes["kind"] == "language")]
+    skill = words.pivot_table(index=["participant", "electrode"], columns="model", values="skill")
+    assert (skill["minilm"] > skill["minilm-untrained"]).all()
+
+
+def test_the_published_headline_is_reached_by_the_mean_predictor_as_well(demo):
+    participants = read_table(demo / "results/demo/participants.tsv")
+    paper = participants[participants["analysis"] == "paper"]
+    assert len(paper) == 3 * 5
+    assert (paper["pcc_across_channels"] > 0.9).all()
+    assert (paper["pcc_mean_predictor"] > 0.9).all()
+
+
+def test_a_second_run_has_nothing_to_do(demo):
+    again = snakemake(folder=demo)
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_another_penalty_reruns_fits_and_tables_alone(demo, tmp_path):
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    config["analyses"]["words"]["alphas"] = [1, 100]
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(yaml.safe_dump(config))
+    plan = snakemake("--dry-run", "--configfile", str(changed), folder=demo)
+    assert jobs(plan.stdout) == {"all": 1, "encoding": 3 * 5, "summary": 1, "report": 1}
+
+
+def test_snakemakes_own_report_is_written(demo):
+    made = snakemake("--report", "snakemake-report.html", folder=demo)
+    assert made.returncode == 0, made.stderr
+    page = (demo / "snakemake-report.html").read_text()
+    assert "electrodes.tsv" in page
+
+
+@pytest.fixture
+def paper_layout(tmp_path) -> Path:
+    """The published data set's files, empty: a dry run reads none of them."""
+    root = tmp_path / "resources/datasets/SingleWordProductionDutch-iBIDS"
+    for number in range(1, 11):
+        folder = root / f"sub-{number:02d}/ieeg"
+        folder.mkdir(parents=True)
+        prefix = f"sub-{number:02d}_task-wordProduction_"
+        for suffix in (
+            *("ieeg.nwb", "ieeg.json", "channels.tsv", "events.tsv"),
+            *("space-ACPC_electrodes.tsv", "space-ACPC_coordsystem.json"),
+        ):
+            (folder / (prefix + suffix)).touch()
+    return tmp_path
+
+
+def test_the_study_is_ten_participants_by_models_by_all_layers(paper_layout):
+    plan = snakemake("--dry-run", "--configfile", "config/paper.yaml", folder=paper_layout)
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    planned = jobs(plan.stdout)
+    # Layers, by five a job: FastText 1, mel 1, GPT-2 13 (3 jobs), XLS-R 25 (5 jobs); the analysis
+    # `paper` fits three models, `words` and `frames` three and their controls.
+    paper = 1 + 3 + 5
+    words = (1 + 3 + 5) + (1 + 3 + 5)
+    frames = (1 + 3 + 5) + (1 + 5)
+    assert planned["encoding"] == 10 * (paper + words + frames)
+    assert planned["recording"] == planned["neural"] == planned["contamination"] == 10
+    assert planned["targets"] == 10 * 2  # one second from the prompt, and two
+    assert planned["embeddings"] == 10 * 7
+
+
+def test_a_real_human_recording_runs_to_its_report(shared_data, tmp_path):
+    done = snakemake(
+        *("--configfile", "config/examples/gripforce.yaml"),
+        *("--config", f"dataset={{root: {shared_data}/ieeg_signals/pyneuromod_gripforce}}"),
+        folder=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = tmp_path / "results/gripforce"
+    assert (results / "report.html").is_file()
+    found = read_table(results / "electrodes.tsv", strings=("electrode",))
+    assert set(found["electrode"]) == {f"ECOG_RIGHT_{n}" for n in range(6)}
+    beta = read_dataset(results / "neural/beta/sub-testsub.nc")["beta"]
+    force = read_dataset(results / "embeddings/force/sub-testsub.nc")["embedding"]
+    inside = beta["valid"].values.astype(bool)
+    correlation = [
+        pd.Series(beta.values[inside, c]).corr(pd.Series(force.values[0, inside, 0]))
+        for c in range(6)
+    ]
+    # The beta band of motor cortex falls while the hand squeezes.
+    assert all(-0.55 < r < -0.25 for r in correlation)
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["run: x", "dataset: {rot: y}"], ["'rot'", "did you mean 'root'"]),
+        (["models: [mell]"], ["'mell'", "did you mean 'mel'"]),
+        (["nueral: {}"], ["'nueral'", "did you mean 'neural'"]),
+        (["dataset: {root: nowhere}"], ["nowhere", "does not exist"]),
+        (["dataset: {root: DATA, participants: [sub-9]}"], ["sub-9"]),
+    ],
+    ids=["config key", "model", "section", "data set", "participant"],
+)
+def test_a_mistake_in_the_configuration_is_one_message(tmp_path, options, parts):
+    (tmp_path / "data/sub-01/ieeg").mkdir(parents=True)
+    (tmp_path / "data/participants.tsv").write_text("participant_id\nsub-01\n")
+    config = {"dataset": {"root": "data"}, "models": ["mel"], "analyses": {"w": {"unit": "word"}}}
+    for option in options:
+        config |= yaml.safe_load(option.replace("DATA", "data"))
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    done = snakemake("--configfile", str(path), folder=tmp_path)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert all(part in said for part in parts), said
+    assert "Traceback" not in said
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.fixture
+def broken(demo, tmp_path) -> Path:
+    """A copy of one demo participant, to be spoilt."""
+    target = tmp_path / "data/sub-01"
+    shutil.copytree(demo / "resources/demo/sub-01", target)
+    config = {
+        "run": "broken",
+        "dataset": {"root": "data", "participants": ["sub-01"], "task": "wordProduction"},
+        "models": ["mel"],
+        "analyses": {"words": {"unit": "word", "permutations": 20}},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path
+
+
+def only(folder: Path, ending: str) -> Path:
+    (found,) = (folder / "data/sub-01/ieeg").glob(f"*{ending}")
+    return found
+
+
+def without_channels(folder: Path) -> None:
+    only(folder, "channels.tsv").unlink()
+
+
+def truncated(folder: Path) -> None:
+    path = only(folder, ".nwb")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def not_a_number(folder: Path) -> None:
+    import h5py
+
+    with h5py.File(only(folder, ".nwb"), "r+") as file:
+        file["acquisition/iEEG/data"][5000:5010, 3] = float("nan")
+
+
+def short_audio(folder: Path) -> None:
+    import h5py
+
+    with h5py.File(only(folder, ".nwb"), "r+") as file:
+        series = file["acquisition/Audio"]
+        for name in ("data", "timestamps"):
+            values = series[name][: series[name].shape[0] // 2]
+            attributes = dict(series[name].attrs)
+            del series[name]
+            series[name] = values
+            series[name].attrs.update(attributes)
+
+
+def no_words(folder: Path) -> None:
+    path = only(folder, "events.tsv")
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "\tword\t" not in line))
+
+
+def high_band(folder: Path) -> None:
+    path = folder / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(config | {"neural": {"band": [400, 600], "notch": []}}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "parts"),
+    [
+        (without_channels, ["channels.tsv"]),
+        (truncated, [".nwb", "what to do"]),
+        (not_a_number, ["NaN", ".nwb", "status"]),
+        (short_audio, [".nwb", "s"]),
+        (no_words, ["events.tsv", "word"]),
+        (high_band, ["600", "512"]),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_bad_input_is_one_message_with_nothing_half_written(broken, spoil, parts):
+    spoil(broken)
+    done = snakemake("--configfile", str(broken / "config.yaml"), folder=broken)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert all(part in said for part in parts), said
+    assert "Traceback" not in said
+    left = [p for p in (broken / "results").rglob("*") if p.name.endswith(".part")]
+    assert left == []
+    assert not (broken / "results/broken/electrodes.tsv").exists()

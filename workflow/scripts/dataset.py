@@ -1,0 +1,14 @@
+"""A published data set, from the network."""
+
+from highgamma.job import job
+
+with job(snakemake.log[0], threads=snakemake.threads, network=True):
+    from highgamma.dataset import fetch_dataset, write_manifest
+
+    manifest = fetch_dataset(
+        snakemake.params.source,
+        snakemake.params.root,
+        participants=snakemake.params.participants,
+        task=snakemake.params.task,
+    )
+    write_manifest(manifest, snakemake.output.manifest)
