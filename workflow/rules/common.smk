@@ -1,6 +1,7 @@
 """What all rules share: the checked configuration, wildcard constraints, and where files lie."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from snakemake.exceptions import WorkflowError
 # Jobs import the library from this checkout, whatever environment they run in.
 SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    dict.fromkeys([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
-)
+inherited = dict(os.environ).get("PYTHONPATH", "")
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherited])))
 
 from highgamma import catalogue, fingerprint, settings
+from highgamma import models as model_store
+from highgamma.demo.dataset import ROOT_FILES, participant_files
 from highgamma.errors import InputError
 from highgamma.recording import files as recordings
 
@@ -31,7 +33,9 @@ config = or_say(settings.checked, config, SCHEMA)
 or_say(settings.cross_checked, config)
 
 CATALOGUE = or_say(
-    catalogue.load, Path(workflow.basedir) / "config/models.yaml", further=config["catalogue"]
+    catalogue.load,
+    Path(workflow.basedir) / "config/models.yaml",
+    further=config["catalogue"],
 )
 ANALYSES = config["analyses"]
 MODELS = sorted({m for a in ANALYSES for m in settings.analysis_models(config, a)})
@@ -42,6 +46,7 @@ DATASET = {k: v for k, v in config["dataset"].items() if k not in ("participants
 ROOT = Path(DATASET["root"])
 IS_DEMO = "demo" in config
 HAS_STIMULUS = "stimulus" in DATASET
+DEMO_WORDS = Path(workflow.basedir) / "resources/demo-words"
 RESULTS = Path("results") / config["run"]
 LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
@@ -73,15 +78,24 @@ def code(stage):
     return fingerprint.fingerprint(Path(workflow.basedir) / f"workflow/scripts/{stage}.py")
 
 
+def demo_files(participant):
+    """The files of one demo participant that a workflow may read: all but the truth."""
+    return [ROOT / name for name in participant_files(participant) if "truth" not in name]
+
+
 def recording_files(wildcards):
     """All files of a participant that the recording stage reads."""
     if wildcards.participant == "stimulus":
-        return [ROOT / DATASET["stimulus"]["audio"], ROOT / DATASET["stimulus"]["words"]]
+        return [
+            ROOT / DATASET["stimulus"]["audio"],
+            ROOT / DATASET["stimulus"]["words"],
+        ]
     if IS_DEMO:
         shared = [ROOT / name for name in ROOT_FILES]
         return demo_files(wildcards.participant) + shared
     segments = or_say(recordings.find, ROOT, wildcards.participant, task=DATASET["task"])
-    return [path for segment in segments for path in segment.paths()]
+    heard = [ROOT / DATASET["stimulus"]["words"]] if HAS_STIMULUS else []
+    return [path for segment in segments for path in segment.paths()] + heard
 
 
 def heard_by(participant):
@@ -128,3 +142,62 @@ def megabytes(least, per_input=0.0):
         return int((least + per_input * input.size_mb) * (1 + 0.5 * (attempt - 1)))
 
     return mem_mb
+
+
+def window_of(wildcards):
+    signal, align, start, stop = wildcards.window.rsplit("_", 3)
+    return {"align": align, "start": float(start), "stop": float(stop)}
+
+
+def signal_of(wildcards):
+    return wildcards.window.rsplit("_", 3)[0]
+
+
+def model_files(wildcards):
+    """Files of the model that must be there before it can run."""
+    return model_manifest(wildcards.model) or catalogue.files_of(CATALOGUE, wildcards.model)
+
+
+def fitted_to(wildcards):
+    """The signal that an analysis is fitted to: frames, or means over words' windows."""
+    of = ANALYSES[wildcards.analysis]
+    participant = wildcards.participant
+    if of["unit"] == "word":
+        window = window_name(wildcards.analysis, wildcards.model)
+        return {"target": RESULTS / f"targets/{window}/{participant}.nc"}
+    if of["signal"] == "high-gamma":
+        return {"neural": RESULTS / f"neural/{participant}.nc"}
+    return {"neural": RESULTS / f"neural/{of['signal']}/{participant}.nc"}
+
+
+def layers_of_name(wildcards):
+    first, *last = wildcards.layers.split("-")
+    return list(range(int(first), int(last[0] if last else first) + 1))
+
+
+def score_files():
+    return [
+        RESULTS / f"scores/{analysis}/{participant}/{model}/{layers_name(batch)}.nc"
+        for analysis in ANALYSES
+        for participant in PARTICIPANTS
+        for model in settings.analysis_models(config, analysis)
+        for batch in layer_batches(analysis, model)
+    ]
+
+
+NAMED = sorted({*MODELS, *config["models"]})
+LOCK = os.path.relpath(Path(workflow.basedir) / model_store.LOCK)
+
+# Models that share a repository (a network and its untrained twin) share its files.
+FETCHED = {
+    model_store.stored_name(CATALOGUE[name]): CATALOGUE[name]["source"]
+    for name in NAMED
+    if model_store.is_fetched(CATALOGUE[name])
+}
+or_say(model_store.check_lock, [CATALOGUE[name] for name in NAMED], LOCK)
+
+
+def model_manifest(name):
+    """The manifest that is there when a model's files are; none for models that are not fetched."""
+    path = model_store.manifest_path(CATALOGUE[name])
+    return [] if path is None else [path]

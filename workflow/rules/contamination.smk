@@ -8,6 +8,15 @@ rule contamination:
         audio=lambda wildcards: RESULTS / f"audio/{heard_by(wildcards.participant)}.nc",
     output:
         contamination=RESULTS / "contamination/{participant}.nc",
+    log:
+        LOGS / "contamination/{participant}.log",
+    benchmark:
+        BENCHMARKS / "contamination/{participant}.tsv"
+    conda:
+        "../../envs/signals.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(2000),
     params:
         participant="{participant}",
         dataset=DATASET,
@@ -16,15 +25,6 @@ rule contamination:
             "reference": config["neural"]["reference"],
         },
         code=code("contamination"),
-    log:
-        LOGS / "contamination/{participant}.log",
-    benchmark:
-        BENCHMARKS / "contamination/{participant}.tsv"
-    threads: 1
-    resources:
-        mem_mb=megabytes(2000),
-    conda:
-        "../../envs/signals.yaml"
     message:
         "{wildcards.participant}: audit of sound in the electrodes"
     script:

@@ -11,19 +11,19 @@ rule dataset:
     output:
         # The list of an earlier fetch says what need not be fetched again.
         manifest=update(ROOT / ".fetched.json"),
-    params:
-        source=config["dataset"].get("source") or "",
-        root=str(ROOT),
-        participants="all" if config["dataset"]["participants"] == "all" else PARTICIPANTS,
-        task=DATASET["task"],
     log:
         LOGS / "dataset.log",
+    conda:
+        "../../envs/signals.yaml"
     threads: 1
     resources:
         mem_mb=500,
-    conda:
-        "../../envs/signals.yaml"
+    params:
+        source=config["dataset"].get("source") or "",
+        root=lambda wildcards, output: str(Path(output.manifest).parent),
+        participants=("all" if config["dataset"]["participants"] == "all" else PARTICIPANTS),
+        task=DATASET["task"],
     message:
-        "fetching the data set into {params.root}"
+        "fetching the data set into the folder of {output.manifest}"
     script:
         "../scripts/dataset.py"

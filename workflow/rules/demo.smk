@@ -1,14 +1,5 @@
 """The demo data set: simulated participants whose truth is known, in a published layout."""
 
-from highgamma.demo.dataset import ROOT_FILES, participant_files
-
-DEMO_WORDS = Path(workflow.basedir) / "resources/demo-words"
-
-
-def demo_files(participant):
-    """The files of one demo participant that a workflow may read: all but the truth."""
-    return [ROOT / name for name in participant_files(participant) if "truth" not in name]
-
 
 rule demo:
     input:
@@ -19,21 +10,21 @@ rule demo:
         files=demo_files("{participant}"),
         truth=ROOT / "truth/{participant}.tsv",
         truth_words=ROOT / "truth/{participant}_words.tsv",
-    params:
-        root=str(ROOT),
-        participant="{participant}",
-        words_folder=str(DEMO_WORDS),
-        settings=config.get("demo", {}),
-        code=code("demo"),
     log:
         LOGS / "demo/{participant}.log",
     benchmark:
         BENCHMARKS / "demo/{participant}.tsv"
+    conda:
+        "../../envs/embeddings.yaml"
     threads: 1
     resources:
         mem_mb=2000,
-    conda:
-        "../../envs/embeddings.yaml"
+    params:
+        root=lambda wildcards, output: str(Path(output.truth).parents[1]),
+        participant="{participant}",
+        words_folder=lambda wildcards, input: str(Path(input.words).parent),
+        settings=config.get("demo", {}),
+        code=code("demo"),
     message:
         "{wildcards.participant}: simulating the recording"
     script:
@@ -43,17 +34,17 @@ rule demo:
 rule demo_dataset:
     output:
         expand(ROOT / "{name}", name=ROOT_FILES),
-    params:
-        root=str(ROOT),
-        participants=PARTICIPANTS,
-        code=code("demo_dataset"),
     log:
         LOGS / "demo_dataset.log",
+    conda:
+        "../../envs/signals.yaml"
     threads: 1
     resources:
         mem_mb=500,
-    conda:
-        "../../envs/signals.yaml"
+    params:
+        root=lambda wildcards, output: str(Path(output[0]).parent),
+        participants=PARTICIPANTS,
+        code=code("demo_dataset"),
     message:
         "the demo's participants"
     script:
@@ -64,15 +55,15 @@ rule demo_speech_model:
     output:
         "resources/demo/models/wav2vec2-tiny/config.json",
         "resources/demo/models/wav2vec2-tiny/preprocessor_config.json",
-    params:
-        code=code("demo_speech_model"),
     log:
         LOGS / "demo_speech_model.log",
+    conda:
+        "../../envs/signals.yaml"
     threads: 1
     resources:
         mem_mb=500,
-    conda:
-        "../../envs/signals.yaml"
+    params:
+        code=code("demo_speech_model"),
     message:
         "a tiny speech model"
     script:

@@ -1,11 +1,6 @@
 """All layers of a model, in one pass over what a participant said or heard."""
 
 
-def model_files(wildcards):
-    """Files of the model that must be there before it can run."""
-    return model_manifest(wildcards.model) or catalogue.files_of(CATALOGUE, wildcards.model)
-
-
 rule embeddings:
     input:
         words=RESULTS / "words/{participant}.tsv",
@@ -18,21 +13,21 @@ rule embeddings:
         model=model_files,
     output:
         embeddings=RESULTS / "embeddings/{model}/{participant}.nc",
+    log:
+        LOGS / "embeddings/{model}/{participant}.log",
+    benchmark:
+        BENCHMARKS / "embeddings/{model}/{participant}.tsv"
+    conda:
+        "../../envs/embeddings.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(3000),
     params:
         participant="{participant}",
         dataset=DATASET,
         name="{model}",
         model=lambda wildcards: CATALOGUE[wildcards.model],
         code=code("embeddings"),
-    log:
-        LOGS / "embeddings/{model}/{participant}.log",
-    benchmark:
-        BENCHMARKS / "embeddings/{model}/{participant}.tsv"
-    threads: 1
-    resources:
-        mem_mb=megabytes(3000),
-    conda:
-        "../../envs/embeddings.yaml"
     message:
         "{wildcards.participant}: embeddings of {wildcards.model}"
     script:

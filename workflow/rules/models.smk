@@ -1,26 +1,5 @@
 """Model files from the network: `snakemake models`. No other rule but `dataset` needs one."""
 
-import re
-
-from highgamma import models as model_store
-
-NAMED = sorted({*MODELS, *config["models"]})
-LOCK = os.path.relpath(Path(workflow.basedir) / model_store.LOCK)
-
-# Models that share a repository (a network and its untrained twin) share its files.
-FETCHED = {
-    model_store.stored_name(CATALOGUE[name]): CATALOGUE[name]["source"]
-    for name in NAMED
-    if model_store.is_fetched(CATALOGUE[name])
-}
-or_say(model_store.check_lock, [CATALOGUE[name] for name in NAMED], LOCK)
-
-
-def model_manifest(name):
-    """The manifest that is there when a model's files are; none for models that are not fetched."""
-    path = model_store.manifest_path(CATALOGUE[name])
-    return [] if path is None else [path]
-
 
 localrules:
     models,
@@ -38,21 +17,21 @@ rule models:
 rule model:
     output:
         manifest="resources/models/{stored}.manifest.json",
-    params:
-        name="{stored}",
-        source=lambda wildcards: FETCHED[wildcards.stored],
-        models=str(model_store.MODELS),
-        lock=LOCK,
-        weights=True,
     log:
         "resources/models/logs/{stored}.manifest.log",
     wildcard_constraints:
         stored="|".join(map(re.escape, FETCHED)) or "none",
+    conda:
+        "../../envs/embeddings.yaml"
     threads: 1
     resources:
         mem_mb=4000,
-    conda:
-        "../../envs/embeddings.yaml"
+    params:
+        name="{stored}",
+        source=lambda wildcards: FETCHED[wildcards.stored],
+        models=lambda wildcards, output: str(Path(output.manifest).parent),
+        lock=LOCK,
+        weights=True,
     message:
         "fetching the model {wildcards.stored}"
     script:
@@ -62,13 +41,13 @@ rule model:
 use rule model as architecture with:
     output:
         manifest="resources/models/{stored}.architecture.json",
+    log:
+        "resources/models/logs/{stored}.architecture.log",
     params:
         name="{stored}",
         source=lambda wildcards: FETCHED[wildcards.stored],
-        models=str(model_store.MODELS),
+        models=lambda wildcards, output: str(Path(output.manifest).parent),
         lock=LOCK,
         weights=False,
-    log:
-        "resources/models/logs/{stored}.architecture.log",
     message:
         "fetching the architecture of {wildcards.stored}"

@@ -7,21 +7,21 @@ rule neural:
         channels=RESULTS / "channels/{participant}.tsv",
     output:
         neural=RESULTS / "neural/{participant}.nc",
+    log:
+        LOGS / "neural/{participant}.log",
+    benchmark:
+        BENCHMARKS / "neural/{participant}.tsv"
+    conda:
+        "../../envs/signals.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(2000),
     params:
         participant="{participant}",
         dataset=DATASET,
         signal="high-gamma",
         settings=settings.signal_settings(config, "high-gamma"),
         code=code("neural"),
-    log:
-        LOGS / "neural/{participant}.log",
-    benchmark:
-        BENCHMARKS / "neural/{participant}.tsv"
-    threads: 1
-    resources:
-        mem_mb=megabytes(2000),
-    conda:
-        "../../envs/signals.yaml"
     message:
         "{wildcards.participant}: high-gamma envelope"
     script:
@@ -31,15 +31,15 @@ rule neural:
 use rule neural as neural_signal with:
     output:
         neural=RESULTS / "neural/{signal}/{participant}.nc",
+    log:
+        LOGS / "neural/{signal}/{participant}.log",
+    benchmark:
+        BENCHMARKS / "neural/{signal}/{participant}.tsv"
     params:
         participant="{participant}",
         dataset=DATASET,
         signal="{signal}",
         settings=lambda wildcards: settings.signal_settings(config, wildcards.signal),
         code=code("neural"),
-    log:
-        LOGS / "neural/{signal}/{participant}.log",
-    benchmark:
-        BENCHMARKS / "neural/{signal}/{participant}.tsv"
     message:
         "{wildcards.participant}: {wildcards.signal} envelope"

@@ -8,19 +8,19 @@ rule recording:
         words=RESULTS / "words/{participant}.tsv",
         audio=RESULTS / "audio/{participant}.nc",
         channels=RESULTS / "channels/{participant}.tsv",
-    params:
-        participant="{participant}",
-        dataset=DATASET,
-        code=code("recording"),
     log:
         LOGS / "recording/{participant}.log",
     benchmark:
         BENCHMARKS / "recording/{participant}.tsv"
+    conda:
+        "../../envs/signals.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(1000, 0.5),
-    conda:
-        "../../envs/signals.yaml"
+    params:
+        participant="{participant}",
+        dataset=DATASET,
+        code=code("recording"),
     message:
         "{wildcards.participant}: words, sound and channels"
     script:

@@ -31,19 +31,19 @@ rule report:
             category="Figures",
             labels={"figure": "{figure}"},
         ),
-    params:
-        run=config["run"],
-        config={k: v for k, v in config.items() if k != "catalogue"},
-        code=code("report"),
     log:
         LOGS / "report.log",
     benchmark:
         BENCHMARKS / "report.tsv"
+    conda:
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=megabytes(1500, 0.5),
-    conda:
-        "../../envs/report.yaml"
+    params:
+        run=config["run"],
+        config={k: v for k, v in config.items() if k != "catalogue"},
+        code=code("report"),
     message:
         "report of {params.run}"
     script:

@@ -1,16 +1,6 @@
 """Tables over all participants, models and layers."""
 
 
-def score_files():
-    return [
-        RESULTS / f"scores/{analysis}/{participant}/{model}/{layers_name(batch)}.nc"
-        for analysis in ANALYSES
-        for participant in PARTICIPANTS
-        for model in settings.analysis_models(config, analysis)
-        for batch in layer_batches(analysis, model)
-    ]
-
-
 rule summary:
     input:
         scores=score_files(),
@@ -40,21 +30,21 @@ rule summary:
             labels={"table": "participants"},
         ),
         summary=RESULTS / "summary.nc",
+    log:
+        LOGS / "summary.log",
+    benchmark:
+        BENCHMARKS / "summary.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(1000, 0.5),
     params:
         run=config["run"],
         participants=PARTICIPANTS,
         analyses=ANALYSES,
         models=MODELS,
         code=code("summary"),
-    log:
-        LOGS / "summary.log",
-    benchmark:
-        BENCHMARKS / "summary.tsv"
-    threads: 1
-    resources:
-        mem_mb=megabytes(1000, 0.5),
-    conda:
-        "../../envs/report.yaml"
     message:
         "tables of {params.run}"
     script:

@@ -5,15 +5,6 @@ recording, and a window that is added later disturbs nothing that is already the
 """
 
 
-def window_of(wildcards):
-    signal, align, start, stop = wildcards.window.rsplit("_", 3)
-    return {"align": align, "start": float(start), "stop": float(stop)}
-
-
-def signal_of(wildcards):
-    return wildcards.window.rsplit("_", 3)[0]
-
-
 rule targets:
     input:
         files=recording_files,
@@ -21,6 +12,15 @@ rule targets:
         words=lambda wildcards: RESULTS / f"words/{heard_by(wildcards.participant)}.tsv",
     output:
         target=RESULTS / "targets/{window}/{participant}.nc",
+    log:
+        LOGS / "targets/{window}/{participant}.log",
+    benchmark:
+        BENCHMARKS / "targets/{window}/{participant}.tsv"
+    conda:
+        "../../envs/signals.yaml"
+    threads: 1
+    resources:
+        mem_mb=megabytes(2000),
     params:
         participant="{participant}",
         dataset=DATASET,
@@ -28,15 +28,6 @@ rule targets:
         settings=lambda wildcards: settings.signal_settings(config, signal_of(wildcards)),
         window=window_of,
         code=code("targets"),
-    log:
-        LOGS / "targets/{window}/{participant}.log",
-    benchmark:
-        BENCHMARKS / "targets/{window}/{participant}.tsv"
-    threads: 1
-    resources:
-        mem_mb=megabytes(2000),
-    conda:
-        "../../envs/signals.yaml"
     message:
         "{wildcards.participant}: envelope in the window {wildcards.window}"
     script:
