@@ -49,7 +49,7 @@ logger = logging.getLogger("highgamma")
 
 MAPS_UP_TO = 1500
 # Floating-point operations, about half a minute of one core.
-CHOOSING_LIMIT = 1e12
+CHOOSING_LIMIT = 2e11
 COEFFICIENT_FEATURES = 64
 
 
@@ -259,21 +259,22 @@ class _Problem:
                 reduced = principal_components(values, self.kept[fold.train], components)
                 yield self._design(reduced, delays), [i]
 
-    def chooses_anew(self, design: Design) -> bool:
-        """Whether surrogates choose their penalties anew, or keep the observed ones."""
+    def null_by_choosing(self, design: Design) -> str | None:
+        """The cheaper form in which surrogates choose their penalties anew, None if they do not."""
         analysis = self.analysis
-        if len(analysis.penalties) == 1:
-            return False
-        if analysis.null_penalties != "auto":
-            return analysis.null_penalties == "chosen"
-        cost = nulls.choosing_cost(
+        if len(analysis.penalties) == 1 or analysis.null_penalties == "kept":
+            return None
+        primal, dual = nulls.choosing_costs(
             design.shape,
             self.split,
             targets=self.targets.shape[1],
             surrogates=len(self.surrogates),
             alphas=len(analysis.penalties),
         )
-        return cost <= CHOOSING_LIMIT
+        wide = is_wide(design.shape, self.split)
+        form = "dual" if wide or (dual < primal and len(self.targets) <= MAPS_UP_TO) else "primal"
+        affordable = (dual if form == "dual" else primal) <= CHOOSING_LIMIT
+        return form if affordable or analysis.null_penalties == "chosen" else None
 
     def _design(self, values: Real, delays: Sequence[int]) -> Design:
         if tuple(delays) == (0,):
@@ -320,8 +321,9 @@ def _fit_one(problem: _Problem, values: Real, delays: Sequence[int]) -> _Fitted:
         if outer is None:
             whole.coefficients = fit.coefficients
         if len(problem.surrogates) and linear:
-            if problem.chooses_anew(design):
-                part = _null_chosen(problem, design, statistics, outer)
+            form = problem.null_by_choosing(design)
+            if form is not None:
+                part = _null_chosen(problem, design, None if form == "dual" else statistics, outer)
                 null = part if null is None else _added(null, part)
             elif statistics is None or n <= MAPS_UP_TO:
                 for i in own:

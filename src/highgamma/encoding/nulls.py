@@ -26,7 +26,6 @@ from highgamma.encoding.ridge import (
     choose_primal,
     fit_dual,
     inner_plan,
-    is_wide,
     solve_each,
 )
 from highgamma.encoding.routines import blas, lapack
@@ -268,21 +267,22 @@ def null_of_words_by_choosing(
     return FoldSums(np.array([len(fold.test) for fold in split.folds], dtype=np.float64), *sums)
 
 
-def choosing_cost(
+def choosing_costs(
     shape: tuple[int, int], split: Split, *, targets: int, surrogates: int, alphas: int
-) -> float:
-    """Rough number of floating-point operations of choosing anew, in the form that would be used.
+) -> tuple[float, float]:
+    """Rough floating-point operations of choosing anew: from statistics, and from kernels.
 
-    Elementwise passes over memory are counted as 16 operations each.
+    A pass over memory counts as 16 operations for each element.
     """
     n, p = shape
     columns = targets * surrogates
-    models = len(inner_plan(split, range(len(split.folds))))
-    if is_wide(shape, split):
-        tested = sum(len(groups) for groups in split.inner) / max(1, models)
-        rows = n * max(1.0, tested) / max(1, max(len(groups) for groups in split.inner))
-        return models * columns * alphas * rows * (2.0 * n + 48)
-    return columns * (models * alphas * p * (6.0 * p + 100) + 2.0 * n * p + 64 * n)
+    folds = range(len(split.folds))
+    models = len(inner_plan(split, folds))
+    held_out = max(len(group) for groups in split.inner for group in groups)
+    most = max(len(groups) for groups in split.inner)
+    primal = models * p * (alphas * (6.0 * p + 128) + 48 * (held_out + 1)) + n * (2.0 * p + 64)
+    dual = models * (alphas * n / most * (2.0 * n + 48)) + models * n**3 / columns
+    return columns * primal, columns * dual
 
 
 @dataclass(slots=True)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import ElasticNet
+from worlds import frames, linear, loop_nested_ridge, words
+
+from highgamma.encoding.elastic_net import nested_elastic_net, refit_elastic_net
+from highgamma.encoding.splits import split_rows
+from highgamma.encoding.statistics import table
+
+
+def exact(alpha):
+    return ElasticNet(alpha=alpha, l1_ratio=0.5, tol=1e-12, max_iter=100_000)
+
+
+@pytest.mark.parametrize("p", [5, 80])
+def test_the_study_preset_equals_scikit_learn(p):
+    X, Y = linear(30, p, 4, noise=3.0)
+    Y *= [1.0, 5.0, 20.0, 0.01]
+    split = split_rows(words(30), scheme="leave-one-word-out")
+    fit = nested_elastic_net(table(X), Y, split, alphas=[1.0], inner_scores=False)
+    for i, fold in enumerate(split.folds):
+        for k in range(4):
+            model = exact(1.0).fit(X[fold.train], Y[fold.train, k])
+            expected = model.predict(X[fold.test])
+            np.testing.assert_allclose(
+                fit.prediction[fold.test, k], expected, rtol=1e-6, atol=1e-6 * Y[:, k].std()
+            )
+            assert fit.n_nonzero[i, k] == np.count_nonzero(model.coef_)
+    assert (fit.n_nonzero[:, 3] == 0).all()
+
+
+def test_small_embeddings_leave_the_intercept_alone():
+    rng = np.random.default_rng(0)
+    X, Y = 0.05 * rng.standard_normal((40, 300)), 2 * rng.standard_normal((40, 5))
+    split = split_rows(words(40), scheme="leave-one-word-out")
+    fit = nested_elastic_net(table(X), Y, split, alphas=[1.0], inner_scores=False)
+    assert (fit.n_nonzero == 0).all()
+    others = (Y.sum(0) - Y) / 39
+    np.testing.assert_allclose(fit.prediction, others, atol=1e-13)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_a_path_of_penalties_is_chosen_as_plain_loops_do(standardize):
+    X, Y = linear(200, 10, 2, noise=2.0)
+    alphas = (0.01, 0.1, 0.5, 2.0)
+    split = split_rows(frames(200), scheme="contiguous", folds=4, gap=0.1, step=0.01)
+    fit = nested_elastic_net(table(X), Y, split, alphas=alphas, standardize=standardize)
+    prediction, chosen, score = loop_nested_ridge(
+        X, Y, split, alphas, standardize=standardize, model=exact
+    )
+    np.testing.assert_array_equal(fit.alpha, chosen)
+    np.testing.assert_allclose(fit.inner_score, score, atol=1e-6)
+    np.testing.assert_allclose(fit.prediction, prediction, atol=1e-6)
+
+
+def test_each_target_keeps_its_own_penalty():
+    X, Y = linear(100, 6, 2)
+    split = split_rows(frames(100), scheme="contiguous", folds=2, gap=0.0, step=0.01)
+    fit = refit_elastic_net(table(X), Y, split, np.array([[0.1, 0.3], [0.2, 5.0]]))
+    train, test = split.folds[0].train, split.folds[0].test
+    expected = exact(0.3).fit(X[train], Y[train, 1]).predict(X[test])
+    np.testing.assert_allclose(fit.prediction[test, 1], expected, atol=1e-6)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from worlds import autocorrelated, frames, linear, loop_nested_ridge, words
+
+from highgamma.encoding import nulls, scores
+from highgamma.encoding.ridge import hat_rows, nested_ridge, refit_ridge
+from highgamma.encoding.splits import split_rows
+from highgamma.encoding.statistics import block_statistics, table
+from highgamma.errors import InputError
+
+
+def refitted(X, Y, split, alpha, surrogates):
+    expected = []
+    for index in surrogates:
+        fit = refit_ridge(table(X), Y[index], split, alpha)
+        sums = scores.fold_sums(fit.prediction, fit.training_mean, Y[index], split)
+        expected.append(scores.pooled_r(sums))
+    return np.stack(expected)
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+@pytest.mark.parametrize("segments", [1, 3])
+def test_all_shifts_at_once_equal_fitting_each(correlated, segments):
+    X, Y = linear(600, 15, 4, correlated=correlated)
+    rows = frames(600, segments=segments)
+    split = split_rows(rows, scheme="contiguous", folds=5, gap=0.1, step=0.01)
+    rng = np.random.default_rng(0)
+    alpha = rng.choice([0.1, 10.0, 1000.0], size=(5, 4))
+    surrogates = nulls.circular_shifts(rows.segment, count=7, min_shift=20, seed=1)
+    sums = nulls.null_from_statistics(
+        block_statistics(table(X), Y, split), alpha, surrogates, standardize=True
+    )
+    np.testing.assert_allclose(
+        scores.pooled_r(sums), refitted(X, Y, split, alpha, surrogates), atol=2e-4
+    )
+
+
+@pytest.mark.parametrize("p", [5, 70])
+def test_all_permutations_at_once_equal_fitting_each(p):
+    X, Y = linear(40, p, 3)
+    split = split_rows(words(40), scheme="leave-one-word-out")
+    alpha = np.random.default_rng(0).choice([1.0, 100.0], size=(40, 3))
+    surrogates = nulls.word_permutations(40, count=6, block=1, seed=1)
+    sums = nulls.null_from_maps(
+        lambda i: hat_rows(table(X), split, i, alpha[i], standardize=True),
+        alpha,
+        Y,
+        split,
+        surrogates,
+    )
+    expected = refitted(X, Y, split, alpha, surrogates)
+    np.testing.assert_allclose(scores.pooled_r(sums), expected, atol=1e-8)
+
+
+def test_shifts_stay_within_segments_and_keep_the_order_and_the_minimum():
+    segment = np.repeat([0, 1], [50, 80])
+    index = nulls.circular_shifts(segment, count=20, min_shift=10, seed=0)
+    for row in index:
+        assert (segment[row] == segment).all()
+        for number, n in ((0, 50), (1, 80)):
+            own = row[segment == number]
+            shift = (np.arange(len(segment))[segment == number] - own) % n
+            assert len(set(shift)) == 1 and 10 <= shift[0] <= n - 10
+    assert len({tuple(row[:50]) for row in index}) == 20
+
+
+def test_a_segment_too_short_for_a_shift_is_named():
+    with pytest.raises(InputError, match="segment 1 has 15 usable samples"):
+        nulls.circular_shifts(np.repeat([0, 1], [50, 15]), count=3, min_shift=10, seed=0)
+
+
+def test_blocks_of_words_move_together():
+    index = nulls.word_permutations(11, count=5, block=3, seed=0)
+    for row in index:
+        assert sorted(row) == list(range(11))
+        assert all(row[np.flatnonzero(row == k)[0] + 1] == k + 1 for k in (0, 1, 3, 4, 6, 7, 9))
+
+
+def test_seeds_come_from_names_alone():
+    # sha256("1\x1fsub-01"), first eight bytes, little-endian
+    import hashlib
+
+    expected = int.from_bytes(hashlib.sha256(b"1\x1fsub-01").digest()[:8], "little")
+    assert nulls.seed_from(1, "sub-01") == expected
+
+
+@pytest.mark.parametrize(("form", "p"), [("statistics", 4), ("kernels", 4), ("kernels", 60)])
+def test_surrogates_that_choose_their_penalty_go_through_the_whole_procedure(form, p):
+    X, Y = linear(45, p, 3, noise=2.0)
+    rows = words(45)
+    split = split_rows(rows, scheme="contiguous", folds=5, gap=0.0)
+    alphas = (0.1, 10.0, 1000.0, 1e5)
+    surrogates = nulls.word_permutations(45, count=5, block=1, seed=3)
+    if form == "statistics":
+        sums = nulls.null_by_choosing(
+            block_statistics(table(X), Y, split), surrogates, alphas=alphas, standardize=True
+        )
+    else:
+        sums = nulls.null_of_words_by_choosing(
+            table(X), Y, split, surrogates, alphas=alphas, standardize=True
+        )
+    for k, index in enumerate(surrogates):
+        prediction, _, _ = loop_nested_ridge(X, Y[index], split, alphas)
+        mean = np.stack([Y[index][fold.train].mean(0) for fold in split.folds])[split.block]
+        for target in range(3):
+            expected = np.corrcoef(
+                Y[index][:, target] - mean[:, target], prediction[:, target] - mean[:, target]
+            )[0, 1]
+            assert scores.pooled_r(sums)[k, target] == pytest.approx(expected, abs=1e-8)
+
+
+def test_unrelated_autocorrelated_noise_is_significant_as_often_as_chance_says():
+    n, t, alphas = 3000, 1000, (1.0, 100.0, 1e4)
+    rows = frames(n)
+    X = autocorrelated(n, 8, seed=10)
+    Y = autocorrelated(n, t, seed=11)
+    split = split_rows(rows, scheme="contiguous", folds=5, gap=0.5, step=0.01)
+    statistics = block_statistics(table(X), Y, split)
+    fit = nested_ridge(table(X), Y, split, alphas=alphas, statistics=statistics)
+    r = scores.pooled_r(scores.fold_sums(fit.prediction, fit.training_mean, Y, split))
+    surrogates = nulls.circular_shifts(rows.segment, count=99, min_shift=100, seed=12)
+    sums = nulls.null_by_choosing(statistics, surrogates, alphas=alphas, standardize=True)
+    p = scores.p_values(r, scores.pooled_r(sums))
+    assert 0.03 <= np.mean(p < 0.05) <= 0.07
+    # Penalties kept from the observed targets can only make it harder.
+    kept = nulls.null_from_statistics(statistics, fit.alpha, surrogates, standardize=True)
+    assert np.mean(scores.p_values(r, scores.pooled_r(kept)) < 0.05) <= 0.05
