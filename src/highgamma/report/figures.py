@@ -81,6 +81,8 @@ class Drawn:
     png: bytes
     alt: str
     caption: str
+    width: float
+    """Inches; the page shows all figures at one scale."""
 
 
 @contextmanager
@@ -104,7 +106,14 @@ def _drawn(figure: Figure, name: str, *, alt: str, caption: str) -> Drawn:
     # The layout is settled; drawing again need not find it again.
     figure.set_layout_engine("none")
     figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
-    return Drawn(name=name, svg=svg.getvalue(), png=png.getvalue(), alt=alt, caption=caption)
+    return Drawn(
+        name=name,
+        svg=svg.getvalue(),
+        png=png.getvalue(),
+        alt=alt,
+        caption=caption,
+        width=float(figure.get_size_inches()[0]),
+    )
 
 
 def short(value: float, digits: int = 2) -> str:
