@@ -170,6 +170,14 @@ def fitted_to(wildcards):
     return {"neural": RESULTS / f"neural/{of['signal']}/{participant}.nc"}
 
 
+def fitted_how(wildcards):
+    """Settings of a fit: the analysis's, with what its model brings along."""
+    return {
+        **settings.fit_settings(config, wildcards.analysis, wildcards.model),
+        **catalogue.fit_options(CATALOGUE[wildcards.model]),
+    }
+
+
 def layers_of_name(wildcards):
     first, *last = wildcards.layers.split("-")
     return list(range(int(first), int(last[0] if last else first) + 1))

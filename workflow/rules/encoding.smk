@@ -21,9 +21,7 @@ rule encoding:
         mem_mb=megabytes(2000, 2.0),
     params:
         participant="{participant}",
-        analysis=lambda wildcards: settings.fit_settings(
-            config, wildcards.analysis, wildcards.model
-        ),
+        analysis=fitted_how,
         name="{analysis}",
         model="{model}",
         layers=layers_of_name,

@@ -14,6 +14,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
         words=snakemake.input.words,
         audio=snakemake.input.audio,
         files=list(snakemake.input.get("model", [])),
-        device=snakemake.params.get("device", "auto"),
+        # From the configuration, not a parameter: another device makes no other embeddings.
+        device=snakemake.config.get("device", "auto"),
         threads=snakemake.threads,
     )

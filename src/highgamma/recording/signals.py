@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -498,11 +499,12 @@ def _mne_signals(segment: Segment) -> Signals:
             raw = mne.io.read_raw(path, preload=False, verbose="error")
         except Exception as error:
             raise _unreadable(path, error) from error
-    folder = path.parent.absolute()
+    # Compared by name, not resolved: data sets keep their large files behind links.
+    folder = Path(os.path.normpath(path.parent.absolute()))
     for file in raw.filenames:
         # A header may name its data file: it must not lead out of the recording's folder.
-        named = Path(file).absolute() if file is not None else path.absolute()
-        if Path(*named.parts).parent != folder or ".." in named.parts:
+        named = Path(os.path.normpath(Path(path if file is None else file).absolute()))
+        if named.parent != folder:
             raise InputError(
                 f"the recording's header leads to {file}, outside its folder",
                 where=path,

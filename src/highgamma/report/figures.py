@@ -896,7 +896,7 @@ def planted_truth(recovery: Recovery) -> Drawn | None:
             axes.set_xlabel("layer")
             axes.set_ylabel("mean skill")
             axes.grid(axis="y")
-            axes.legend(loc="lower right")
+            axes.legend(loc="lower left")
             said.append(
                 ", ".join(
                     f"layer {g.planted} planted, {g.recovered} found" for g in recovery.layers
