@@ -53,12 +53,16 @@ BENCHMARKS = RESULTS / "benchmarks"
 
 
 def participant_labels():
+    """Labels of all participants; each has a folder, unless it is yet to be written or fetched."""
     named = config["dataset"]["participants"]
+    awaited = IS_DEMO or (config["dataset"]["source"] and not ROOT.is_dir())
     if named == "all":
-        if config["dataset"]["source"] and not ROOT.is_dir():
-            return []  # `snakemake dataset` has yet to fetch them
-        named = or_say(recordings.participants, ROOT)
-    return sorted(n if n.startswith("sub-") else f"sub-{n}" for n in map(str, named))
+        named = [] if awaited else or_say(recordings.participants, ROOT)
+    labels = sorted(n if n.startswith("sub-") else f"sub-{n}" for n in map(str, named))
+    for label in labels:
+        if not awaited and not (ROOT / label).is_dir():
+            or_say(recordings.find, ROOT, label, task=DATASET["task"])
+    return labels
 
 
 PARTICIPANTS = participant_labels()
