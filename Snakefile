@@ -1,12 +1,14 @@
 """highgamma: encoding models of intracranial high-gamma activity, participants × models × layers."""
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
 if "dataset" not in config:
 
-    configfile: "config/config.yaml"
+    configfile: Path(workflow.basedir) / "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"

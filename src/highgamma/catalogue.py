@@ -250,6 +250,15 @@ def files_of(catalogue: Catalogue, name: str, *, models: str | Path = MODELS) ->
     return sorted({str(path) for pattern in patterns for path in place.glob(pattern)})
 
 
+def fit_options(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a fit that a model brings with it.
+
+    Position features share one scale and are taken as they are: of a bump inside a held-out block,
+    training samples have its last trace alone, and z-scoring would blow it up a thousandfold.
+    """
+    return {"standardize": False} if entry["kind"] == "position" else {}
+
+
 def needs(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """What a model is computed from: any of `words`, `audio`, `recording`, `model`."""
     return _NEEDS[str(entry["kind"])]

@@ -54,3 +54,90 @@ def test_folds_that_disagree_widen_the_interval():
 
 def test_a_channel_without_correlations_has_no_peak():
     assert np.isnan(peak_interval(np.full((5, 4, 1), np.nan), np.arange(5.0), seed=0)[0]).all()
+
+
+@pytest.mark.parametrize("delays", [(0, 1, 2, 3), (-3, -1, 1, 3), (-4, 0, 1, 7), (5, 2, 0)])
+def test_lagged_products_give_the_gram_matrix_of_explicit_copies(delays):
+    rng = np.random.default_rng(2)
+    X = (rng.standard_normal((120, 4)) + 3).astype(np.float32)
+    segment = np.repeat([0, 1, 2], [50, 12, 58])
+    grid = np.flatnonzero(reachable(segment, delays))
+    # Runs of all lengths, among them shorter than the span, and one frame alone.
+    grid = np.concatenate([grid[:20], grid[25:28], grid[30:]])
+    design = Delayed(X, grid, delays)
+    origin = design.origin()
+    np.testing.assert_allclose(origin, np.tile(X[grid].mean(0, dtype=float), len(delays)))
+    for index in (np.arange(len(grid)), np.arange(5, 40), np.array([7]), np.arange(0, 60, 2)):
+        explicit = np.concatenate([np.roll(X, d, axis=0) for d in delays], axis=1)
+        explicit = explicit[grid[index]].astype(float) - origin
+        products = design.products(index, origin, np.float64)
+        np.testing.assert_allclose(
+            design.gram(products, index, origin), explicit.T @ explicit, atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("segments", [1, 3])
+def test_delayed_features_are_fitted_as_plain_loops_over_explicit_copies_do(segments):
+    from worlds import frames, loop_nested_ridge
+
+    from highgamma.encoding.ridge import nested_ridge
+    from highgamma.encoding.splits import split_rows
+    from highgamma.encoding.statistics import block_statistics, table
+
+    rng = np.random.default_rng(3)
+    m, q, delays = 900, 16, (0, 2, 4)
+    X = rng.standard_normal((m, q)) + rng.standard_normal((m, 1)) + 2
+    Y = np.roll(X, 2, axis=0) @ rng.standard_normal((q, 3)) + 8 * rng.standard_normal((m, 3))
+    rows = frames(m, segments=segments)
+    kept = np.flatnonzero(reachable(rows.segment, delays))
+    split = split_rows(rows.take(kept), scheme="contiguous", folds=4, gap=0.08, step=0.01)
+    alphas = (1.0, 100.0, 1000.0, 1e4)
+    design = Delayed(X, kept, delays)
+    statistics = block_statistics(design, Y[kept], split)
+    # Three differences of delays, in the place of a Gram matrix of all delayed features.
+    assert [block.gram.shape for block in statistics.blocks] == [(3, q, q)] * 4
+    fit = nested_ridge(design, Y[kept], split, alphas=alphas)
+    explicit = np.concatenate([np.roll(X, d, axis=0) for d in delays], axis=1)[kept]
+    prediction, chosen, score = loop_nested_ridge(explicit, Y[kept], split, alphas)
+    np.testing.assert_array_equal(fit.alpha, chosen)
+    np.testing.assert_allclose(fit.inner_score, score, atol=1e-8)
+    np.testing.assert_allclose(fit.prediction, prediction, rtol=1e-8, atol=1e-8)
+    plain = nested_ridge(table(explicit), Y[kept], split, alphas=alphas)
+    np.testing.assert_allclose(fit.coefficients, plain.coefficients, atol=1e-9)
+
+
+@pytest.mark.parametrize("form", ["kept", "chosen"])
+def test_the_null_of_delayed_features_is_that_of_explicit_copies(form):
+    from worlds import frames
+
+    from highgamma.encoding import nulls
+    from highgamma.encoding.scores import pooled_r
+    from highgamma.encoding.splits import split_rows
+    from highgamma.encoding.statistics import block_statistics, table
+
+    rng = np.random.default_rng(4)
+    delays = (0, 1, 2)
+    X = rng.standard_normal((600, 16))
+    rows = frames(600)
+    kept = np.flatnonzero(reachable(rows.segment, delays))
+    Y = rng.standard_normal((len(kept), 2))
+    split = split_rows(rows.take(kept), scheme="contiguous", folds=3, gap=0.05, step=0.01)
+    shifts = nulls.circular_shifts(rows.segment[kept], count=5, min_shift=30, seed=1)
+    explicit = np.concatenate([np.roll(X, d, axis=0) for d in delays], axis=1)[kept]
+    found = []
+    for design in (Delayed(X, kept, delays), table(explicit)):
+        statistics = block_statistics(design, Y, split)
+        if form == "kept":
+            sums = nulls.null_from_statistics(
+                statistics, np.full((3, 2), 10.0), shifts, standardize=True
+            )
+        else:
+            sums = nulls.null_by_choosing(statistics, shifts, alphas=(1.0, 100.0), standardize=True)
+        found.append(pooled_r(sums))
+    np.testing.assert_allclose(*found, atol=1e-5 if form == "kept" else 1e-10)
+
+
+def test_rows_in_disorder_are_no_runs_and_take_the_plain_gram_matrix():
+    design = Delayed(np.zeros((500, 16)), np.arange(10, 490), (0, 1, 2))
+    assert design.pays([np.arange(240), np.arange(240, 480)])
+    assert not design.pays([np.arange(0, 480, 2), np.arange(1, 480, 2)])

@@ -1,30 +1,52 @@
-"""One encoding model for each electrode, for a batch of layers."""
+"""One encoding model for each electrode, for a batch of layers, or of several models together."""
 
 from highgamma.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
+    from contextlib import ExitStack
+
     from highgamma.encoding.analysis import analysis_from
     from highgamma.encoding.fit import fit_analysis
-    from highgamma.encoding.samples import frame_samples, layer_numbers, word_samples
+    from highgamma.encoding.samples import (
+        band_layers,
+        frame_samples,
+        joint_samples,
+        layer_numbers,
+        word_samples,
+    )
     from highgamma.store import open_dataset, read_dataset, read_table, write_dataset
 
     participant, params = snakemake.params.participant, snakemake.params
     analysis = analysis_from(params.analysis)
     words = read_table(snakemake.input.words, strings=("word", "segment_label"))
-    with open_dataset(snakemake.input.embeddings) as embeddings:
-        if analysis.unit == "word":
-            target = read_dataset(snakemake.input.target)
-            samples = word_samples(embeddings, words, target, analysis)
+    if analysis.unit == "word":
+        signal, samples_of = read_dataset(snakemake.input.target), word_samples
+    else:
+        signal, samples_of = read_dataset(snakemake.input.neural), frame_samples
+    with ExitStack() as opened:
+        if analysis.bands is None:
+            embeddings = opened.enter_context(open_dataset(snakemake.input.embeddings))
+            samples = samples_of(embeddings, words, signal, analysis)
+            layers = layer_numbers(embeddings, params.layers)
         else:
-            neural = read_dataset(snakemake.input.neural)
-            samples = frame_samples(embeddings, words, neural, analysis)
+            files = [opened.enter_context(open_dataset(f)) for f in snakemake.input.embeddings]
+            chosen = band_layers(dict(zip(params.bands, files, strict=True)), params.layers)
+            samples = joint_samples(
+                {
+                    name: (samples_of(embeddings, words, signal, analysis), chosen[name])
+                    for name, embeddings in zip(params.bands, files, strict=True)
+                }
+            )
+            layers = [0]
         scores = fit_analysis(
             samples,
             analysis=analysis,
-            layers=layer_numbers(embeddings, params.layers),
+            layers=layers,
             seed=params.seed,
             names=(participant, params.name),
         )
+        if analysis.bands is not None:
+            scores.attrs["band_layers"] = [chosen[name] for name in analysis.bands]
     write_dataset(
         scores,
         snakemake.output.scores,

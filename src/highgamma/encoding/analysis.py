@@ -13,7 +13,7 @@ CHOICES = {
     "align": ("prompt", "voice"),
     "features": ("mean", "flatten"),
     "components_fit": ("train", "all"),
-    "estimator": ("ridge", "elastic-net", "mean"),
+    "estimator": ("ridge", "elastic-net", "banded-ridge", "mean"),
     "split": ("contiguous", "leave-one-word-out", "trial", "word", "recording", "shuffled"),
     "lag_mode": ("delays", "curve"),
     "null_penalties": ("auto", "chosen", "kept"),
@@ -33,6 +33,8 @@ class Analysis:
     the penalty instead. `inner_folds` is an upper bound: there are never more
     inner folds than other outer blocks. The purge gap that is used is `gap` plus the span of
     `lags`. `permutation_block` is the number of neighbouring words permuted together.
+    `bands` are the models whose features enter one banded ridge together, each with a penalty of
+    its own; `band_draws` is the number of divisions of the penalty among them that are tried.
     """
 
     unit: str = "frame"
@@ -59,6 +61,8 @@ class Analysis:
     min_shift: float = 5.0
     null_penalties: str = "auto"
     precision: str = "float64"
+    bands: tuple[str, ...] | None = None
+    band_draws: int = 50
 
     @property
     def penalties(self) -> tuple[float, ...]:
@@ -96,7 +100,7 @@ def analysis_from(settings: Mapping[str, Any]) -> Analysis:
                 where="analyses",
                 expected="one of " + ", ".join(known),
             )
-    for key in ("window", "lags", "alphas"):
+    for key in ("window", "lags", "alphas", "bands"):
         if isinstance(values.get(key), list):
             values[key] = tuple(values[key])
     analysis = Analysis(**values)
@@ -140,7 +144,7 @@ def analysis_from(settings: Mapping[str, Any]) -> Analysis:
         )
     for key, least in (
         ("folds", 2), ("inner_folds", 2), ("gap", 0), ("permutations", 0), ("min_shift", 0),
-        ("permutation_block", 1),
+        ("permutation_block", 1), ("band_draws", 1),
     ):  # fmt: skip
         if getattr(analysis, key) < least:
             raise InputError(
@@ -148,4 +152,42 @@ def analysis_from(settings: Mapping[str, Any]) -> Analysis:
                 where=f"analyses: {key}",
                 expected=f"at least {least}",
             )
+    _check_bands(analysis)
     return analysis
+
+
+def _check_bands(analysis: Analysis) -> None:
+    banded = analysis.estimator == "banded-ridge"
+    if banded != (analysis.bands is not None):
+        raise InputError(
+            "bands are set for another estimator" if not banded else "banded-ridge has no bands",
+            where="analyses: bands",
+            expected="estimator: banded-ridge together with bands: [model, model, ...]",
+        )
+    if analysis.bands is None:
+        return
+    if len(analysis.bands) < 2 or len(set(analysis.bands)) < len(analysis.bands):
+        raise InputError(
+            f"bands is {list(analysis.bands)}",
+            where="analyses: bands",
+            expected="at least two different models",
+        )
+    if analysis.components is not None:
+        raise InputError(
+            "components are set for a banded ridge",
+            where="analyses: components",
+            expected="features as they are; principal components would mix the bands",
+            remedy="remove components",
+        )
+    if analysis.lags is not None and analysis.lag_mode == "curve":
+        raise InputError(
+            "a lag curve is asked for a banded ridge",
+            where="analyses: lag_mode",
+            expected="lag_mode: delays",
+        )
+    if analysis.null_penalties == "chosen":
+        raise InputError(
+            "surrogates of a banded ridge are to choose their penalties anew",
+            where="analyses: null_penalties",
+            expected="auto or kept; the search over penalties is too long for every surrogate",
+        )

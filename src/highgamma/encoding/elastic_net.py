@@ -213,7 +213,8 @@ def _choose(
             if not len(rows):
                 continue
             test = statistics.of_rows(rows)
-            squared = np.einsum("pm,pm->m", weights, test.gram @ weights)
+            gram = statistics.gram(test, rows)
+            squared = np.einsum("pm,pm->m", weights, gram @ weights)
             scores[i].add(*held_out_sums(test, squared, model, weights))
     best = np.zeros((len(split.folds), t), dtype=np.int64)
     score = np.full((len(split.folds), t), np.nan)
@@ -243,10 +244,11 @@ def choose_elastic_net(
         model = standardised(statistics, statistics.training([i]), standardize=standardize)
         weights = _raw(model, solve_elastic_net(model, grid, l1_ratio=l1_ratio))
         test = statistics.blocks[i]
-        squared = np.einsum("pm,pm->m", weights, test.gram @ weights)
+        gram = statistics.gram(test, split.folds[i].test)
+        squared = np.einsum("pm,pm->m", weights, gram @ weights)
         sse += held_out_sums(test, squared, model, weights)[0]
     alpha = grid[np.argmin(sse, axis=0)]
-    model = standardised(statistics, statistics.total.copy(), standardize=standardize)
+    model = standardised(statistics, statistics.training([]), standardize=standardize)
     return alpha, _raw(model, solve_elastic_net(model, alpha[None], l1_ratio=l1_ratio))
 
 

@@ -13,6 +13,18 @@ import numpy as np
 
 from highgamma.encoding import nulls, scores
 from highgamma.encoding.analysis import Analysis
+from highgamma.encoding.banded import (
+    BandedFit,
+    band_of_columns,
+    banded_null,
+    drawn_shares,
+    nested_banded,
+    r_shares,
+    refit_banded,
+    search_seed,
+    skill_shares,
+)
+from highgamma.encoding.ceiling import noise_ceiling, repetitions
 from highgamma.encoding.components import principal_components
 from highgamma.encoding.lags import (
     Delayed,
@@ -244,6 +256,8 @@ class _Problem:
     kept: IntArray
     surrogates: IntArray
     shuffle: IntArray
+    widths: tuple[int, ...] = ()
+    search: int = 0
 
     def designs(
         self, values: Real, delays: Sequence[int]
@@ -251,13 +265,13 @@ class _Problem:
         """Designs and the outer folds each is for: one for all, unless components are fitted."""
         components = self.analysis.components
         if components is None:
-            yield self._design(values, delays), None
+            yield self.design(values, delays), None
         elif self.analysis.components_fit == "all":
-            yield self._design(principal_components(values, self.kept, components), delays), None
+            yield self.design(principal_components(values, self.kept, components), delays), None
         else:
             for i, fold in enumerate(self.split.folds):
                 reduced = principal_components(values, self.kept[fold.train], components)
-                yield self._design(reduced, delays), [i]
+                yield self.design(reduced, delays), [i]
 
     def null_by_choosing(self, design: Design) -> str | None:
         """The cheaper form in which surrogates choose their penalties anew, None if they do not."""
@@ -276,7 +290,7 @@ class _Problem:
         affordable = (dual if form == "dual" else primal) <= CHOOSING_LIMIT
         return form if affordable or analysis.null_penalties == "chosen" else None
 
-    def _design(self, values: Real, delays: Sequence[int]) -> Design:
+    def design(self, values: Real, delays: Sequence[int]) -> Design:
         if tuple(delays) == (0,):
             return Table(values, self.kept)
         return Delayed(values, self.kept, tuple(delays))
@@ -290,6 +304,7 @@ class _Fitted:
     sums: FoldSums
     shuffled: FloatArray | None
     null: FoldSums | None
+    null_penalties: str = "none"
 
 
 def _merge(whole: NestedFit, part: NestedFit, split: Split, outer: Sequence[int]) -> None:
@@ -310,6 +325,9 @@ def _fit_one(problem: _Problem, values: Real, delays: Sequence[int]) -> _Fitted:
     shuffled = np.full((n, t), np.nan)
     null: FoldSums | None = None
     maps: dict[int, dict[float, FloatArray]] = {}
+    null_penalties = "none"
+    if len(problem.surrogates):
+        null_penalties = "kept" if len(analysis.penalties) > 1 else "fixed"
     for design, outer in problem.designs(values, delays):
         own = everyone if outer is None else outer
         linear = analysis.estimator == "ridge"
@@ -323,6 +341,7 @@ def _fit_one(problem: _Problem, values: Real, delays: Sequence[int]) -> _Fitted:
         if len(problem.surrogates) and linear:
             form = problem.null_by_choosing(design)
             if form is not None:
+                null_penalties = "chosen"
                 part = _null_chosen(problem, design, None if form == "dual" else statistics, outer)
                 null = part if null is None else _added(null, part)
             elif statistics is None or n <= MAPS_UP_TO:
@@ -350,14 +369,106 @@ def _fit_one(problem: _Problem, values: Real, delays: Sequence[int]) -> _Fitted:
             )
             null = part if null is None else _added(null, part)
         del statistics
-        moved = Reordered(design, problem.shuffle)
+        moved: Design = (
+            design.reordered(problem.shuffle)
+            if isinstance(design, Delayed)
+            else Reordered(design, problem.shuffle)
+        )
         again = estimator.refit(moved, Y, split, whole.alpha, analysis, outer)
         for i in own:
             shuffled[split.folds[i].test] = again.prediction[split.folds[i].test]
     if maps:
         null = nulls.null_from_maps(lambda i: maps[i], whole.alpha, Y, split, problem.surrogates)
     sums = scores.fold_sums(whole.prediction, whole.training_mean, Y, split)
-    return _Fitted(whole, sums, shuffled, null)
+    return _Fitted(whole, sums, shuffled, null, null_penalties)
+
+
+def _fit_bands(
+    problem: _Problem, values: Real, delays: Sequence[int]
+) -> tuple[_Fitted, dict[str, FloatArray]]:
+    """Fit several feature spaces together, and again without each of them."""
+    Y, split = problem.targets, problem.split
+    design, fit = _fit_spaces(problem, values, delays, range(len(problem.widths)))
+    standardize = problem.analysis.standardize
+    band = band_of_columns(problem.widths, copies=len(delays))
+    null = None
+    if len(problem.surrogates):
+        null = banded_null(
+            design, Y, split, fit, problem.surrogates, band=band, standardize=standardize
+        )
+    moved: Design = (
+        design.reordered(problem.shuffle)
+        if isinstance(design, Delayed)
+        else Reordered(design, problem.shuffle)
+    )
+    again = refit_banded(
+        moved, Y, split, band=band, alpha=fit.alpha, share=fit.share, standardize=standardize
+    )
+    one = _Fitted(
+        _as_nested(fit, split, design.shape[1]),
+        scores.fold_sums(_banded_prediction(fit, split), fit.training_mean, Y, split),
+        _banded_prediction(again, split),
+        null,
+        "none" if null is None else "kept",
+    )
+    joint_r, joint_skill = scores.pooled_r(one.sums), scores.pooled_skill(one.sums)
+    r_without, skill_without = [], []
+    for left_out in range(len(problem.widths)):
+        others = [b for b in range(len(problem.widths)) if b != left_out]
+        _, reduced = _fit_spaces(problem, values, delays, others)
+        sums = scores.fold_sums(_banded_prediction(reduced, split), reduced.training_mean, Y, split)
+        r_without.append(scores.pooled_r(sums))
+        skill_without.append(scores.pooled_skill(sums))
+    unique = joint_skill - np.stack(skill_without)
+    return one, {
+        "band_alpha": fit.band_alpha,
+        "unique": unique,
+        "unique_r": joint_r - np.stack(r_without),
+        "shared": joint_skill - unique.sum(axis=0),
+        "share": skill_shares(fit.parts, fit.training_mean, Y, split),
+        "share_r": r_shares(fit.parts, fit.training_mean, Y, split),
+    }
+
+
+def _fit_spaces(
+    problem: _Problem, values: Real, delays: Sequence[int], spaces: Sequence[int]
+) -> tuple[Design, BandedFit]:
+    """A banded ridge of some of the spaces, every row as in the joint fit."""
+    edges = np.concatenate([[0], np.cumsum(problem.widths)])
+    if len(spaces) < len(problem.widths):
+        values = np.concatenate([values[:, edges[b] : edges[b + 1]] for b in spaces], axis=1)
+    analysis = problem.analysis
+    design = problem.design(values, delays)
+    statistics = None
+    if not is_wide(design.shape, problem.split):
+        statistics = block_statistics(
+            design, problem.targets, problem.split, dtype=np.dtype(analysis.precision).type
+        )
+    fit = nested_banded(
+        design,
+        problem.targets,
+        problem.split,
+        band=band_of_columns([problem.widths[b] for b in spaces], copies=len(delays)),
+        shares=drawn_shares(len(spaces), draws=analysis.band_draws, seed=problem.search),
+        alphas=analysis.penalties,
+        standardize=analysis.standardize,
+        statistics=statistics,
+    )
+    return design, fit
+
+
+def _banded_prediction(fit: BandedFit, split: Split) -> FloatArray:
+    return np.asarray(fit.parts.sum(axis=0) + fit.training_mean[split.block])
+
+
+def _as_nested(fit: BandedFit, split: Split, p: int) -> NestedFit:
+    return NestedFit(
+        prediction=_banded_prediction(fit, split),
+        training_mean=fit.training_mean,
+        inner_score=fit.inner_score,
+        alpha=fit.alpha,
+        n_nonzero=np.full(fit.alpha.shape, p, dtype=np.int64),
+    )
 
 
 def _null_chosen(
@@ -445,7 +556,9 @@ def _curve(problem: _Problem, values: Real, lags: Sequence[int]) -> tuple[_Fitte
         "chosen_lag": chosen,
     }
     sums = scores.take_folds([one.sums for one in fits], chosen)
-    return _Fitted(fit, sums, _choose_prediction(shuffled, chosen, split), null), extra
+    ways = sorted({one.null_penalties for one in fits})
+    one = _Fitted(fit, sums, _choose_prediction(shuffled, chosen, split), null, ", ".join(ways))
+    return one, extra
 
 
 # ------------------------------------------------------------------ the analysis
@@ -464,7 +577,8 @@ def fit_analysis(
     Parameters
     ----------
     samples
-        All samples of a participant, with the features of each layer.
+        All samples of a participant, with the features of each layer; for an analysis with bands
+        those of `joint_samples`, whose only layer is 0.
     analysis
         The settings.
     layers
@@ -478,7 +592,8 @@ def fit_analysis(
     Dataset over layer, fold, channel, sample (+ permutation, lag, delay, feature): r, skill and p,
     the folds' sums, the inner scores and penalties, the null, the study's scores across channels
     beside those of predictors that know nothing, and the prediction of the layer and lag that
-    inner folds chose. Channels without targets are NaN throughout.
+    inner folds chose. With bands also unique, shared and share of every feature space. Channels
+    without targets are NaN throughout.
 
     Raises
     ------
@@ -492,8 +607,21 @@ def fit_analysis(
         if analysis.lags is None
         else lag_frames(analysis.lags, step=analysis.lag_step, rate=samples.rate)
     )
+    if analysis.bands is not None and tuple(name for name, _ in samples.spaces) != analysis.bands:
+        raise InputError(
+            f"the features are of {', '.join(name for name, _ in samples.spaces) or 'one model'}",
+            where="analyses: bands",
+            expected=", ".join(analysis.bands) + ", in this order",
+        )
     span = (max(delays) - min(delays)) / samples.rate if analysis.lags is not None else 0.0
-    first = samples.features(layers[0])
+    widths: tuple[int, ...] = ()
+    if analysis.bands is not None:
+        parts = [read() for _, read in samples.spaces]
+        widths = tuple(part.shape[1] for part in parts)
+        first: Real = np.concatenate(parts, axis=1)
+        del parts
+    else:
+        first = samples.features(layers[0])
     usable = usable_samples(samples, first, delays)
     kept = usable.kept
     rows = samples.rows.take(kept)
@@ -522,9 +650,12 @@ def fit_analysis(
         kept=kept,
         surrogates=_surrogates(samples, rows.segment, analysis, seed, names),
         shuffle=_shuffled_order(samples, rows.segment, nulls.seed_from(seed, *names, "shuffle")),
+        widths=widths,
+        search=search_seed(seed, *names),
     )
     fitted: list[_Fitted] = []
     curves: list[dict[str, Any]] = []
+    partition: dict[str, FloatArray] = {}
     for number, layer in enumerate(layers):
         began = time.monotonic()
         values = first if number == 0 else samples.features(layer)
@@ -533,7 +664,9 @@ def fit_analysis(
                 f"layer {layer} lacks features where layer {layers[0]} has them",
                 remedy="delete the embeddings and run again",
             )
-        if analysis.lag_mode == "curve" and analysis.lags is not None:
+        if analysis.bands is not None:
+            one, partition = _fit_bands(problem, values, delays)
+        elif analysis.lag_mode == "curve" and analysis.lags is not None:
             one, extra = _curve(problem, values, delays)
             curves.append(extra)
         else:
@@ -547,7 +680,7 @@ def fit_analysis(
             float(np.nanmax(best)) if np.isfinite(best).any() else np.nan,
             time.monotonic() - began,
         )  # fmt: skip
-    return _dataset(samples, problem, usable, layers, fitted, curves, delays, gap, seed)
+    return _dataset(samples, problem, usable, layers, fitted, curves, partition, delays, gap, seed)
 
 
 def _surrogates(
@@ -588,6 +721,7 @@ def _dataset(
     layers: Sequence[int],
     fitted: Sequence[_Fitted],
     curves: Sequence[dict[str, Any]],
+    partition: dict[str, FloatArray],
     delays: Sequence[int],
     gap: float,
     seed: int,
@@ -708,11 +842,15 @@ def _dataset(
         "µV",
     )
     put("observed", ("sample", "channel"), whole(Y, np.float32), "measured signal", "µV")
+    ceiling = _put_ceiling(put, whole, samples, problem)
     seconds = np.asarray(delays) / samples.rate if samples.rate else np.zeros(1)
     coordinates: dict[str, Any] = {}
     if curves:
         coordinates["lag"] = ("lag", seconds, {"units": "s", "long_name": "signal after features"})
         _put_curves(put, whole, curves, seconds, seed)
+    if partition:
+        coordinates["space"] = ("space", [name for name, _ in samples.spaces])
+        _put_partition(put, whole, partition)
     _put_coefficients(put, whole, coordinates, fitted, delays, seconds)
     rows = samples.rows.take(problem.kept)
     coordinates |= {
@@ -735,10 +873,63 @@ def _dataset(
         "seed": seed,
         "statistic": "r: Pearson, pooled over held-out samples, from the training mean",
         "null": "word permutation" if samples.unit == "word" else "circular shift within segments",
+        "null_penalties_used": ", ".join(sorted({one.null_penalties for one in fitted})),
+        "noise_ceiling": ceiling,
         **usable.counts,
     }
     dataset = xr.Dataset(variables, coords=coordinates, attrs=attributes)
     return dataset.transpose("permutation", "layer", "lag", ..., "channel", missing_dims="ignore")
+
+
+def _put_ceiling(
+    put: Callable[..., None], whole: Callable[..., Any], samples: Samples, problem: _Problem
+) -> str:
+    """Put the noise ceiling, NaN where stimuli do not repeat, and say which of the two it is."""
+    rows = samples.rows.take(problem.kept)
+    stimulus = np.full(len(samples.targets), -1) if samples.stimulus is None else samples.stimulus
+    found = noise_ceiling(
+        problem.targets,
+        stimulus[problem.kept],
+        repeated=repetitions(rows.word, rows.trial),
+    )
+    put(
+        "noise_ceiling",
+        ("channel",),
+        whole(found.r),
+        "greatest r that a function of the stimulus can reach, from repeated stimuli",
+    )
+    put(
+        "explainable",
+        ("channel",),
+        whole(found.explainable),
+        "signal power over total power, from repeated stimuli; unbiased, so that it can be below 0",
+    )
+    return "estimated" if found.estimable else "not-estimable"
+
+
+def _put_partition(
+    put: Callable[..., None], whole: Callable[..., Any], partition: dict[str, FloatArray]
+) -> None:
+    """The joint fit's penalties, and its score divided among the spaces."""
+    put(
+        "band_alpha",
+        ("fold", "space", "channel"),
+        whole(partition["band_alpha"]),
+        "penalty of each space",
+    )
+    for name, meaning in (
+        ("unique", "joint skill less the skill without the space"),
+        ("unique_r", "joint r less the r without the space"),
+        ("share", "the space's part of the joint skill (product measure)"),
+        ("share_r", "the space's part of the joint r (correlation split)"),
+    ):
+        put(name, ("space", "channel"), whole(partition[name]), meaning)
+    put(
+        "shared",
+        ("channel",),
+        whole(partition["shared"]),
+        "joint skill less all spaces' unique parts",
+    )
 
 
 def _put_curves(

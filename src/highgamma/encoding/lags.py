@@ -5,13 +5,19 @@ A positive lag means that the brain follows the sound: y(t) is predicted from x(
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from highgamma.encoding.splits import BoolArray, FloatArray, IntArray
-from highgamma.encoding.statistics import Real
+from highgamma.encoding.statistics import Real, slabs
+
+# Lagged products pay where a run of frames is this many times longer than the lags' span, and a
+# delay has at least this many features.
+RUN_PER_SPAN = 4
+LEAST_FEATURES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,110 @@ class Delayed:
         for number, delay in enumerate(self.delays):
             delayed[:, number * q : (number + 1) * q] = self.values[self.frames[index] - delay]
         return delayed
+
+    def reordered(self, order: IntArray) -> Delayed:
+        """The same delayed features with sample i taken from `order[i]`."""
+        return Delayed(self.values, self.frames[order], self.delays)
+
+    # The Gram matrix of delayed copies repeats itself: its part for delays dₐ and d_b is
+    # Σ_f x(f − dₐ) x(f − d_b)ᵀ, and the parts with the same difference dₐ − d_b are the same sum
+    # over frames shifted by a few. One sum per difference is held; the others differ from it by
+    # the frames at both ends of every run.
+
+    def pays(self, groups: Iterable[IntArray]) -> bool:
+        """Whether sums per difference are cheaper than the Gram matrices of these row sets."""
+        if len(self.delays) < 3 or self.values.shape[1] < LEAST_FEATURES:
+            return False
+        lengths = [len(index) for index in groups]
+        runs = sum(len(_runs(self.frames[index])[0]) for index in groups)
+        span = max(self.delays) - min(self.delays)
+        return sum(lengths) >= RUN_PER_SPAN * span * max(1, runs)
+
+    def origin(self) -> FloatArray:
+        """Mean (p,) of the features themselves over all samples' frames, for each delayed copy."""
+        q = self.values.shape[1]
+        sums = np.zeros(q)
+        for part in slabs(len(self.frames), q):
+            sums += self.values[self.frames[part]].sum(axis=0, dtype=np.float64)
+        return np.tile(sums / len(self.frames), len(self.delays))
+
+    def products(self, index: IntArray, origin: FloatArray, dtype: Any) -> Real:
+        """Lagged products (differences, q, q) of these samples, from an origin (p,).
+
+        One for each difference k ≥ 0 of two delays: Σ x(f − dₐ) x(f − d_b)ᵀ for the first pair of
+        delays with dₐ − d_b = k.
+        """
+        q = self.values.shape[1]
+        pairs = list(self._pairs().values())
+        sums = np.zeros((len(pairs), q, q), dtype)
+        for part in slabs(len(index), q * len(self.delays)):
+            frames = self.frames[index[part]]
+            taken = {
+                number: self._taken(frames, number, origin, dtype)
+                for number in {number for same in pairs for number in same[0]}
+            }
+            for total, same in zip(sums, pairs, strict=True):
+                a, b = same[0]
+                total += taken[a].T @ taken[b]
+        return sums
+
+    def gram(self, products: Real, index: IntArray, origin: FloatArray) -> Real:
+        """The Gram matrix (p, p) of these samples from their lagged products, exactly."""
+        q, dtype = self.values.shape[1], products.dtype
+        frames = self.frames[index]
+        starts, stops = _runs(frames)
+        gram = np.empty((q * len(self.delays),) * 2, dtype)
+        for held, same in zip(products, self._pairs().values(), strict=True):
+            a0, b0 = same[0]
+            for a, b in same:
+                shift = self.delays[a] - self.delays[a0]
+                part = held
+                if shift:
+                    length = np.minimum(abs(shift), stops - starts)
+                    head = frames[_spans(starts, length)]
+                    tail = frames[_spans(stops - length, length)]
+                    more, less = (head, tail) if shift > 0 else (tail, head)
+                    part = held + (
+                        self._taken(more, a, origin, dtype).T @ self._taken(more, b, origin, dtype)
+                    )
+                    part -= self._taken(less, a0, origin, dtype).T @ self._taken(
+                        less, b0, origin, dtype
+                    )
+                rows, columns = slice(a * q, (a + 1) * q), slice(b * q, (b + 1) * q)
+                gram[rows, columns] = part
+                if a != b:
+                    gram[columns, rows] = part.T
+        return gram
+
+    def _taken(self, frames: IntArray, number: int, origin: FloatArray, dtype: Any) -> Real:
+        values = self.values[frames - self.delays[number]].astype(np.float64)
+        values -= origin[: values.shape[1]]
+        return np.asarray(values.astype(dtype, copy=False))
+
+    def _pairs(self) -> dict[int, list[tuple[int, int]]]:
+        """For each difference k ≥ 0 the pairs (a, b) of delays with dₐ − d_b = k."""
+        pairs: dict[int, list[tuple[int, int]]] = {}
+        for a, first in enumerate(self.delays):
+            for b, second in enumerate(self.delays):
+                if first >= second:
+                    pairs.setdefault(first - second, []).append((a, b))
+        return pairs
+
+
+def _runs(frames: IntArray) -> tuple[IntArray, IntArray]:
+    """Where runs of successive frames start and stop, as positions."""
+    breaks = np.flatnonzero(np.diff(frames) != 1) + 1
+    edges = np.concatenate([[0], breaks, [len(frames)]]).astype(np.int64)
+    return (edges[:-1], edges[1:]) if len(frames) else (edges[:0], edges[:0])
+
+
+def _spans(starts: IntArray, lengths: IntArray) -> IntArray:
+    """The positions start, start + 1, … of every span, one after another."""
+    if not len(starts):
+        return starts
+    return np.concatenate(
+        [np.arange(s, s + n) for s, n in zip(starts.tolist(), lengths.tolist(), strict=True)]
+    ).astype(np.int64)
 
 
 def lag_frames(lags: tuple[float, float], *, step: float, rate: float) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ from highgamma.encoding.ridge import (
     fit_dual,
     inner_plan,
     solve_each,
+    squared_predictions,
 )
 from highgamma.encoding.routines import blas, lapack
 from highgamma.encoding.scores import FoldSums, fold_sums
@@ -36,6 +37,7 @@ from highgamma.encoding.statistics import (
     Design,
     Moments,
     Real,
+    Standardised,
     feature_scale,
     slabs,
     standardised,
@@ -161,8 +163,9 @@ def with_targets(statistics: BlockStatistics, targets: FloatArray) -> BlockStati
     moved = replace(statistics, targets=targets, y_origin=origin, blocks=[])
     for fold, block in zip(statistics.split.folds, statistics.blocks, strict=True):
         Y = moved.centred_targets(fold.test)
-        cross = np.zeros((len(block.gram), targets.shape[1]), dtype=statistics.dtype)
-        for part in slabs(len(fold.test), len(block.gram)):
+        p = statistics.design.shape[1]
+        cross = np.zeros((p, targets.shape[1]), dtype=statistics.dtype)
+        for part in slabs(len(fold.test), p):
             cross += statistics.centred_rows(fold.test[part]).T @ Y[part]
         yy = np.einsum("it,it->t", Y, Y)
         moved.blocks.append(Moments(block.n, block.x, Y.sum(axis=0), block.gram, cross, yy))
@@ -215,21 +218,33 @@ def held_out_fold_sums(
     for i in outer:
         model = standardised(statistics, statistics.training([i]), standardize=standardize)
         weights = solve_each(model.gram, model.cross, alpha[i]) * model.scale[:, None]
-        test = statistics.blocks[i]
-        mean, y_mean = model.mean @ weights, model.y_mean
-        sf = test.x @ weights - test.n * mean
-        # Sums of (x − mean)·w squared, and times y − ȳ.
+        sums[:, i] = fold_sums_of_weights(statistics, i, model, weights)
+    return sums
+
+
+def fold_sums_of_weights(
+    statistics: BlockStatistics, i: int, model: Standardised, weights: Real
+) -> FloatArray:
+    """Sums (5, t) over the held-out rows of fold i (sy, sf, syy, sff, syf) of one fit's weights."""
+    test = statistics.blocks[i]
+    mean, y_mean = model.mean @ weights, model.y_mean
+    sf = test.x @ weights - test.n * mean
+    # Sums of (x − mean)·w squared, and times y − ȳ.
+    if statistics.repeating is None:
         squared = np.einsum("pm,pm->m", weights, test.gram @ weights)
-        sff = squared - 2 * mean * (test.x @ weights) + test.n * mean**2
-        syf = np.einsum("pm,pm->m", test.cross, weights) - mean * test.y - y_mean * sf
-        sums[:, i] = (
+    else:
+        squared = squared_predictions(statistics, statistics.split.folds[i].test, weights)
+    sff = squared - 2 * mean * (test.x @ weights) + test.n * mean**2
+    syf = np.einsum("pm,pm->m", test.cross, weights) - mean * test.y - y_mean * sf
+    return np.stack(
+        [
             test.y - test.n * y_mean,
             sf,
             test.yy - 2 * y_mean * test.y + test.n * y_mean**2,
             np.maximum(sff, 0),
             syf,
-        )
-    return sums
+        ]
+    )
 
 
 def null_of_words_by_choosing(
@@ -287,13 +302,16 @@ def choosing_costs(
 
 @dataclass(slots=True)
 class _FoldSolver:
-    """One outer fold's solutions: for a penalty, weights = inverse @ cross (centred, raw units)."""
+    """One outer fold's solutions: for a penalty, weights = inverse @ cross (centred, raw units).
 
-    training: Moments
+    `factor` is None where the held-out block's rows are cheaper than its Gram matrix.
+    """
+
+    n_train: int
     mean: FloatArray
     strips: IntArray
     block: Moments
-    factor: Real
+    factor: Real | None
     inverses: dict[float, Real]
 
 
@@ -415,25 +433,28 @@ def _fold_solver(
     gram = np.asarray(training.gram, dtype=np.float64) - training.n * np.outer(mean, mean)
     scale = feature_scale(
         np.maximum(np.diagonal(gram), 0) / training.n,
-        np.asarray(np.diagonal(statistics.total.gram), dtype=np.float64) / statistics.total.n,
+        np.asarray(statistics.mean_square, dtype=np.float64),
         statistics.x_origin,
         standardize=standardize,
     ).astype(np.float64)
     block = statistics.blocks[i]
-    x = np.asarray(block.x, dtype=np.float64)
-    about_mean = (
-        np.asarray(block.gram, dtype=np.float64)
-        - np.outer(x, mean)
-        - np.outer(mean, x)
-        + block.n * np.outer(mean, mean)
-    )
+    factor = None
+    if statistics.repeating is None:
+        x = np.asarray(block.x, dtype=np.float64)
+        about_mean = (
+            np.asarray(block.gram, dtype=np.float64)
+            - np.outer(x, mean)
+            - np.outer(mean, x)
+            + block.n * np.outer(mean, mean)
+        )
+        factor = np.asfortranarray(_square_root(about_mean), dtype=np.float32)
     strips = np.flatnonzero(~statistics.split.folds[i].train & (statistics.split.block != i))
     return _FoldSolver(
-        training,
+        training.n,
         mean,
         strips,
         block,
-        np.asfortranarray(_square_root(about_mean), dtype=np.float32),
+        factor,
         {float(value): _inverse(gram, scale, float(value)) for value in np.unique(alpha)},
     )
 
@@ -467,7 +488,7 @@ def _batch_sums(
             cross -= X_strips[i].T @ moved.T
             y_sum = y_sum - moved.sum(axis=1, dtype=np.float64).reshape(t, count)
         cross -= np.outer(solver.mean, y_sum.ravel()).astype(np.float32)
-        y_mean = y_sum / solver.training.n
+        y_mean = y_sum / solver.n_train
         n = solver.block.n
         for value, inverse in solver.inverses.items():
             own = np.flatnonzero(alpha[i] == value)
@@ -483,8 +504,11 @@ def _batch_sums(
             against -= (solver.mean @ weights) * sy[i][own].ravel()
             against -= sf * y_mean[own].ravel()
             single = weights.astype(np.float32, copy=False)
-            (trmm,) = blas(single.dtype, "trmm")
-            product = trmm(1.0, solver.factor, single, lower=1, trans_a=1, overwrite_b=1)
+            if solver.factor is None:
+                product = X[i] @ single - (solver.mean @ weights).astype(np.float32)
+            else:
+                (trmm,) = blas(single.dtype, "trmm")
+                product = trmm(1.0, solver.factor, single, lower=1, trans_a=1, overwrite_b=1)
             squared = np.einsum("pm,pm->m", product, product, dtype=np.float64)
             shape = (len(own), count)
             sums[1, :, i, own] = sf.reshape(shape)

@@ -30,6 +30,7 @@ from highgamma.encoding.statistics import (
     block_statistics,
     column_means,
     feature_scale,
+    slabs,
     standardised,
 )
 
@@ -287,35 +288,63 @@ def choose_primal(
             continue
         weights = solve_path(model.gram, model.cross, alphas)
         weights *= model.scale[:, None]
+        # The training set's Gram matrix is not needed again; it may be as large as all the rest.
+        model.gram = np.zeros((0, 0), model.gram.dtype)
         for i, group in served:
-            test = statistics.blocks[group[0]]
-            if len(group) == 1:
-                if group[0] not in factors:
-                    factors[group[0]] = gram_factor(test.gram) if test.n >= len(test.gram) else None
-                factor = factors[group[0]]
-            else:
-                test, factor = test.copy(), None
-                for block in group[1:]:
-                    test.add(statistics.blocks[block])
-            if factor is None and test.n < len(test.gram) // 2:
-                rows = np.flatnonzero(np.isin(split.block, np.asarray(group)))
-                product = statistics.centred_rows(rows) @ weights
-                squared = np.einsum("im,im->m", product, product)
-            else:
-                squared = squared_norms(test.gram, factor, weights)
-            near = np.flatnonzero(np.isin(split.block, np.asarray(group)) & ~split.folds[i].train)
-            if len(near):
-                # Rows within the gap of the outer block are no part of its training folds.
-                test = _less(test, statistics, near)
-                product = statistics.centred_rows(near) @ weights
-                squared = squared - np.einsum("im,im->m", product, product)
-            if test.n:
-                scores[i].add(*held_out_sums(test, squared, model, weights))
+            sums = inner_sums(statistics, factors, i, group, model, weights)
+            if sums is not None:
+                scores[i].add(*sums)
     best = np.zeros((len(split.folds), t), dtype=np.int64)
     score = np.full((len(split.folds), t), np.nan)
     for i in outer:
         best[i], score[i] = scores[i].choose()
     return best, score
+
+
+def inner_sums(
+    statistics: BlockStatistics,
+    factors: dict[int, Real | None],
+    i: int,
+    group: tuple[int, ...],
+    model: Standardised,
+    weights: Real,
+) -> tuple[Real, Real] | None:
+    """Squared errors (a, t) and those of the training mean (t,) in an inner fold of outer fold i.
+
+    None where the gap leaves nothing of the inner fold. `factors` keeps the blocks' Cholesky
+    factors between calls; `weights` (p, a·t), target fastest, in raw feature units.
+    """
+    split = statistics.split
+    p = statistics.design.shape[1]
+    test, factor = statistics.blocks[group[0]], None
+    if len(group) > 1:
+        test = test.copy()
+        for block in group[1:]:
+            test.add(statistics.blocks[block])
+    elif statistics.repeating is None:
+        if group[0] not in factors:
+            factors[group[0]] = gram_factor(test.gram) if test.n >= p else None
+        factor = factors[group[0]]
+    inside = np.isin(split.block, np.asarray(group))
+    if factor is None and (statistics.repeating is not None or test.n < p // 2):
+        squared = squared_predictions(statistics, np.flatnonzero(inside), weights)
+    else:
+        squared = squared_norms(test.gram, factor, weights)
+    near = np.flatnonzero(inside & ~split.folds[i].train)
+    if len(near):
+        # Rows within the gap of the outer block are no part of its training folds.
+        test = _less(test, statistics, near)
+        squared = squared - squared_predictions(statistics, near, weights)
+    return held_out_sums(test, squared, model, weights) if test.n else None
+
+
+def squared_predictions(statistics: BlockStatistics, rows: IntArray, weights: Real) -> Real:
+    """Σ(x·w)² (m,) over rows, read in slabs."""
+    squared = np.zeros(weights.shape[1], weights.dtype)
+    for part in slabs(len(rows), sum(weights.shape)):
+        product = statistics.centred_rows(rows[part]) @ weights
+        squared += np.einsum("im,im->m", product, product)
+    return squared
 
 
 def _less(test: Moments, statistics: BlockStatistics, rows: IntArray) -> Moments:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Rows
 from highgamma.encoding.statistics import Real
-from highgamma.errors import InputError
+from highgamma.errors import InputError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,12 @@ class Samples:
         s on either side of a sample from which its features were interpolated.
     channels
         The coordinates of the targets' channels.
+    stimulus
+        (m,) what was presented, equal where it repeats, −1 for nothing: the word, and for frames
+        the word with the frames since its prompt. None where that is not known.
+    spaces
+        Where several models enter one fit: their names, in the features' order, with what gives
+        each model's features (m, p_k).
     """
 
     unit: str
@@ -49,6 +56,8 @@ class Samples:
     rate: float
     reach: float
     channels: dict[str, Any]
+    stimulus: IntArray | None = None
+    spaces: tuple[tuple[str, Callable[[], Real]], ...] = ()
 
 
 def layer_numbers(embeddings: xr.Dataset, layers: list[int] | str) -> list[int]:
@@ -67,6 +76,24 @@ def layer_numbers(embeddings: xr.Dataset, layers: list[int] | str) -> list[int]:
                 remedy="correct the layers in the config, or the model's entry in the catalogue",
             )
     return wanted
+
+
+def band_layers(
+    embeddings: Mapping[str, xr.Dataset], layers: Mapping[str, int] | str
+) -> dict[str, int]:
+    """The layer of every model that enters a joint fit: the one given for it, or its last."""
+    given = {} if isinstance(layers, str) else layers
+    for name in given:
+        if name not in embeddings:
+            raise InputError(
+                f"a layer is given for {name!r}{nearest(name, list(embeddings))}",
+                where="analyses: layers",
+                expected="models among the bands: " + ", ".join(embeddings),
+            )
+    return {
+        name: layer_numbers(one, [given[name]] if name in given else "last")[0]
+        for name, one in embeddings.items()
+    }
 
 
 def _layer(embeddings: xr.Dataset, layer: int) -> Real:
@@ -149,6 +176,7 @@ def word_samples(
         rate=0.0,
         reach=0.0,
         channels=_channels(target),
+        stimulus=_identities(words)[index],
     )
 
 
@@ -225,6 +253,7 @@ def frame_samples(
         rate=rate,
         reach=reach,
         channels=_channels(neural),
+        stimulus=frames_since_prompt(time, trial, word, words, rate=rate),
     )
 
 
@@ -249,3 +278,34 @@ def trials_of_frames(
     word = np.full(len(time), -1, dtype=np.int64)
     word[trial >= 0] = _identities(words)[trial[trial >= 0]] if len(words) else -1
     return trial, word
+
+
+def frames_since_prompt(
+    time: FloatArray, trial: IntArray, word: IntArray, words: pd.DataFrame, *, rate: float
+) -> IntArray:
+    """A number (m,) for every pair of word and frames since its prompt; −1 before a prompt."""
+    stimulus = np.full(len(time), -1, dtype=np.int64)
+    inside = np.flatnonzero(trial >= 0)
+    onsets = words["onset"].to_numpy(dtype=np.float64)
+    since = np.floor((time[inside] - onsets[trial[inside]]) * rate).astype(np.int64)
+    inside, since = inside[since >= 0], since[since >= 0]
+    stimulus[inside] = word[inside] * (since.max(initial=0) + 1) + since
+    return stimulus
+
+
+def joint_samples(parts: Mapping[str, tuple[Samples, int]]) -> Samples:
+    """Several models' features side by side, of the same participant and signal.
+
+    `parts` gives for each model, in the order of the bands, its samples and the layer to take. The
+    joint samples have one layer, numbered 0.
+    """
+    spaces = tuple(
+        (name, partial(samples.features, layer)) for name, (samples, layer) in parts.items()
+    )
+    first = next(iter(parts.values()))[0]
+    return replace(
+        first,
+        features=lambda _: np.concatenate([read() for _, read in spaces], axis=1),
+        reach=max(samples.reach for samples, _ in parts.values()),
+        spaces=spaces,
+    )

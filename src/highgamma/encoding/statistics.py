@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,31 @@ class Design(Protocol):
 
     def rows(self, index: IntArray) -> FloatArray:
         """The features (len(index), p) of these samples, a new float64 array."""
+        ...
+
+
+@runtime_checkable
+class RepeatingDesign(Design, Protocol):
+    """Features whose Gram matrix has fewer different entries than it has entries.
+
+    `products` are sums over rows that can be added and subtracted; `gram` makes the Gram matrix of
+    a set of rows from their products (see `lags.Delayed`).
+    """
+
+    def pays(self, groups: Iterable[IntArray]) -> bool:
+        """Whether products of these row sets are cheaper than Gram matrices."""
+        ...
+
+    def origin(self) -> FloatArray:
+        """The origin (p,) that `products` must be taken from."""
+        ...
+
+    def products(self, index: IntArray, origin: FloatArray, dtype: Any) -> Real:
+        """Sums over these rows."""
+        ...
+
+    def gram(self, products: Real, index: IntArray, origin: FloatArray) -> Real:
+        """Gram matrix (p, p) of these rows."""
         ...
 
 
@@ -77,6 +102,7 @@ class Moments:
     """Sums over a set of rows, of features x and targets y taken from a common origin.
 
     n: rows; x (p,) = Σx; y (t,) = Σy; gram (p, p) = Σxxᵀ; cross (p, t) = Σxyᵀ; yy (t,) = Σy².
+    For a `RepeatingDesign` the sums of blocks hold its products in the place of gram.
     """
 
     n: int
@@ -117,7 +143,8 @@ class BlockStatistics:
     """The moments of every block and of all rows.
 
     `x_origin` (p,) and `y_origin` (t,) are the means over all rows, taken away first so that
-    sums do not cancel; nothing that is fitted depends on them.
+    sums do not cancel; nothing that is fitted depends on them. `mean_square` (p,) is the features'
+    over all rows. `repeating` is the design where blocks hold its products, else None.
     """
 
     design: Design
@@ -128,6 +155,8 @@ class BlockStatistics:
     blocks: list[Moments]
     total: Moments
     dtype: Any
+    mean_square: Real
+    repeating: RepeatingDesign | None = None
 
     def centred_rows(self, index: IntArray) -> Real:
         """Features (m, p) of these rows from the origin."""
@@ -140,6 +169,12 @@ class BlockStatistics:
     def of_rows(self, index: IntArray) -> Moments:
         """Moments of any rows, read anew."""
         return _moments(self, index)
+
+    def gram(self, sums: Moments, index: IntArray) -> Real:
+        """Gram matrix (p, p) of rows whose sums are at hand."""
+        if self.repeating is None:
+            return sums.gram
+        return self.repeating.gram(sums.gram, index, self.x_origin)
 
     def excluded(self, blocks: Iterable[int]) -> BoolArray:
         """Mask (n,) of the rows in these blocks or within the gap of one of them."""
@@ -154,11 +189,12 @@ class BlockStatistics:
         sums = self.total.copy()
         for block in left_out:
             sums.subtract(self.blocks[block])
-        strips = np.flatnonzero(
-            self.excluded(left_out) & ~np.isin(self.split.block, np.asarray(left_out))
-        )
+        excluded = self.excluded(left_out)
+        strips = np.flatnonzero(excluded & ~np.isin(self.split.block, np.asarray(left_out)))
         if len(strips):
             sums.subtract(self.of_rows(strips))
+        if self.repeating is not None:
+            sums.gram = self.gram(sums, np.flatnonzero(~excluded))
         return sums
 
 
@@ -174,17 +210,22 @@ def _moments(source: BlockStatistics, index: IntArray) -> Moments:
         0,
         np.zeros(p, source.dtype),
         np.zeros(t, source.dtype),
-        np.zeros((p, p), source.dtype),
+        np.zeros((0, 0), source.dtype),
         np.zeros((p, t), source.dtype),
         np.zeros(t, source.dtype),
     )
+    if source.repeating is None:
+        sums.gram = np.zeros((p, p), source.dtype)
+    else:
+        sums.gram = source.repeating.products(index, source.x_origin, source.dtype)
     for part in slabs(len(index), p):
         X = source.centred_rows(index[part])
         Y = source.centred_targets(index[part])
         sums.n += len(X)
         sums.x += X.sum(axis=0)
         sums.y += Y.sum(axis=0)
-        sums.gram += X.T @ X
+        if source.repeating is None:
+            sums.gram += X.T @ X
         sums.cross += X.T @ Y
         sums.yy += np.einsum("it,it->t", Y, Y)
     return sums
@@ -216,13 +257,28 @@ def block_statistics(
         float64, or float32 for half the time and memory.
     """
     nothing = Moments(0, *(np.zeros(0, dtype) for _ in range(5)))
+    repeating = None
+    if isinstance(design, RepeatingDesign) and design.pays([fold.test for fold in split.folds]):
+        repeating = design
+    origin = column_means(design) if repeating is None else repeating.origin()
     statistics = BlockStatistics(
-        design, targets, split, column_means(design), targets.mean(axis=0), [], nothing, dtype
+        design,
+        targets,
+        split,
+        origin,
+        targets.mean(axis=0),
+        [],
+        nothing,
+        dtype,
+        np.zeros(0, dtype),
+        repeating,
     )
     statistics.blocks = [statistics.of_rows(fold.test) for fold in split.folds]
     statistics.total = statistics.blocks[0].copy()
     for block in statistics.blocks[1:]:
         statistics.total.add(block)
+    everyone = np.arange(len(targets), dtype=np.int64)
+    statistics.mean_square = np.diagonal(statistics.gram(statistics.total, everyone)) / len(targets)
     return statistics
 
 
@@ -272,7 +328,7 @@ def standardised(
     cross -= np.outer(training.x, y_mean)
     scale = feature_scale(
         np.maximum(np.diagonal(gram), 0) / n,
-        np.diagonal(statistics.total.gram) / statistics.total.n,
+        statistics.mean_square,
         statistics.x_origin,
         standardize=standardize,
     )

@@ -1,0 +1,448 @@
+"""Banded ridge: several feature spaces in one fit, each with its own penalty, per electrode.
+
+For feature spaces b with standardised features Z_b the weights are
+argmin_w ‖y − Σ_b Z_b w_b‖² + Σ_b α_b ‖w_b‖², α_b = α/γ_b, with shares γ on the simplex (Σγ_b = 1).
+Scaling the columns of space b by √γ_b makes it ridge regression with the penalty α. Shares are
+drawn at random (a Dirichlet distribution, himalaya's sampler and its concentrations); each draw and
+each α is scored on the inner folds, and every electrode takes its own best.
+
+The search is himalaya's `solve_group_ridge_random_search` (Dupré la Tour et al., NeuroImage 264
+(2022), 119728; Nunez-Elizalde, Huth & Gallant, NeuroImage 197 (2019), 482–492), with the engine's
+block statistics in the place of a decomposition of the rows for each draw and inner fold: a draw
+rescales a training set's Gram matrix (or adds up the spaces' kernels where features outnumber
+samples), which no longer depends on the number of samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from highgamma.encoding.nulls import seed_from, with_targets
+from highgamma.encoding.ridge import (
+    InnerScores,
+    dual_model,
+    inner_plan,
+    inner_sums,
+    is_wide,
+    solve_each,
+    solve_path,
+    training_kernels,
+)
+from highgamma.encoding.scores import FoldSums
+from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Split
+from highgamma.encoding.statistics import (
+    BlockStatistics,
+    Design,
+    Real,
+    Standardised,
+    block_statistics,
+    standardised,
+)
+
+CONCENTRATIONS = (0.1, 1.0)
+COLUMNS_BYTES = 160 * 2**20
+
+
+@dataclass(slots=True)
+class BandedFit:
+    """A nested cross-validation's outcome; B spaces, K outer folds, t targets, n samples.
+
+    parts (B, n, t): each space's part of ŷ − ȳ_train for every held-out sample; they sum to it.
+    training_mean (K, t): mean target of each fold's training set.
+    inner_score (K, t): skill of the chosen penalties on the inner folds.
+    alpha (K, t): the chosen α; share (K, B, t): the chosen γ.
+    """
+
+    parts: FloatArray
+    training_mean: FloatArray
+    inner_score: FloatArray
+    alpha: FloatArray
+    share: FloatArray
+
+    @property
+    def band_alpha(self) -> FloatArray:
+        """Penalty (K, B, t) of each space, α/γ; infinite where a space's share is 0."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.alpha[:, None] / self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Some columns of another design."""
+
+    design: Design
+    columns: BoolArray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.design.shape[0], int(self.columns.sum())
+
+    def rows(self, index: IntArray) -> FloatArray:
+        return self.design.rows(index)[:, self.columns]
+
+
+def band_of_columns(widths: Sequence[int], *, copies: int = 1) -> IntArray:
+    """Number of the space of every column (p,): spaces side by side, repeated for every delay."""
+    return np.tile(np.repeat(np.arange(len(widths)), widths), copies).astype(np.int64)
+
+
+def drawn_shares(bands: int, *, draws: int, seed: int) -> FloatArray:
+    """Shares γ (draws, bands): equal ones first, then half each from Dirichlet(0.1) and (1)."""
+    if bands == 1:
+        return np.ones((1, 1))
+    from himalaya.kernel_ridge import generate_dirichlet_samples
+
+    shares = generate_dirichlet_samples(
+        draws, bands, concentration=list(CONCENTRATIONS), random_state=seed % 2**32
+    )
+    shares[0] = 1.0 / bands
+    return np.asarray(shares, dtype=np.float64)
+
+
+def nested_banded(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    *,
+    band: IntArray,
+    shares: FloatArray,
+    alphas: Sequence[float],
+    standardize: bool = True,
+    statistics: BlockStatistics | None = None,
+) -> BandedFit:
+    """Nested cross-validation of banded ridge, shares and penalty chosen per target and fold.
+
+    Parameters
+    ----------
+    design
+        n samples of p features; finite.
+    targets
+        (n, t), finite.
+    split
+        Outer and inner folds.
+    band
+        (p,) number of every feature's space (`band_of_columns`).
+    shares
+        (g, B) divisions of the penalty to choose from (`drawn_shares`).
+    alphas
+        (a,) penalties above 0; each is tried with each division.
+    standardize
+        Divide features by their SD over the training set; they are always centred.
+    statistics
+        The data's block statistics where they are at hand (primal form).
+    """
+    grid = np.asarray(alphas, dtype=np.float64)
+    if is_wide(design.shape, split):
+        best, score = _choose_dual(design, targets, split, band, shares, grid, standardize)
+    else:
+        if statistics is None:
+            statistics = block_statistics(design, targets, split)
+        best, score = _choose_primal(statistics, band, shares, grid, standardize)
+    draw, penalty = np.divmod(best, len(grid))
+    fit = refit_banded(
+        design,
+        targets,
+        split,
+        band=band,
+        alpha=grid[penalty],
+        share=np.moveaxis(shares[draw], -1, 1),
+        standardize=standardize,
+        statistics=statistics,
+    )
+    fit.inner_score = score
+    return fit
+
+
+def refit_banded(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    *,
+    band: IntArray,
+    alpha: FloatArray,
+    share: FloatArray,
+    standardize: bool = True,
+    statistics: BlockStatistics | None = None,
+) -> BandedFit:
+    """Fit and predict every outer fold with α (K, t) and shares (K, B, t) already chosen."""
+    n, t = targets.shape
+    fit = BandedFit(
+        np.full((share.shape[1], n, t), np.nan),
+        np.full(alpha.shape, np.nan),
+        np.full(alpha.shape, np.nan),
+        alpha,
+        share,
+    )
+    if is_wide(design.shape, split):
+        _predict_dual(fit, design, targets, split, band, standardize)
+        return fit
+    if statistics is None:
+        statistics = block_statistics(design, targets, split)
+    for i, fold in enumerate(split.folds):
+        model = standardised(statistics, statistics.training([i]), standardize=standardize)
+        weights = _solve_shares(model, band, alpha[i], share[i])
+        fit.training_mean[i] = model.y_mean + statistics.y_origin
+        for start in range(0, len(fold.test), 4096):
+            rows = fold.test[start : start + 4096]
+            X = statistics.centred_rows(rows) - model.mean
+            for b, part in enumerate(fit.parts):
+                part[rows] = X[:, band == b] @ weights[band == b]
+    return fit
+
+
+def _groups(share: FloatArray) -> list[tuple[FloatArray, IntArray]]:
+    """Distinct shares (B,) among the columns of (B, m), and the columns that have them."""
+    distinct, number = np.unique(share.T, axis=0, return_inverse=True)
+    return [(row, np.flatnonzero(number.ravel() == k)) for k, row in enumerate(distinct)]
+
+
+def _solve_shares(
+    model: Standardised, band: IntArray, alpha: FloatArray, share: FloatArray
+) -> Real:
+    """Weights (p, t) in raw feature units, for each target's α (t,) and shares (B, t)."""
+    weights = np.empty(model.cross.shape, dtype=model.cross.dtype)
+    for own, columns in _groups(share):
+        root = np.sqrt(own)[band].astype(model.gram.dtype)
+        gram = model.gram * root * root[:, None]
+        solved = solve_each(gram, model.cross[:, columns] * root[:, None], alpha[columns])
+        weights[:, columns] = solved * (root * model.scale)[:, None]
+    return weights
+
+
+# ------------------------------------------------------------------ the search
+
+
+def _choose_primal(
+    statistics: BlockStatistics,
+    band: IntArray,
+    shares: FloatArray,
+    grid: FloatArray,
+    standardize: bool,
+) -> tuple[IntArray, FloatArray]:
+    """Number of the best (share, penalty), share by share, and its inner skill, (K, t) each."""
+    split = statistics.split
+    folds, t = len(split.folds), statistics.targets.shape[1]
+    scores = [
+        InnerScores(np.zeros((len(shares) * len(grid), t)), np.zeros(t)) for _ in range(folds)
+    ]
+    factors: dict[int, Real | None] = {}
+    for left_out, served in inner_plan(split, range(folds)).items():
+        model = standardised(statistics, statistics.training(left_out), standardize=standardize)
+        if not model.n:
+            continue
+        for number, share in enumerate(shares):
+            root = np.sqrt(share)[band].astype(model.gram.dtype)
+            gram = model.gram * root * root[:, None]
+            weights = solve_path(gram, model.cross * root[:, None], grid.tolist())
+            weights *= (root * model.scale)[:, None]
+            for i, group in served:
+                sums = inner_sums(statistics, factors, i, group, model, weights)
+                if sums is not None:
+                    own = slice(number * len(grid), (number + 1) * len(grid))
+                    scores[i].sse[own] += sums[0]
+                    scores[i].sst += sums[1] if number == 0 else 0.0
+    return _chosen(scores)
+
+
+def _choose_dual(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    band: IntArray,
+    shares: FloatArray,
+    grid: FloatArray,
+    standardize: bool,
+) -> tuple[IntArray, FloatArray]:
+    """As `_choose_primal`, from the spaces' kernels."""
+    folds, t = len(split.folds), targets.shape[1]
+    scores = [
+        InnerScores(np.zeros((len(shares) * len(grid), t)), np.zeros(t)) for _ in range(folds)
+    ]
+    for left_out, served in inner_plan(split, range(folds)).items():
+        mask = np.ones(len(targets), dtype=np.bool_)
+        for block in left_out:
+            mask &= split.folds[block].train
+        if not mask.any():
+            continue
+        kernels = _kernels(design, mask, band, standardize)
+        for number, share in enumerate(shares):
+            kernel = np.tensordot(share, kernels, 1)
+            model = dual_model(kernel, np.flatnonzero(mask), targets)
+            for i, group in served:
+                rows = np.flatnonzero(
+                    np.isin(split.block, np.asarray(group)) & split.folds[i].train
+                )
+                if not len(rows):
+                    continue
+                predicted = model.predict(kernel[np.ix_(rows, model.train)], grid)
+                observed = targets[rows] - model.y_mean
+                own = slice(number * len(grid), (number + 1) * len(grid))
+                scores[i].sse[own] += ((observed - predicted) ** 2).sum(axis=1)
+                scores[i].sst += (observed**2).sum(axis=0) if number == 0 else 0.0
+    return _chosen(scores)
+
+
+def _chosen(scores: Sequence[InnerScores]) -> tuple[IntArray, FloatArray]:
+    chosen = [one.choose() for one in scores]
+    return np.stack([best for best, _ in chosen]), np.stack([score for _, score in chosen])
+
+
+def _kernels(design: Design, mask: BoolArray, band: IntArray, standardize: bool) -> FloatArray:
+    """The spaces' kernels (B, n, n) of all samples, centred and scaled by a training mask."""
+    return np.stack(
+        [
+            training_kernels(_Columns(design, band == b), [mask], standardize=standardize)[0]
+            for b in range(int(band.max()) + 1)
+        ]
+    )
+
+
+def _predict_dual(
+    fit: BandedFit,
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    band: IntArray,
+    standardize: bool,
+) -> None:
+    for i, fold in enumerate(split.folds):
+        kernels = _kernels(design, fold.train, band, standardize)
+        train = np.flatnonzero(fold.train)
+        fit.training_mean[i] = targets[train].mean(axis=0)
+        for share, columns in _groups(fit.share[i]):
+            model = dual_model(np.tensordot(share, kernels, 1), train, targets[:, columns])
+            for part, own, kernel in zip(fit.parts, share, kernels, strict=True):
+                rows = own * kernel[np.ix_(fold.test, train)]
+                part[np.ix_(fold.test, columns)] = model.predict_each(rows, fit.alpha[i, columns])
+
+
+# ------------------------------------------------------------------ the null
+
+
+def banded_null(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    fit: BandedFit,
+    surrogates: IntArray,
+    *,
+    band: IntArray,
+    standardize: bool = True,
+    statistics: BlockStatistics | None = None,
+) -> FoldSums:
+    """Null sums (P, K, t) of surrogates (P, n), with the measured signal's penalties kept."""
+    form = _null_dual if is_wide(design.shape, split) else _null_primal
+    if statistics is None and form is _null_primal:
+        statistics = block_statistics(design, targets, split)
+    sums = np.zeros((5, len(surrogates), *fit.alpha.shape))
+    form(sums, design, targets, split, fit, surrogates, band, standardize, statistics)
+    return FoldSums(np.array([len(fold.test) for fold in split.folds], dtype=np.float64), *sums)
+
+
+def _null_primal(
+    sums: FloatArray,
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    fit: BandedFit,
+    surrogates: IntArray,
+    band: IntArray,
+    standardize: bool,
+    statistics: BlockStatistics | None,
+) -> None:
+    from highgamma.encoding.nulls import fold_sums_of_weights
+
+    if statistics is None:
+        return
+    n, p = design.shape
+    batch = max(1, COLUMNS_BYTES // (8 * (2 * n + p * (len(split.folds) + 4))))
+    for channel in range(targets.shape[1]):
+        for start in range(0, len(surrogates), batch):
+            part = surrogates[start : start + batch]
+            moved = with_targets(statistics, targets[part.T, channel])
+            for i in range(len(split.folds)):
+                model = standardised(moved, moved.training([i]), standardize=standardize)
+                m = len(part)
+                weights = _solve_shares(
+                    model,
+                    band,
+                    np.full(m, fit.alpha[i, channel]),
+                    np.repeat(fit.share[i, :, channel, None], m, axis=1),
+                )
+                sums[:, start : start + m, i, channel] = fold_sums_of_weights(
+                    moved, i, model, weights
+                )
+
+
+def _null_dual(
+    sums: FloatArray,
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    fit: BandedFit,
+    surrogates: IntArray,
+    band: IntArray,
+    standardize: bool,
+    statistics: BlockStatistics | None,
+) -> None:
+    for i, fold in enumerate(split.folds):
+        kernels = _kernels(design, fold.train, band, standardize)
+        train = np.flatnonzero(fold.train)
+        for share, columns in _groups(fit.share[i]):
+            kernel = np.tensordot(share, kernels, 1)
+            values, vectors = np.linalg.eigh(kernel[np.ix_(train, train)])
+            rotated = kernel[np.ix_(fold.test, train)] @ vectors
+            for channel in columns.tolist():
+                shrunk = rotated / (np.maximum(values, 0) + fit.alpha[i, channel])
+                moved = targets[surrogates, channel].T
+                y_mean = moved[train].mean(axis=0)
+                f = shrunk @ (vectors.T @ (moved[train] - y_mean))
+                y = moved[fold.test] - y_mean
+                sums[:, :, i, channel] = (
+                    y.sum(0), f.sum(0), (y * y).sum(0), (f * f).sum(0), (y * f).sum(0)
+                )  # fmt: skip
+
+
+# ------------------------------------------------------------------ shares of the joint score
+
+
+def skill_shares(
+    parts: FloatArray, training_mean: FloatArray, targets: FloatArray, split: Split
+) -> FloatArray:
+    """Product measure (B, t): each space's part of the joint held-out skill; they sum to it.
+
+    Σŷ_b(2Δy − Δŷ)/ΣΔy² with Δŷ = Σ_b ŷ_b (Hoffman 1960; `himalaya.scoring.r2_score_split`). A
+    space whose part is against the others' can be negative. NaN where the target is constant.
+    """
+    y = targets - training_mean[split.block]
+    total = (y * y).sum(axis=0)
+    products = np.einsum("bnt,nt->bt", parts, 2 * y - parts.sum(axis=0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(np.ptp(targets, axis=0) > 0, products / total, np.nan))
+
+
+def r_shares(
+    parts: FloatArray, training_mean: FloatArray, targets: FloatArray, split: Split
+) -> FloatArray:
+    """Correlation split (B, t): each space's part of the joint pooled r; they sum to it.
+
+    cov(Δy, ŷ_b)/(SD(Δy) SD(Δŷ)) (`himalaya.scoring.correlation_score_split`); NaN where the target
+    or the joint prediction is constant.
+    """
+    y = targets - training_mean[split.block]
+    y = y - y.mean(axis=0)
+    centred = parts - parts.mean(axis=1, keepdims=True)
+    joint = centred.sum(axis=0)
+    spread = np.sqrt((y * y).sum(axis=0) * (joint * joint).sum(axis=0))
+    defined = (np.ptp(targets, axis=0) > 0) & (np.ptp(joint, axis=0) > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.einsum("bnt,nt->bt", centred, y) / spread
+    return np.asarray(np.where(defined, shares, np.nan))
+
+
+def search_seed(seed: int, *names: str) -> int:
+    """Seed of the draws, the same for every electrode, fold and part of an analysis."""
+    return seed_from(seed, *names, "bands")
