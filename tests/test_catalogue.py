@@ -38,7 +38,8 @@ def test_importing_the_catalogue_imports_nothing_heavy() -> None:
 def test_every_entry_of_the_catalogue_resolves(known: catalogue.Catalogue) -> None:
     for name, entry in known.items():
         assert entry["kind"] in catalogue.KINDS, name
-        assert catalogue.layers_of(known, name)[-1] == entry["layers"], name
+        last = 0 if entry.get("feature") == "surprisal" else entry["layers"]
+        assert catalogue.layers_of(known, name)[-1] == last, name
 
 
 def test_xls_r_300m_has_25_layers_as_the_published_study_says(known: catalogue.Catalogue) -> None:
@@ -58,6 +59,14 @@ def test_every_trained_network_has_an_untrained_twin_that_differs_in_nothing_els
         if entry["kind"] in catalogue.NETWORKS and not entry["untrained"]:
             twin = known[f"{name}-untrained"]
             assert twin == {**entry, "untrained": True, "seed": 0}, name
+
+
+def test_the_surprisal_of_a_language_model_has_one_layer_however_deep_the_model_is(
+    known: catalogue.Catalogue,
+) -> None:
+    assert catalogue.layers_of(known, "gpt2-surprisal") == [0]
+    assert catalogue.layers_of(catalogue.read_catalogue(MODELS), "gpt2-surprisal-untrained") == [0]
+    assert known["gpt2-surprisal"]["layers"] == known["gpt2"]["layers"] == 12
 
 
 def test_layers_are_known_before_inheritance_is_resolved() -> None:
@@ -111,6 +120,19 @@ def test_a_configuration_adds_and_replaces_entries() -> None:
             {"kind": "speech", "source": {"folder": "x"}, "layers": 1, "width": 8}
             | {"context": "trial", "trial": {"start": 2, "stop": 1}},
             "is empty",
+        ),
+        (
+            {"kind": "text", "source": {"folder": "x"}, "layers": 1, "width": 8, "dtype": "half"},
+            "expected float32, float16 or bfloat16",
+        ),
+        (
+            {"kind": "text", "source": {"folder": "x"}, "layers": 1, "width": 8}
+            | {"feature": "surprise"},
+            "expected states or surprisal",
+        ),
+        (
+            {"kind": "speech", "source": {"folder": "x"}, "layers": 1, "width": 8, "shift": 0.1},
+            "only windows with `context: causal` are shifted",
         ),
     ],
 )

@@ -171,7 +171,12 @@ def test_what_is_stored_is_what_was_computed_to_the_digits_stated(tmp_path: Path
         assert opened.attrs["unit"] == "frame"
         assert opened.attrs["model"] == "m"
         np.testing.assert_array_equal(opened["time"], np.arange(2000) / 50)
-    assert np.abs(got / values - 1).max() < 5e-4
+    assert np.abs(got / values - 1).max() < 5e-5
+    for digits in (2, 6):
+        write(values, [1000], tmp_path / f"{digits}.nc", digits=digits)
+        with store.open_dataset(tmp_path / f"{digits}.nc") as opened:
+            worst = np.abs(opened["embedding"].to_numpy().astype(np.float64) / values - 1).max()
+        assert worst <= 0.5 * 10.0**-digits
     write(values, [1000], tmp_path / "b.nc", digits=0)
     with store.open_dataset(tmp_path / "b.nc") as opened:
         np.testing.assert_array_equal(opened["embedding"].to_numpy(), values)
@@ -194,7 +199,23 @@ def test_the_same_content_gives_the_same_bytes_however_it_comes(tmp_path: Path) 
     values = RNG.normal(size=(2, 900, 700)).astype(np.float32)
     write(values, [], tmp_path / "a.nc")
     write(values, [10, 500, 501], tmp_path / "b.nc")
+    write(values, [10, 500, 501], tmp_path / "c.nc", writers=1)
     assert (tmp_path / "a.nc").read_bytes() == (tmp_path / "b.nc").read_bytes()
+    assert (tmp_path / "a.nc").read_bytes() == (tmp_path / "c.nc").read_bytes()
+
+
+def test_what_goes_wrong_in_the_writing_thread_ends_the_job_and_leaves_no_file(
+    tmp_path: Path,
+) -> None:
+    values = RNG.normal(size=(2, 900, 700)).astype(np.float32)
+    made = stream(values, [300])
+    narrow = [block[..., :699] for block in made.blocks]
+    broken = Embeddings(
+        made.unit, made.layers, made.width, made.coordinates, narrow, made.attributes
+    )
+    with pytest.raises((ValueError, IndexError)):
+        writing.write_embeddings(broken, tmp_path / "a.nc", parameters={}, attributes={}, writers=1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_missing_samples_are_missing_whole_and_are_counted(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ _NUMBER = (int, float)
 _WINDOW = _Option(_NUMBER, 0.05, "seconds, above 0", minimum=1e-6)
 _SHIFT = _Option(_NUMBER, 0.01, "seconds, above 0", minimum=1e-6)
 _BATCH = _Option((int,), 8, "a count, 1 or more", minimum=1)
+_PRECISIONS = ("float32", "float16", "bfloat16")
+_DTYPE = _Option((str,), "float32", "float32, float16 or bfloat16", _PRECISIONS)
 
 #: Keys that belong to one kind, with their defaults.
 OPTIONS: dict[str, dict[str, _Option]] = {
@@ -47,18 +49,24 @@ OPTIONS: dict[str, dict[str, _Option]] = {
         "mark": _Option((str,), "voice", "voice or prompt", ("voice", "prompt")),
     },
     "text": {
+        "feature": _Option((str,), "states", "states or surprisal", ("states", "surprisal")),
         "pooling": _Option((str,), "mean", "mean, first or last", ("mean", "first", "last")),
         "context": _Option(
             (str, int), "word", "`word` or a number of tokens, 1 or more", ("word",), 1
         ),
         "prefix_space": _Option((bool,), False, "true or false"),
         "batch": _Option((int,), 64, "a count, 1 or more", minimum=1),
+        "dtype": _DTYPE,
     },
     "speech": {
         "window": _Option((int, float, type(None)), None, "seconds, above 0", minimum=1e-6),
-        "context": _Option((str, int, float), 2.0, "seconds, or `trial`", ("trial",), 0),
+        "context": _Option(
+            (str, int, float), 2.0, "seconds, `causal` or `trial`", ("causal", "trial"), 0
+        ),
+        "shift": _Option((int, float, type(None)), None, "seconds, above 0", minimum=1e-6),
         "trial": _Option((dict,), {}, "{align: prompt or voice, start: s, stop: s}"),
         "batch": _BATCH,
+        "dtype": _DTYPE,
     },
     "static": {},
     "channel": {
@@ -209,14 +217,18 @@ def resolve(catalogue: Catalogue, name: str) -> Entry:
 def layers_of(catalogue: Catalogue, name: str) -> list[int]:
     """Numbers of a model's layers: 0 (what enters the first block) to L (the model's output).
 
-    Models without blocks (acoustic, static, channel, position) have the one layer 0. No model
-    file is read; the catalogue may be as read or as resolved by `load`.
+    Models without blocks (acoustic, static, channel, position) and the surprisal of a language
+    model have the one layer 0. No model file is read; the catalogue may be as read or as resolved
+    by `load`.
     """
     check_names(catalogue, [name])
     entry = catalogue[name]
     base = entry.get("untrained")
     inherited: Entry = catalogue[base] if isinstance(base, str) else {}
-    return list(range(int({"layers": 0, **inherited, **entry}["layers"]) + 1))
+    whole: Entry = {"layers": 0, **inherited, **entry}
+    if whole["kind"] == "text" and whole.get("feature") == "surprisal":
+        return [0]
+    return list(range(int(whole["layers"]) + 1))
 
 
 def files_of(catalogue: Catalogue, name: str, *, models: str | Path = MODELS) -> list[str]:
@@ -349,6 +361,8 @@ def _problems(entry: Entry, entries: Mapping[str, Any]) -> list[str]:
     found += _size_problems(entry, kind)
     if kind == "speech" and isinstance(entry.get("trial"), dict):
         found += _trial_problems(entry["trial"])
+    if kind == "speech" and entry.get("shift") is not None and entry.get("context") != "causal":
+        found.append("shift: only windows with `context: causal` are shifted; leave it out")
     return found
 
 

@@ -209,6 +209,87 @@ def test_a_window_without_room_for_its_context_is_refused() -> None:
         speech.windows(160000, ear, window=3.0, context=2.0)
 
 
+@pytest.mark.parametrize("name", [*WAVEFORM, "whisper"])
+def test_a_causal_frame_does_not_change_when_the_future_changes(loaded, name: str) -> None:
+    network = loaded(name)
+    ear = speech.ear_of(network)
+    one = noise(1.2)
+    other = one.copy()
+    other[9600:] = 20 * noise(0.6)
+    frames = [
+        np.concatenate(list(speech.causal(network, w, window=0.4, shift=0.04)), axis=1)
+        for w in (one, other)
+    ]
+    times = speech.frame_times(ear, ear.n_frames(len(one)), 16000.0)[::2]
+    assert frames[0].shape == (LAYERS + 1, len(times), WIDTH)
+    # A frame hears to the end of its own convolutions: at most 20 ms after its centre.
+    past = times <= 0.6 - 0.02
+    assert past.sum() >= 14
+    np.testing.assert_array_equal(frames[0][:, past], frames[1][:, past])
+    assert (np.abs(frames[0] - frames[1])[1:, times > 0.62].max(axis=(0, 2)) > 1e-3).all()
+
+
+@pytest.mark.parametrize("name", ["wav2vec2-group", "wav2vec2-stable", "wavlm-stable"])
+def test_a_causal_frame_is_the_last_of_a_plain_pass_over_the_sound_before_it(
+    loaded, name: str
+) -> None:
+    import torch
+
+    network = loaded(name)
+    wave = noise(0.8)
+    got = np.concatenate(list(speech.causal(network, wave, window=0.305, batch=3)), axis=1)
+    assert got.shape[1] == (12800 - 400) // 320 + 1
+    # 0.305 s are 4880 samples: 14 strides of 320 and a reach of 400.
+    for frame in (0, 5, 14, 25, 38):
+        stop = 320 * frame + 400
+        heard = speech.normalised(wave[max(0, stop - 4880) : stop])
+        with torch.no_grad():
+            out = network.module(torch.from_numpy(heard[None]), output_hidden_states=True)
+        states = [*out.hidden_states[:-1], out.last_hidden_state]
+        expected = torch.stack(states)[:, 0, -1].numpy()
+        np.testing.assert_allclose(got[:, frame], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_causal_embeddings_carry_the_times_of_the_frames_that_are_kept(loaded) -> None:
+    audio = sound(0.7, 0.5, rate=15999.73, start=0.25)
+    model = entry("speech", context="causal", window=0.3, shift=0.1)
+    made = speech.speech_embeddings(
+        model, audio=audio, words=words_at(0.1), network=loaded("wav2vec2-group")
+    )
+    dataset = writing.as_dataset(made)
+    # Every fifth of 34 and of 24 frames of 20 ms.
+    assert dataset["embedding"].shape == (LAYERS + 1, 7 + 5, WIDTH)
+    np.testing.assert_allclose(dataset["time"][:2], 0.25 + np.array([200, 1800]) / 15999.73)
+    assert abs(dataset.attrs["rate_hz"] - 10) < 0.01
+    assert dataset.attrs["context"] == "causal"
+
+
+def test_a_causal_window_shorter_than_a_frame_is_refused() -> None:
+    with pytest.raises(InputError, match="shorter than a frame"):
+        speech.causal_windows(16000, speech.Ear(320, 400, None, True, 0), window=0.02, shift=None)
+
+
+def test_half_precision_is_refused_on_a_cpu(saved) -> None:
+    for dtype in ("float16", "bfloat16"):
+        with pytest.raises(InputError, match=f"dtype: {dtype}` is for GPUs"):
+            load_network(entry("speech", dtype=dtype), saved("hubert"), device="cpu")
+
+
+def test_a_network_in_bfloat16_hears_float32_sound_and_gives_nearly_the_same(loaded) -> None:
+    import copy
+    import dataclasses
+
+    exact = loaded("wav2vec2-stable")
+    half = dataclasses.replace(exact, module=copy.deepcopy(exact.module).bfloat16())
+    ear, wave = speech.ear_of(exact), noise(0.5)[None]
+    a, b = speech.hear(exact, ear, wave), speech.hear(half, ear, wave)
+    assert b.dtype == np.float32
+    assert np.isfinite(b).all()
+    for layer in range(LAYERS + 1):
+        alike = np.corrcoef(a[0, layer].ravel(), b[0, layer].ravel())[0, 1]
+        assert 0.95 < alike < 1, layer
+
+
 def test_normalisation_is_the_feature_extractors() -> None:
     from transformers import Wav2Vec2FeatureExtractor
 

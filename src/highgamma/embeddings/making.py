@@ -82,6 +82,8 @@ def make_embeddings(
             "model_sha256": _checksum(files),
         },
         digits=int(entry.get("digits", 4)),
+        # Networks read no file while they run; one thread is all that a job of one may use.
+        writers=int(threads > 1 and entry["kind"] in catalogue.NETWORKS),
     )
     if missing:
         logger.warning("%d of %d samples have no features", missing, embeddings.n_samples)
@@ -161,13 +163,22 @@ def _embeddings(
         from highgamma.embeddings.static import static_embeddings
 
         return static_embeddings(model, words=words, path=folder)
-    from highgamma.embeddings.pretrained import load_network, load_tokenizer
+    from highgamma.embeddings.pretrained import (
+        load_language_model,
+        load_network,
+        load_tokenizer,
+    )
 
     if kind == "text":
         from highgamma.embeddings.text import text_embeddings
 
         # The tokenizer first: a model of another kind has none, and that is the clearer message.
         tokenizer = load_tokenizer(model, folder)
+        if model["feature"] == "surprisal":
+            from highgamma.embeddings.surprisal import surprisal_embeddings
+
+            network = load_language_model(model, folder, device=device, threads=threads)
+            return surprisal_embeddings(model, words=words, network=network, tokenizer=tokenizer)
         network = load_network(model, folder, device=device, threads=threads)
         return text_embeddings(model, words=words, network=network, tokenizer=tokenizer)
     from highgamma.embeddings.speech import speech_embeddings

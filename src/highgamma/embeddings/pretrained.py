@@ -42,6 +42,8 @@ class Network:
         Number of blocks; features in each layer.
     device
         `cpu` or `cuda`.
+
+    It computes in the precision of its parameters; what is stored is float32 whatever that is.
     """
 
     module: Any
@@ -52,7 +54,8 @@ class Network:
     device: str
 
     def hidden(self, **inputs: torch.Tensor) -> list[torch.Tensor]:
-        """Layers 0 to L of one pass, each (batch, position, feature), float32 on the device.
+        """Layers 0 to L of one pass, each (batch, position, feature), on the device and in
+        the network's precision.
 
         Layer k is what enters block k+1; the last is the network's output, which in networks with
         a final layer norm (XLS-R, GPT-2) is not what leaves the last block.
@@ -60,7 +63,7 @@ class Network:
         import torch
 
         with torch.inference_mode():
-            out = self.module(**inputs, output_hidden_states=True, return_dict=True)
+            out = self.module(**self._cast(inputs), output_hidden_states=True, return_dict=True)
         states = list(out.hidden_states)
         if len(states) != self.layers + 1:
             raise InputError(
@@ -70,11 +73,27 @@ class Network:
             )
         return [*states[:-1], out.last_hidden_state]
 
+    def logits(self, **inputs: torch.Tensor) -> torch.Tensor:
+        """Of a network with its language-modelling head: (batch, position, token of vocabulary).
+
+        Row t holds the unnormalised log probabilities of what follows position t.
+        """
+        import torch
+
+        with torch.inference_mode():
+            out: torch.Tensor = self.module(**self._cast(inputs), return_dict=True).logits
+        return out
+
+    def _cast(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Sound in the precision of the weights; token numbers as they are."""
+        dtype = next(self.module.parameters()).dtype
+        return {k: v.to(dtype) if v.is_floating_point() else v for k, v in inputs.items()}
+
 
 def load_network(
     model: Mapping[str, Any], folder: Path, *, device: str = "auto", threads: int = 1
 ) -> Network:
-    """Load the network of a resolved catalogue entry.
+    """Load the network of a resolved catalogue entry, without a head.
 
     An untrained network needs its config.json only: weights are drawn by the architecture's own
     initialisation from `seed`; the same seed gives the same weights.
@@ -82,7 +101,7 @@ def load_network(
     Parameters
     ----------
     model
-        Resolved entry: kind, layers, width, untrained, seed.
+        Resolved entry: kind, layers, width, untrained, seed, dtype.
     folder
         Folder in transformers' layout.
     device
@@ -93,31 +112,74 @@ def load_network(
     Raises
     ------
     InputError
-        If files are absent or broken, sizes are not the catalogue's, weights are missing, or the
-        architecture is unknown.
+        If files are absent or broken, sizes are not the catalogue's, weights are missing, the
+        architecture is unknown, or half precision is asked for on a CPU.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"
     config = read_config(model, folder)
+    whole = _loaded(model, folder, config, "AutoModel", device=device, threads=threads)
+    module = whole.get_encoder() if getattr(config, "is_encoder_decoder", False) else whole
+    return _ready(module, model, folder, config, device=device)
+
+
+def load_language_model(
+    model: Mapping[str, Any], folder: Path, *, device: str = "auto", threads: int = 1
+) -> Network:
+    """Load a causal language model with the head that predicts the next token.
+
+    Parameters and errors as in `load_network`; a missing head is an error here.
+
+    Raises
+    ------
+    InputError
+        Also if the architecture predicts no next token.
+    """
+    config = read_config(model, folder)
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise InputError(
+            f"the architecture {config.model_type!r} predicts no next token",
+            where=folder,
+            expected="a causal language model, such as GPT-2",
+            remedy="set `feature: states`, or take another model",
+        )
+    whole = _loaded(model, folder, config, "AutoModelForCausalLM", device=device, threads=threads)
+    return _ready(whole, model, folder, config, device=device)
+
+
+def _loaded(
+    model: Mapping[str, Any], folder: Path, config: Any, maker: str, *, device: str, threads: int
+) -> Any:
+    """The whole network, float32 on the CPU, made by the class `maker` of transformers."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
     import transformers
 
+    _precision(model, _device(device))
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(max(1, threads))
-    where = _device(device)
     # Random masking of the input belongs to training; it is off in evaluation mode as well.
     config.apply_spec_augment = False
     if model.get("untrained"):
         # On the CPU whatever the device, so that the weights do not depend on it.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(model.get("seed", 0)))
-            whole = transformers.AutoModel.from_config(config, trust_remote_code=False)
-    else:
-        whole = _trained(config, folder, model)
-    module = whole.get_encoder() if getattr(config, "is_encoder_decoder", False) else whole
-    module = module.float().eval().requires_grad_(False).to(where)
+            return getattr(transformers, maker).from_config(config, trust_remote_code=False)
+    return _trained(config, folder, model, maker)
+
+
+def _ready(
+    module: Any, model: Mapping[str, Any], folder: Path, config: Any, *, device: str
+) -> Network:
+    where = _device(device)
+    dtype = _precision(model, where)
+    module = module.float().eval().requires_grad_(False).to(device=where, dtype=dtype)
     layers, width = _size(_part(config))
-    logger.info("network %s, %d blocks, width %d, on %s", config.model_type, layers, width, where)
+    logger.info(
+        "network %s, %d blocks, width %d, %s on %s",
+        *(config.model_type, layers, width, str(dtype).removeprefix("torch."), where),
+    )
     return Network(module, _part(config), folder, layers, width, where)
 
 
@@ -219,7 +281,7 @@ def load_tokenizer(model: Mapping[str, Any], folder: Path) -> Any:
     return tokenizer
 
 
-def _trained(config: Any, folder: Path, model: Mapping[str, Any]) -> Any:
+def _trained(config: Any, folder: Path, model: Mapping[str, Any], maker: str) -> Any:
     import torch
     import transformers
 
@@ -233,7 +295,7 @@ def _trained(config: Any, folder: Path, model: Mapping[str, Any]) -> Any:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            whole, report = transformers.AutoModel.from_pretrained(
+            whole, report = getattr(transformers, maker).from_pretrained(
                 str(folder),
                 config=config,
                 local_files_only=True,
@@ -249,8 +311,9 @@ def _trained(config: Any, folder: Path, model: Mapping[str, Any]) -> Any:
             where=folder,
             remedy=catalogue.remedy(model, models=folder.parent),
         ) from error
+    unused = _UNUSED if maker == "AutoModel" else ()
     absent = [
-        key for key in sorted(report["missing_keys"]) if not any(part in key for part in _UNUSED)
+        key for key in sorted(report["missing_keys"]) if not any(part in key for part in unused)
     ]
     if absent:
         raise InputError(
@@ -291,3 +354,22 @@ def _device(device: str) -> str:
             remedy="set `device: auto` or `device: cpu`",
         )
     return device
+
+
+def _precision(model: Mapping[str, Any], device: str) -> torch.dtype:
+    """PyTorch's name of the entry's `dtype`; half precision is for GPUs."""
+    import torch
+
+    name = str(model.get("dtype", "float32"))
+    if name != "float32" and device == "cpu":
+        raise InputError(
+            f"`dtype: {name}` is for GPUs, and this network would run on the CPU",
+            where="dtype (model catalogue)",
+            expected="float32, which is faster on a CPU and exact",
+            remedy="set `dtype: float32`, or `device: cuda` on a machine that has a GPU",
+        )
+    if device == "cuda":
+        # By default convolutions of float32 are cut to 10 bits on a GPU; float32 means float32.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]

@@ -2,11 +2,13 @@
 
 Frames carry the time of the centre of the sound they are computed from. A long recording is heard
 in windows that overlap by a stated context on either side; only frames with the full context are
-kept, and they come block by block.
+kept, and they come block by block. With `context: causal` each frame is the last of a window of its
+own, which ends where the frame ends.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ WAVEFORM = (
     "wav2vec2-conformer",
 )
 _WINDOW_S = 20.0
+_PAST_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,69 @@ def continuous(
         yield heard[:, skip : skip + stop - frame]
 
 
+def causal_windows(
+    n: int, ear: Ear, *, window: float, shift: float | None
+) -> list[tuple[int, int]]:
+    """First and stop sample of the window whose last frame is kept, for each frame kept.
+
+    A window ends with the last sample that its last frame's convolutions reach (half a reach, or
+    a stride for Whisper, after the frame's centre) and holds the `window` seconds before, or all
+    the sound there is; the windows at the beginning are shorter for that.
+
+    Parameters
+    ----------
+    n
+        Samples of the recording.
+    window, shift
+        Seconds heard; seconds between the frames kept, to the nearest frame (`None`: every frame).
+    """
+    longest = round(window * RATE)
+    if ear.longest is not None:
+        longest = min(longest, ear.longest)
+    end = max(ear.reach, ear.stride)
+    before = (longest - end) // ear.stride
+    if before < 0:
+        raise InputError(
+            f"a window of {longest / RATE:g} s is shorter than a frame",
+            where="window (model catalogue)",
+            expected=f"{end / RATE:g} s or more",
+        )
+    kept = range(0, ear.n_frames(n), causal_step(ear, shift))
+    # Windows begin on frames, so that all full ones have the same length.
+    return [
+        (max(0, frame - before) * ear.stride, min(n, frame * ear.stride + end)) for frame in kept
+    ]
+
+
+def causal_step(ear: Ear, shift: float | None) -> int:
+    """Frames from one kept frame to the next, 1 or more."""
+    return max(1, round((shift or 0.0) * RATE / ear.stride))
+
+
+def causal(
+    network: Network,
+    samples: Float32Array,
+    *,
+    window: float,
+    shift: float | None = None,
+    batch: int = 8,
+) -> Iterator[Float32Array]:
+    """Frames that heard the past only: blocks (layer, frame, feature) that follow one another.
+
+    Each window is normalised by itself, for the loudness of the whole recording is known only when
+    it is over. Windows of equal length share a batch.
+    """
+    ear = ear_of(network)
+    plan = causal_windows(len(samples), ear, window=window, shift=shift)
+    for length, same in itertools.groupby(plan, key=lambda span: span[1] - span[0]):
+        spans = list(same)
+        for a in range(0, len(spans), batch):
+            some = spans[a : a + batch]
+            waves = [samples[first : first + length] for first, _ in some]
+            waves = [normalised(wave) for wave in waves] if ear.normalise else waves
+            yield np.moveaxis(hear(network, ear, np.stack(waves))[:, :, -1], 0, 1)
+
+
 def trials(
     network: Network, sounds: list[Float32Array | None], n: int, *, batch: int
 ) -> Iterator[Float32Array]:
@@ -235,6 +301,8 @@ def speech_embeddings(
     ear = ear_of(network)
     if model["context"] == "trial":
         return _trial_embeddings(model, audio=audio, words=words, network=network, ear=ear)
+    if model["context"] == "causal":
+        return _causal_embeddings(model, audio=audio, network=network, ear=ear)
     window = float(model["window"] or (ear.longest / RATE if ear.longest else _WINDOW_S))
     context = float(model["context"])
     parts = audio.parts()
@@ -267,6 +335,38 @@ def frame_times(ear: Ear, count: int, rate: float) -> FloatArray:
     """Centres of frames, s from the first sample; `rate` is the sound's true rate."""
     times: FloatArray = (ear.centre() + ear.stride * np.arange(count, dtype=np.float64)) / rate
     return times
+
+
+def _causal_embeddings(
+    model: Mapping[str, Any], *, audio: Audio, network: Network, ear: Ear
+) -> Embeddings:
+    window = float(model["window"] or _PAST_S)
+    shift = None if model["shift"] is None else float(model["shift"])
+    step = causal_step(ear, shift)
+    parts = audio.parts()
+    times, numbers = [], []
+    for number, start, samples in parts:
+        times.append(start + frame_times(ear, ear.n_frames(len(samples)), audio.rate)[::step])
+        numbers.append(np.full(len(times[-1]), number, dtype=np.int16))
+
+    def blocks() -> Iterator[Float32Array]:
+        for _, _, samples in parts:
+            yield from causal(
+                network, samples, window=window, shift=shift, batch=int(model["batch"])
+            )
+
+    return Embeddings(
+        unit="frame",
+        layers=list(range(network.layers + 1)),
+        width=network.width,
+        coordinates={"time": np.concatenate(times), "segment": np.concatenate(numbers)},
+        blocks=blocks(),
+        attributes={
+            "rate_hz": audio.rate / ear.stride / step,
+            "window_s": window,
+            "context": "causal",
+        },
+    )
 
 
 def _trial_embeddings(

@@ -6,15 +6,18 @@ A word's feature is pooled over its sub-word tokens; special tokens are never in
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from highgamma.embeddings.pretrained import Network
 from highgamma.embeddings.stream import Embeddings, Float32Array, Words
 from highgamma.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 _ROWS = 256
 
@@ -51,11 +54,18 @@ def tokenize_word(tokenizer: Any, word: str, *, prefix_space: bool = False) -> T
     return Tokens(list(encoded["input_ids"]), [span])
 
 
-def tokenize_text(tokenizer: Any, words: Sequence[str]) -> Tokens:
+def tokenize_text(tokenizer: Any, words: Sequence[str], *, prefix_space: bool = False) -> Tokens:
     """Words joined by spaces, without special tokens; a token belongs to the word of its last
-    character."""
+    character.
+
+    With `prefix_space` the first word, too, has the form in which it stands inside a sentence.
+    """
     text = " ".join(words)
-    ends = np.cumsum([len(word) + 1 for word in words]) - 1
+    if words:
+        first = prefixed(tokenizer, words[0], prefix_space=prefix_space)
+        text = first + text[len(words[0]) :]
+    lead = len(text) - len(" ".join(words))
+    ends = np.cumsum([len(word) + 1 for word in words]) - 1 + lead
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     last = np.array([stop - 1 for _, stop in encoded["offset_mapping"]], dtype=np.int64)
     owner = np.searchsorted(ends, last, side="right")
@@ -120,6 +130,7 @@ def words_in_context(
     *,
     context: int,
     pooling: str = "mean",
+    prefix_space: bool = False,
 ) -> Iterator[Float32Array]:
     """Words of one running text: blocks (layer, word, feature) in the words' order.
 
@@ -131,27 +142,18 @@ def words_in_context(
     ----------
     context
         Number of tokens.
+    prefix_space
+        Whether the first word is read as if another stood before it.
     """
     if not words:
         return
-    tokens = tokenize_text(tokenizer, words)
-    before, after = _surroundings(tokenizer)
-    most = getattr(network.config, "max_position_embeddings", None) or 2 * context + 64
-    # RoBERTa counts its positions from its padding token's number plus one.
-    most -= len(before) + len(after) + (network.config.pad_token_id or 0) + 1
-    window = min(2 * context, most)
+    tokens = tokenize_text(tokenizer, words, prefix_space=prefix_space)
+    before, after = surroundings(tokenizer)
+    window = min(2 * context, longest(network, 2 * context + 64) - len(before) - len(after))
     causal = is_causal(network)
     left = min(context, window // 2) if causal else window // 4
     right = 0 if causal else window // 4
-    total, word = len(tokens.ids), 0
-    while word < len(words):
-        first = max(0, tokens.spans[word][0] - left)
-        stop = min(total, first + window)
-        upto = word
-        while upto < len(words) and (tokens.spans[upto][1] <= stop - right or (stop == total)):
-            upto += 1
-        if upto == word:
-            upto += 1  # one word longer than the window: what the window holds of it
+    for first, stop, word, upto in reading_windows(tokens, window=window, left=left, right=right):
         states = run(network, [[*before, *tokens.ids[first:stop], *after]])[0]
         shift = len(before) - first
         yield np.stack(
@@ -161,7 +163,39 @@ def words_in_context(
             ],
             axis=1,
         )
+
+
+def reading_windows(
+    tokens: Tokens, *, window: int, left: int, right: int
+) -> Iterator[tuple[int, int, int, int]]:
+    """Windows over a text: (first token, stop token, first word, stop word) of each.
+
+    The words of all windows follow one another without a gap. Before each word its window holds
+    `left` tokens and behind it `right`, or all that there are; a word longer than the window is
+    read as far as the window goes.
+    """
+    total, word = len(tokens.ids), 0
+    while word < len(tokens.spans):
+        first = max(0, tokens.spans[word][0] - left)
+        stop = min(total, first + window)
+        upto = word
+        while upto < len(tokens.spans) and (tokens.spans[upto][1] <= stop - right or stop == total):
+            upto += 1
+        upto = max(upto, word + 1)
+        yield first, stop, word, upto
         word = upto
+
+
+def longest(network: Network, default: int) -> int:
+    """Most tokens of one pass, special ones included; `default` where nothing limits them."""
+    most = int(getattr(network.config, "max_position_embeddings", None) or default)
+    # RoBERTa and its kin count positions from the number of their padding token plus one.
+    padding = [
+        int(module.padding_idx) + 1
+        for name, module in network.module.named_modules()
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+    ]
+    return most - max(padding, default=0)
 
 
 def run(network: Network, ids: list[list[int]]) -> Float32Array:
@@ -177,11 +211,16 @@ def run(network: Network, ids: list[list[int]]) -> Float32Array:
 
 def is_causal(network: Network) -> bool:
     """Whether a position sees only those before it (measured, not looked up by name)."""
+    return sees_only_the_past(network, lambda **inputs: network.hidden(**inputs)[-1])
+
+
+def sees_only_the_past(network: Network, read: Callable[..., torch.Tensor]) -> bool:
+    """Whether `read`, (text, position, …) of token numbers, is blind to later positions."""
     import torch
 
     ids = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 9]], device=network.device)
     ids %= int(network.config.vocab_size)
-    states = network.hidden(input_ids=ids, attention_mask=torch.ones_like(ids))[-1]
+    states = read(input_ids=ids, attention_mask=torch.ones_like(ids))
     return bool(torch.allclose(states[0, :3], states[1, :3], atol=1e-5, rtol=1e-4))
 
 
@@ -189,12 +228,7 @@ def text_embeddings(
     model: dict[str, Any], *, words: Words, network: Network, tokenizer: Any
 ) -> Embeddings:
     """Features of the words for a resolved catalogue entry of kind `text`."""
-    if len(words.word) == 0:
-        raise InputError(
-            "the recording has no words, and the model reads words",
-            where="dataset.words",
-            remedy="set dataset.words, or take models of kind acoustic, speech or channel",
-        )
+    check_words(words)
 
     def blocks() -> Iterator[Float32Array]:
         if model["context"] == "word":
@@ -208,13 +242,14 @@ def text_embeddings(
             )
             return
         # A transcript does not run on from one recording into the next; segments come in order.
-        for a, b in _runs(words.segment):
+        for a, b in runs(words.segment):
             yield from words_in_context(
                 network,
                 tokenizer,
                 words.word[a:b],
                 context=int(model["context"]),
                 pooling=model["pooling"],
+                prefix_space=bool(model["prefix_space"]),
             )
 
     return Embeddings(
@@ -227,6 +262,16 @@ def text_embeddings(
     )
 
 
+def check_words(words: Words) -> None:
+    """An `InputError` if there are no words."""
+    if len(words.word) == 0:
+        raise InputError(
+            "the recording has no words, and the model reads words",
+            where="dataset.words",
+            remedy="set dataset.words, or take models of kind acoustic, speech or channel",
+        )
+
+
 def word_coordinates(words: Words) -> dict[str, np.ndarray[Any, Any]]:
     """Coordinates of samples that are words: row of the words table, and the word."""
     return {
@@ -235,7 +280,7 @@ def word_coordinates(words: Words) -> dict[str, np.ndarray[Any, Any]]:
     }
 
 
-def _surroundings(tokenizer: Any) -> tuple[list[int], list[int]]:
+def surroundings(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Special tokens that the tokenizer puts before and after a text."""
     encoded = tokenizer("a", return_special_tokens_mask=True)
     own = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
@@ -243,7 +288,7 @@ def _surroundings(tokenizer: Any) -> tuple[list[int], list[int]]:
     return ids[: own[0]], ids[own[-1] + 1 :]
 
 
-def _runs(numbers: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
+def runs(numbers: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
     """(start, stop) of the runs of equal numbers."""
     edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
     return list(itertools.pairwise(edges))

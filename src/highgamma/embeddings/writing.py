@@ -1,15 +1,18 @@
 """Storing embeddings: layer by layer, in chunks, as they come.
 
 A chunk holds some samples of one layer, so reading one layer costs one layer, and a model's output
-for a long recording is never in memory as a whole. Values are rounded to `digits` significant
-decimal digits (granular bit-rounding, as the attribute of the variable says), which makes them
-compress; 4 digits keep each value to 5e-5 of itself.
+for a long recording is never in memory as a whole. Values are rounded to as many significant bits
+as `digits` significant decimal digits need (the attribute of the variable says how many), which
+makes them compress; 4 digits keep each value to 5e-5 of itself.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("highgamma")
 
 _CHUNK_BYTES = 2 << 20
+#: Bits of a float32's mantissa, the leading one not counted.
+_MANTISSA = 23
 _UNITS = {"time": "s", "segment": "1", "word_index": "1"}
 _LONG_NAMES = {
     "time": "centre of the frame",
@@ -58,6 +63,7 @@ def write_embeddings(
     parameters: Mapping[str, Any],
     attributes: Mapping[str, str | int | float],
     digits: int = 4,
+    writers: int = 0,
 ) -> int:
     """Write embeddings as NetCDF while they are computed; returns the number of missing samples.
 
@@ -71,6 +77,9 @@ def write_embeddings(
         What made the file; kept in its attributes.
     digits
         Significant decimal digits kept; 0 keeps all.
+    writers
+        1 writes in a thread of its own while the next block is computed, and holds one block more;
+        only for blocks whose making touches no HDF5 file, for that library knows one thread.
     """
     import netCDF4
 
@@ -88,8 +97,9 @@ def write_embeddings(
         layer[:] = embeddings.layers
         for name, column in embeddings.coordinates.items():
             _write_column(file, name, column)
+        bits = significant_bits(digits)
         rounding: dict[str, Any] = (
-            {"significant_digits": digits, "quantize_mode": "GranularBitRound"} if digits else {}
+            {"significant_digits": bits, "quantize_mode": "BitRound"} if bits < _MANTISSA else {}
         )
         variable = file.createVariable(
             "embedding",
@@ -105,7 +115,8 @@ def write_embeddings(
         variable.setncatts({"coordinates": " ".join(embeddings.coordinates), "units": "1"})
         # A layer's chunk is written once, whole; the cache needs to hold no more than that.
         variable.set_var_chunk_cache(2 * _CHUNK_BYTES, 7, 1.0)
-        missing = _fill(variable, embeddings, chunk=chunk, where=path)
+        with _writer(writers) as put:
+            missing = _fill(variable, embeddings, put, chunk=chunk, where=path)
         file.setncatts(
             {
                 **store.provenance("embeddings", parameters),
@@ -118,6 +129,16 @@ def write_embeddings(
             }
         )
     return missing
+
+
+def significant_bits(digits: int) -> int:
+    """Bits of the mantissa that keep `digits` decimal digits; all of them for 0.
+
+    Rounding to n bits keeps a value to 2^−(n+1) of itself, which is at most 10^−digits / 2 for
+    n = ⌈digits · log2 10⌉. NetCDF's granular rounding by decimal digits promises ten times less
+    and takes longer for files of about the same size.
+    """
+    return min(_MANTISSA, math.ceil(digits * math.log2(10))) if digits else _MANTISSA
 
 
 def _write_column(file: Any, name: str, column: np.ndarray[Any, Any]) -> None:
@@ -133,7 +154,34 @@ def _write_column(file: Any, name: str, column: np.ndarray[Any, Any]) -> None:
     variable.long_name = _LONG_NAMES.get(name, name)
 
 
-def _fill(variable: Any, embeddings: Embeddings, *, chunk: int, where: str | Path) -> int:
+@contextmanager
+def _writer(writers: int) -> Iterator[Callable[[Callable[[], None]], None]]:
+    """A function that runs pieces of work in order: at once, or one at a time in a thread."""
+    if not writers:
+        yield lambda work: work()
+        return
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pending: list[Future[None]] = []
+
+        def put(work: Callable[[], None]) -> None:
+            # The piece before must be done, so that no more than one is held; its errors are ours.
+            while pending:
+                pending.pop().result()
+            pending.append(pool.submit(work))
+
+        yield put
+        for last in pending:
+            last.result()
+
+
+def _fill(
+    variable: Any,
+    embeddings: Embeddings,
+    put: Callable[[Callable[[], None]], None],
+    *,
+    chunk: int,
+    where: str | Path,
+) -> int:
     """Write the blocks in whole chunks; count the samples that are missing."""
     waiting: list[Float32Array] = []
     held = written = missing = 0
@@ -142,8 +190,13 @@ def _fill(variable: Any, embeddings: Embeddings, *, chunk: int, where: str | Pat
     def flush(upto: int) -> None:
         nonlocal waiting, held, written
         joined = np.concatenate(waiting, axis=1) if len(waiting) > 1 else waiting[0]
-        for number in range(joined.shape[0]):
-            variable[number, written : written + upto, :] = joined[number, :upto]
+        start = written
+
+        def work() -> None:
+            for number in range(joined.shape[0]):
+                variable[number, start : start + upto, :] = joined[number, :upto]
+
+        put(work)
         written += upto
         waiting, held = [joined[:, upto:]], held - upto
 

@@ -1,0 +1,223 @@
+"""Surprisal, entropy and rank: what a causal language model expected where each word came.
+
+Of the tokens t_1 … t_n of a word after the context c, with natural logarithms:
+
+surprisal  −Σ_i ln p(t_i | c, t_1 … t_{i−1})   nats; the sub-words' surprisals add to the word's
+entropy    −Σ_v p(v | c) ln p(v | c)           nats, over the vocabulary; before the first sub-word
+rank       number of tokens v that p(v | c) puts above t_1; 0 where the first sub-word was expected
+
+Divide nats by ln 2 for bits. A window of text begins with the token that the tokenizer puts there,
+else its beginning-of-text token, else its end-of-text token (GPT-2 has one for both), so the first
+word of a text is predicted from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from highgamma.embeddings.pretrained import Network
+from highgamma.embeddings.stream import Embeddings, Float32Array, Words
+from highgamma.embeddings.text import (
+    Tokens,
+    check_words,
+    longest,
+    reading_windows,
+    runs,
+    sees_only_the_past,
+    surroundings,
+    tokenize_text,
+    tokenize_word,
+    word_coordinates,
+)
+from highgamma.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+FEATURES = ("surprisal", "entropy", "rank")
+#: Positions whose probabilities are computed at once: the vocabulary is wide.
+_POSITIONS = 128
+
+
+def surprisal_embeddings(
+    model: Mapping[str, Any], *, words: Words, network: Network, tokenizer: Any
+) -> Embeddings:
+    """One layer with the features surprisal, entropy (nats) and rank of each word.
+
+    Parameters
+    ----------
+    model
+        Resolved catalogue entry of kind `text` with `feature: surprisal`.
+    words
+        The words in time order; each segment is a text of its own.
+    network
+        A network with its head (`load_language_model`).
+
+    Raises
+    ------
+    InputError
+        If there are no words, or the network sees what follows.
+    """
+    check_words(words)
+    if not sees_only_the_past(network, network.logits):
+        raise InputError(
+            "the network sees the words that it should predict",
+            where=network.folder,
+            expected="a causal language model, such as GPT-2",
+            remedy="set `feature: states`, or take another model",
+        )
+
+    def blocks() -> Iterator[Float32Array]:
+        if model["context"] == "word":
+            yield isolated_surprisals(
+                network,
+                tokenizer,
+                words.word,
+                prefix_space=bool(model["prefix_space"]),
+                batch=int(model["batch"]),
+            )
+            return
+        for a, b in runs(words.segment):
+            yield from surprisals_in_context(
+                network,
+                tokenizer,
+                words.word[a:b],
+                context=int(model["context"]),
+                prefix_space=bool(model["prefix_space"]),
+            )
+
+    return Embeddings(
+        unit="word",
+        layers=[0],
+        width=len(FEATURES),
+        coordinates=word_coordinates(words),
+        blocks=blocks(),
+        attributes={
+            "features": "surprisal (nats), entropy (nats), rank (0 is the most expected)",
+            "context": str(model["context"]),
+        },
+    )
+
+
+def surprisals_in_context(
+    network: Network,
+    tokenizer: Any,
+    words: Sequence[str],
+    *,
+    context: int,
+    prefix_space: bool = False,
+) -> Iterator[Float32Array]:
+    """Words of one running text: blocks (1, word, 3) in the words' order.
+
+    The text is read in overlapping windows of 2 × `context` tokens (at most what the network
+    takes); each word has at least `context` tokens (at most half of what the network takes), or
+    all there are, before it. A word that no window holds whole is missing.
+    """
+    tokens = tokenize_text(tokenizer, words, prefix_space=prefix_space)
+    start = beginning(tokenizer)
+    window = min(2 * context, longest(network, 2 * context + 64) - len(start))
+    left = min(context, window // 2)
+    for first, stop, word, upto in reading_windows(tokens, window=window, left=left, right=0):
+        scores = token_scores(network, [[*start, *tokens.ids[first:stop]]])[0]
+        shift = len(start) - first
+        spans = [
+            (a + shift, b + shift) if b <= stop else (0, 0) for a, b in tokens.spans[word:upto]
+        ]
+        yield np.stack([of_word(scores, span) for span in spans])[None]
+
+
+def isolated_surprisals(
+    network: Network,
+    tokenizer: Any,
+    words: Sequence[str],
+    *,
+    prefix_space: bool = False,
+    batch: int = 64,
+) -> Float32Array:
+    """Each word as a text of its own, (1, word, 3): what is expected of it at a text's beginning.
+
+    Raises
+    ------
+    InputError
+        If the tokenizer has no token that a text begins with.
+    """
+    start = beginning(tokenizer)
+    if not start:
+        raise InputError(
+            "the tokenizer has no token for the beginning of a text, from which a word that "
+            "stands alone is predicted",
+            where=network.folder,
+            expected="bos_token or eos_token",
+            remedy="set `context` to a number of tokens",
+        )
+    tokens = [_own(tokenize_word(tokenizer, word, prefix_space=prefix_space)) for word in words]
+    lengths = np.array([len(own) for own in tokens])
+    out = np.full((1, len(words), len(FEATURES)), np.nan, dtype=np.float32)
+    for length in np.unique(lengths[lengths > 0]):
+        rows = np.flatnonzero(lengths == length)
+        for a in range(0, len(rows), batch):
+            some = rows[a : a + batch]
+            scores = token_scores(network, [[*start, *tokens[row]] for row in some])
+            for row, score in zip(some, scores, strict=True):
+                out[0, row] = of_word(score, (len(start), len(start) + int(length)))
+    return out
+
+
+def token_scores(network: Network, ids: list[list[int]]) -> Float32Array:
+    """Surprisal, entropy and rank of every token of texts of equal length, (text, position, 3).
+
+    Position 0 is predicted from nothing and is NaN.
+    """
+    import torch
+
+    inputs = torch.tensor(ids, dtype=torch.long, device=network.device)
+    logits = network.logits(input_ids=inputs, attention_mask=torch.ones_like(inputs))
+    out = np.full((*inputs.shape, len(FEATURES)), np.nan, dtype=np.float32)
+    for text in range(len(ids)):
+        for a in range(1, len(ids[0]), _POSITIONS):
+            came = inputs[text, a : a + _POSITIONS]
+            expected = logits[text, a - 1 : a - 1 + len(came)]
+            out[text, a : a + len(came)] = _scored(expected, came).cpu().numpy()
+    return out
+
+
+def of_word(scores: Float32Array, span: tuple[int, int]) -> Float32Array:
+    """Surprisal, entropy and rank of the word whose tokens are at span[0] to span[1], (3,).
+
+    NaN for a word without tokens or without anything before it.
+    """
+    start, stop = span
+    if stop <= start:
+        return np.full(len(FEATURES), np.nan, dtype=np.float32)
+    surprisal = scores[start:stop, 0].sum()
+    return np.array([surprisal, scores[start, 1], scores[start, 2]], dtype=np.float32)
+
+
+def beginning(tokenizer: Any) -> list[int]:
+    """What a text begins with: the tokenizer's own tokens, else its first or last token of texts;
+    empty where it has none."""
+    before, _ = surroundings(tokenizer)
+    if before:
+        return before
+    ids = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    return next(([int(number)] for number in ids if number is not None), [])
+
+
+def _scored(expected: torch.Tensor, came: torch.Tensor) -> torch.Tensor:
+    """(position, 3) from logits (position, vocabulary) and the tokens that came (position)."""
+    import torch
+
+    logs = torch.log_softmax(expected.float(), dim=-1)
+    own = logs.gather(1, came[:, None])
+    entropy = torch.special.entr(logs.exp()).sum(dim=-1)
+    # Strictly above: of equally expected tokens none stands in the other's way.
+    rank = (logs > own).sum(dim=-1)
+    return torch.stack([-own[:, 0], entropy, rank.float()], dim=-1)
+
+
+def _own(tokens: Tokens) -> list[int]:
+    start, stop = tokens.spans[0]
+    return tokens.ids[start:stop]
