@@ -52,10 +52,18 @@ def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Settings:
 
 
 def analysis_models(config: Mapping[str, Any], analysis: str) -> list[str]:
-    """Names of the models that an analysis fits, its controls included."""
+    """Names of what an analysis fits: its models and controls, or its bands joined by `+`."""
     settings = config["analyses"][analysis]
+    if settings["bands"]:
+        return list(dict.fromkeys(["+".join(settings["bands"]), *settings["controls"]]))
     own = config["models"] if settings["models"] == "all" else settings["models"]
     return list(dict.fromkeys([*own, *settings["controls"]]))
+
+
+def embedded_models(config: Mapping[str, Any]) -> list[str]:
+    """Names of all models whose embeddings any analysis needs, sorted."""
+    fitted = {m for a in config["analyses"] for m in analysis_models(config, a)}
+    return sorted({part for name in fitted for part in name.split("+")})
 
 
 def cross_checked(config: Mapping[str, Any]) -> None:
@@ -96,6 +104,8 @@ def cross_checked(config: Mapping[str, Any]) -> None:
             problems.append(f"{here}.lags: lags are for `unit: frame`; shift the window instead")
         if analysis["unit"] == "frame" and analysis["split"] in ("leave-one-word-out", "word"):
             problems.append(f"{here}.split: {analysis['split']} is for `unit: word`")
+        if (analysis["estimator"] == "banded-ridge") != bool(analysis["bands"]):
+            problems.append(f"{here}: `bands` and `estimator: banded-ridge` go together")
         components = analysis["components"]
         if components is not None and components >= 1 and components != int(components):
             problems.append(f"{here}.components: {components} is neither a count nor a share")

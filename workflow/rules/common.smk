@@ -38,7 +38,7 @@ CATALOGUE = or_say(
     further=config["catalogue"],
 )
 ANALYSES = config["analyses"]
-MODELS = sorted({m for a in ANALYSES for m in settings.analysis_models(config, a)})
+MODELS = settings.embedded_models(config)
 or_say(catalogue.check_names, CATALOGUE, MODELS)
 
 # What concerns all participants; who else takes part, and from where, changes nobody's results.
@@ -70,7 +70,7 @@ PARTICIPANTS = participant_labels()
 
 wildcard_constraints:
     participant=r"sub-[A-Za-z0-9]+|stimulus",
-    model=r"[a-z0-9][a-z0-9._-]*",
+    model=r"[a-z0-9][a-z0-9._+-]*",
     layers=r"\d+(-\d+)?",
     analysis=r"[A-Za-z0-9][A-Za-z0-9-]*",
     signal=r"[a-z][a-z0-9-]*",
@@ -116,6 +116,8 @@ def window_name(analysis, model):
 
 def layer_batches(analysis, model):
     """The layers of a model that an analysis fits, as lists of consecutive layers, a list a job."""
+    if model not in CATALOGUE:
+        return [[0]]  # the bands of a banded ridge make one fit
     known = catalogue.layers_of(CATALOGUE, model)
     wanted = ANALYSES[analysis]["layers"]
     if wanted == "all":
@@ -178,11 +180,29 @@ def fitted_how(wildcards):
     """Settings of a fit: the analysis's, with what its model brings along."""
     return {
         **settings.fit_settings(config, wildcards.analysis, wildcards.model),
-        **catalogue.fit_options(CATALOGUE[wildcards.model]),
+        **(
+            catalogue.fit_options(CATALOGUE[wildcards.model])
+            if wildcards.model in CATALOGUE
+            else {}
+        ),
     }
 
 
+def bands_of(wildcards):
+    """The models that enter a fit: one, or the bands of a banded ridge."""
+    return wildcards.model.split("+")
+
+
+def fitted_from(wildcards):
+    """The embeddings that a fit takes, in the order of its bands."""
+    heard = heard_by(wildcards.participant)
+    return [RESULTS / f"embeddings/{model}/{heard}.nc" for model in bands_of(wildcards)]
+
+
 def layers_of_name(wildcards):
+    """The layers that a file of scores is named for; of bands the last layer of each is taken."""
+    if "+" in wildcards.model:
+        return "last"
     first, *last = wildcards.layers.split("-")
     return list(range(int(first), int(last[0] if last else first) + 1))
 

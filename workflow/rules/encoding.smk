@@ -5,9 +5,7 @@ rule encoding:
     input:
         unpack(fitted_to),
         words=lambda wildcards: RESULTS / f"words/{heard_by(wildcards.participant)}.tsv",
-        embeddings=lambda wildcards: (
-            RESULTS / f"embeddings/{wildcards.model}/{heard_by(wildcards.participant)}.nc"
-        ),
+        embeddings=fitted_from,
     output:
         scores=RESULTS / "scores/{analysis}/{participant}/{model}/{layers}.nc",
     log:
@@ -25,6 +23,7 @@ rule encoding:
         name="{analysis}",
         model="{model}",
         layers=layers_of_name,
+        bands=bands_of,
         seed=config["seed"],
         code=code("encoding"),
     message:

@@ -43,7 +43,7 @@ rule summary:
         run=config["run"],
         participants=PARTICIPANTS,
         analyses=ANALYSES,
-        models=MODELS,
+        models=sorted({m for a in ANALYSES for m in settings.analysis_models(config, a)}),
         code=code("summary"),
     message:
         "tables of {params.run}"

@@ -24,12 +24,11 @@ with job(snakemake.log[0], threads=snakemake.threads):
     else:
         signal, samples_of = read_dataset(snakemake.input.neural), frame_samples
     with ExitStack() as opened:
+        files = [opened.enter_context(open_dataset(f)) for f in snakemake.input.embeddings]
         if analysis.bands is None:
-            embeddings = opened.enter_context(open_dataset(snakemake.input.embeddings))
-            samples = samples_of(embeddings, words, signal, analysis)
-            layers = layer_numbers(embeddings, params.layers)
+            samples = samples_of(files[0], words, signal, analysis)
+            layers = layer_numbers(files[0], params.layers)
         else:
-            files = [opened.enter_context(open_dataset(f)) for f in snakemake.input.embeddings]
             chosen = band_layers(dict(zip(params.bands, files, strict=True)), params.layers)
             samples = joint_samples(
                 {

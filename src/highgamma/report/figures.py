@@ -521,7 +521,8 @@ def lag_curves(evidence: Evidence, analysis: str) -> Drawn | None:
     table = table[table["peak_lag"].notna()] if "peak_lag" in table else table.iloc[:0]
     holding = table[(table["q"] < LEVEL) & ~table["flags"].str.contains("flat|contaminated")]
     if holding.empty:
-        shown, said = best_electrodes(evidence, analysis, n=6), "none is significant; the best six"
+        why = "none is significant" if table["q"].notna().any() else "none was tested"
+        shown, said = best_electrodes(evidence, analysis, n=6), f"{why}; the best six"
     else:
         shown, said = holding, "significant, not flagged as contaminated"
     shown = shown.sort_values(["peak_lag", "participant", "electrode"], kind="stable")
