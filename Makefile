@@ -27,7 +27,7 @@ demo: environment ## write the demo data set, run everything on it, make the rep
 	@echo "The report is at $(CURDIR)/results/demo/report.html"
 
 test: environment lint ## run all tests
-	@$(BIN)/python -m pytest -n $(CORES) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile tests/test_workflow.py tests
 
 lint: environment ## check style, types and workflow
 	@$(BIN)/ruff check .

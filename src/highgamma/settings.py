@@ -139,13 +139,21 @@ def fit_settings(config: Mapping[str, Any], analysis: str, model: str) -> Settin
     """
     settings = config["analyses"][analysis]
     whole = {**settings, **settings["overrides"].get(model, {})}
-    return {k: v for k, v in whole.items() if k not in CHOICES}
+    return in_order({k: v for k, v in whole.items() if k not in CHOICES})
+
+
+def in_order(settings: Mapping[str, Any]) -> Settings:
+    """The same settings with sorted keys: the order they are written in is no change."""
+    return {
+        key: in_order(value) if isinstance(value, Mapping) else value
+        for key, value in sorted(settings.items())
+    }
 
 
 def signal_settings(config: Mapping[str, Any], signal: str) -> Settings:
     """Settings of a signal: those of `neural`, overridden by what `signals` says of it."""
     given = config["signals"].get(signal, {})
-    return {**config["neural"], **given}
+    return in_order({**config["neural"], **given})
 
 
 def reference(schema: Mapping[str, Any]) -> str:

@@ -42,7 +42,9 @@ MODELS = settings.embedded_models(config)
 or_say(catalogue.check_names, CATALOGUE, MODELS)
 
 # What concerns all participants; who else takes part, and from where, changes nobody's results.
-DATASET = {k: v for k, v in config["dataset"].items() if k not in ("participants", "source")}
+DATASET = settings.in_order(
+    {k: v for k, v in config["dataset"].items() if k not in ("participants", "source")}
+)
 ROOT = Path(DATASET["root"])
 IS_DEMO = "demo" in config
 HAS_STIMULUS = "stimulus" in DATASET
@@ -178,14 +180,10 @@ def fitted_to(wildcards):
 
 def fitted_how(wildcards):
     """Settings of a fit: the analysis's, with what its model brings along."""
-    return {
-        **settings.fit_settings(config, wildcards.analysis, wildcards.model),
-        **(
-            catalogue.fit_options(CATALOGUE[wildcards.model])
-            if wildcards.model in CATALOGUE
-            else {}
-        ),
-    }
+    settled = settings.fit_settings(config, wildcards.analysis, wildcards.model)
+    if wildcards.model in CATALOGUE:
+        settled |= catalogue.fit_options(CATALOGUE[wildcards.model])
+    return settled
 
 
 def bands_of(wildcards):

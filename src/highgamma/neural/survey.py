@@ -61,7 +61,7 @@ def survey(
         others = int((missing > 0).sum()) - 1
         also = f" (and {others} more channel(s))" if others else ""
         raise InputError(
-            f"channel {names[worst]!r} has {missing[worst]} missing or infinite samples of "
+            f"channel {names[worst]!r} has {missing[worst]} missing (NaN) or infinite samples of "
             f"{n_samples}{also}",
             where=where,
             expected="a number for every sample: a filter spreads one missing sample over all",
