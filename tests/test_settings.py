@@ -30,6 +30,7 @@ def minimal(**further):
 def test_every_shipped_configuration_is_valid(path):
     config = settings.checked(yaml.safe_load(path.read_text()), SCHEMA)
     settings.cross_checked(config)
+    assert settings.embedded_models(config)
 
 
 def test_defaults_are_the_studys_filter():
@@ -98,6 +99,27 @@ def test_an_override_concerns_one_model_alone():
     )
     assert settings.fit_settings(config, "words", "mel")["window"] == [0, 2]
     assert settings.fit_settings(config, "words", "gpt2")["window"] == [0, 1]
+
+
+def test_the_bands_of_a_banded_ridge_make_one_fit_of_several_models():
+    banded = {"unit": "frame", "estimator": "banded-ridge", "bands": ["mel", "gpt2"]}
+    config = settings.checked(minimal(analyses={"both": banded}), SCHEMA)
+    settings.cross_checked(config)
+    assert settings.analysis_models(config, "both") == ["mel+gpt2"]
+    assert settings.embedded_models(config) == ["gpt2", "mel"]
+
+
+def test_bands_without_the_banded_ridge_are_refused():
+    alone = {"unit": "frame", "bands": ["mel", "gpt2"]}
+    with pytest.raises(InputError, match="go together"):
+        settings.cross_checked(settings.checked(minimal(analyses={"both": alone}), SCHEMA))
+
+
+def test_the_order_of_keys_is_no_change():
+    one = settings.checked(minimal(neural={"order": 3, "edge": 2}), SCHEMA)
+    other = settings.checked(minimal(neural={"edge": 2, "order": 3}), SCHEMA)
+    first, second = (settings.signal_settings(c, "high-gamma") for c in (one, other))
+    assert list(first.items()) == list(second.items())
 
 
 def test_every_key_is_described():
