@@ -646,12 +646,15 @@ def response_weights(
                     axes.plot(trace.delay, trace.weights[:, k], color=MODEL_COLOURS[k])
                 axes.axhline(0, color="#8a949d", lw=0.7, zorder=0)
                 axes.set_ylabel("weight" if axes is grid[0] else "")
+                # A common factor above the axis would stand where the title is.
+                axes.yaxis.set_major_formatter("{x:.2g}")
             else:
                 axes.bar(np.arange(features), trace.weights[0], color=MODEL_COLOURS[0])
                 axes.set_xlabel("feature")
-            axes.set_title(f"{row['participant']} {row['electrode']}", pad=12)
+            axes.set_title(str(row["electrode"]), pad=12)
             axes.annotate(
-                f"{row['model']}, layer {int(row['layer'])}", (0, 1), xycoords="axes fraction",
+                f"{row['participant']}, {row['model']}, layer {int(row['layer'])}",
+                (0, 1), xycoords="axes fraction",
                 xytext=(0, 4), textcoords="offset points", fontsize=6.8, color=SOFT,
                 parse_math=False,
             )  # fmt: skip
