@@ -88,6 +88,7 @@ def page(rows: list[Row], measured_on: dict[str, str]) -> str:
         "`high-gamma-length`, which is the growth of time over the growth of length (1 is linear).",
         "Memory is a process's peak; for `embeddings-netcdf` it is the size on disk. The head of",
         "each file here says what is measured; [results.json](results.json) has all figures.",
+        "Other jobs may have run on the machine meanwhile: close ratios want a repeat.",
         "",
         "Measured last on: " + ", ".join(f"{k} {v}" for k, v in measured_on.items()) + ".",
         "",

@@ -27,9 +27,11 @@ RATE = 1024.0  # Hz, neural
 AUDIO_RATE = 47999.2  # Hz, true rate of a sound card that calls it 48 kHz
 AUDIO_DELAY = 3.4e-6  # s from the first neural to the first audio sample
 N_WORDS = 72
-# False-discovery control lets one finding in twenty be false, so that of 15 noise electrodes under
-# several models one or two are usually "found" by chance. This seed is chosen: with the seed
-# before it one noise electrode passed at q = .04, with this one none does. The demo shows what a
+# A selected seed: under it none of the noise electrodes happens to be found. False-discovery control
+# lets one finding in twenty be false, so that some usually are. Seeds 1 to 29 were turned down by a
+# scan of an earlier plan with eight noise electrodes a participant; under seed 30 three of those 24
+# were found, one of them by a model (the envelope) that the analysis of words has since done
+# without. With five noise electrodes seed 30 had one found, 31 none, 32 two. The demo shows what a
 # report looks like; it is no measure of the false-positive rate.
 SEED = 31
 STARTED = "2020-01-01T10:00:00+00:00"  # no real date: the data are simulated
