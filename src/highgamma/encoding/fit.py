@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("highgamma")
 
 MAPS_UP_TO = 1500
-# Floating-point operations, about half a minute of one core.
+# Floating-point operations, ten to twenty seconds of one core.
 CHOOSING_LIMIT = 2e11
 COEFFICIENT_FEATURES = 64
 
@@ -298,12 +298,12 @@ class _Problem:
 
 @dataclass(slots=True)
 class _Fitted:
-    """One layer at one set of delays."""
+    """One layer at one set of delays; `null_r` is r of each surrogate, (permutation, t)."""
 
     fit: NestedFit
     sums: FoldSums
     shuffled: FloatArray | None
-    null: FoldSums | None
+    null_r: FloatArray | None
     null_penalties: str = "none"
 
 
@@ -380,7 +380,11 @@ def _fit_one(problem: _Problem, values: Real, delays: Sequence[int]) -> _Fitted:
     if maps:
         null = nulls.null_from_maps(lambda i: maps[i], whole.alpha, Y, split, problem.surrogates)
     sums = scores.fold_sums(whole.prediction, whole.training_mean, Y, split)
-    return _Fitted(whole, sums, shuffled, null, null_penalties)
+    return _Fitted(whole, sums, shuffled, _null_r(null), null_penalties)
+
+
+def _null_r(null: FoldSums | None) -> FloatArray | None:
+    return None if null is None else scores.pooled_r(null)
 
 
 def _fit_bands(
@@ -408,7 +412,7 @@ def _fit_bands(
         _as_nested(fit, split, design.shape[1]),
         scores.fold_sums(_banded_prediction(fit, split), fit.training_mean, Y, split),
         _banded_prediction(again, split),
-        null,
+        _null_r(null),
         "none" if null is None else "kept",
     )
     joint_r, joint_skill = scores.pooled_r(one.sums), scores.pooled_skill(one.sums)
@@ -530,7 +534,10 @@ def _choose_prediction(
 
 
 def _curve(problem: _Problem, values: Real, lags: Sequence[int]) -> tuple[_Fitted, dict[str, Any]]:
-    """One fit per lag; the lag chosen for each fold and channel on inner folds alone."""
+    """One fit per lag; the lag chosen for each fold and channel on inner folds alone.
+
+    A surrogate counts with its best lag, as a layer's does: the choice is part of what is tested.
+    """
     fits = [_fit_one(problem, values, (lag,)) for lag in lags]
     inner = np.stack([one.fit.inner_score for one in fits])
     chosen = best_of(inner)
@@ -543,12 +550,8 @@ def _curve(problem: _Problem, values: Real, lags: Sequence[int]) -> tuple[_Fitte
         alpha=np.stack([one.fit.alpha for one in fits])[chosen, at[0], at[1]],
         n_nonzero=np.stack([one.fit.n_nonzero for one in fits])[chosen, at[0], at[1]],
     )
-    sampled = [one.null for one in fits]
-    null = (
-        scores.take_folds([part for part in sampled if part is not None], chosen)
-        if all(part is not None for part in sampled)
-        else None
-    )
+    surrogates = [one.null_r for one in fits if one.null_r is not None]
+    null_r = np.fmax.reduce(surrogates) if surrogates else None
     shuffled = [one.shuffled for one in fits if one.shuffled is not None]
     extra = {
         "lag_r": np.stack([scores.pooled_r(one.sums) for one in fits]),
@@ -557,7 +560,7 @@ def _curve(problem: _Problem, values: Real, lags: Sequence[int]) -> tuple[_Fitte
     }
     sums = scores.take_folds([one.sums for one in fits], chosen)
     ways = sorted({one.null_penalties for one in fits})
-    one = _Fitted(fit, sums, _choose_prediction(shuffled, chosen, split), null, ", ".join(ways))
+    one = _Fitted(fit, sums, _choose_prediction(shuffled, chosen, split), null_r, ", ".join(ways))
     return one, extra
 
 
@@ -790,15 +793,15 @@ def _dataset(
     )
     constant = np.ptp(problem.targets, axis=0) == 0
     put("constant", ("channel",), whole(constant, np.int8, 0), "1 where the target is constant")
-    null = [one.null for one in fitted]
-    if all(part is not None for part in null):
-        null_r = np.stack([scores.pooled_r(p) for p in null if p is not None], axis=1)
+    surrogates = [one.null_r for one in fitted if one.null_r is not None]
+    if surrogates:
+        null_r = np.stack(surrogates, axis=1)
         p = np.stack([scores.p_values(r[k], null_r[:, k]) for k in range(len(layers))])
         put(
             "null_r",
             ("permutation", "layer", "channel"),
             whole(null_r, np.float32),
-            "r of each surrogate",
+            "r of each surrogate; of a lag curve, at its best lag",
         )
     else:
         p = np.full(r.shape, np.nan)
@@ -809,7 +812,14 @@ def _dataset(
         scores.across_channels(one.shuffled, Y) if one.shuffled is not None else (np.nan, np.nan)
         for one in fitted
     ]
-    mean = scores.across_channels(scores.mean_prediction(fitted[0].fit, split), Y)
+    ignorant = scores.mean_prediction(fitted[0].fit, split)
+    mean = scores.across_channels(ignorant, Y)
+    put(
+        "mean_r",
+        ("channel",),
+        whole(scores.plain_r(ignorant, Y)),
+        "Pearson correlation of the signal with its training means, over held-out samples",
+    )
     for k, (name, meaning) in enumerate(
         (("pcc", "Pearson correlation across channels"), ("r2", "R2 across channels"))
     ):
