@@ -152,6 +152,21 @@ def megabytes(least, per_input=0.0):
     return mem_mb
 
 
+def minutes(least, per_gigabyte=0.0):
+    """Run time in minutes, growing with the input's size, and doubled at each further attempt."""
+
+    def runtime(wildcards, input, attempt):
+        return int((least + per_gigabyte * input.size_mb / 1000) * 2 ** (attempt - 1))
+
+    return runtime
+
+
+def gpus(wildcards):
+    """GPUs that a job of a network asks its cluster for; other models need none."""
+    network = CATALOGUE[wildcards.model]["kind"] in catalogue.NETWORKS
+    return config["gpus"] if network and config["device"] != "cpu" else 0
+
+
 def window_of(wildcards):
     signal, align, start, stop = wildcards.window.rsplit("_", 3)
     return {"align": align, "start": float(start), "stop": float(stop)}
