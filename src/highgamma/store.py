@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from highgamma import __version__
-from highgamma.errors import InputError
+from highgamma.errors import DamagedFileError, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,14 +109,24 @@ def open_dataset(path: str | os.PathLike[str]) -> Iterator[xr.Dataset]:
     try:
         dataset = xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False)
     except OSError as error:
-        raise InputError(
-            f"the file is no readable NetCDF file: {error.strerror or error}",
-            where=path,
-            expected="a file that this workflow wrote and nothing cut short",
-            remedy="delete the file and run again; the workflow makes it anew",
-        ) from error
+        raise _damaged(path, error.strerror or str(error)) from error
     with dataset:
-        yield dataset
+        try:
+            yield dataset
+        except (OSError, RuntimeError) as error:
+            # What netCDF4 says of a compressed piece that does not unpack.
+            if "HDF error" not in str(error):
+                raise
+            raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: str | os.PathLike[str], reason: str) -> DamagedFileError:
+    return DamagedFileError(
+        f"the file is no readable NetCDF file: {reason}",
+        where=path,
+        expected="a file that this workflow wrote and nothing cut short or changed",
+        remedy="delete the file and run again; the workflow makes it anew",
+    )
 
 
 def read_dataset(path: str | os.PathLike[str]) -> xr.Dataset:

@@ -13,7 +13,7 @@ sys.path.insert(0, str(SOURCE))
 inherited = dict(os.environ).get("PYTHONPATH", "")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherited])))
 
-from highgamma import catalogue, fingerprint, settings
+from highgamma import catalogue, fingerprint, lock, settings
 from highgamma import models as model_store
 from highgamma.demo.dataset import ROOT_FILES, participant_files
 from highgamma.errors import InputError
@@ -27,6 +27,10 @@ def or_say(function, *arguments, **options):
     except InputError as error:
         raise WorkflowError(str(error))
 
+
+# A run that was killed shall not keep the next one from starting.
+if workflow.is_main_process:
+    HELD = lock.hold(".snakemake")
 
 SCHEMA = settings.load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
 config = or_say(settings.checked, config, SCHEMA)
