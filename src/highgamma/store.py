@@ -6,6 +6,7 @@ made them; tables are tab-separated, with `n/a` for what is missing, as BIDS wri
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Hashable, Iterator, Mapping
@@ -33,6 +34,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     # The process id keeps two runs on one folder from writing into the same temporary file.
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _clear_parts(target)
     try:
         yield temporary
         with open(temporary, "rb") as written:
@@ -47,6 +49,18 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _clear_parts(target: Path) -> None:
+    """Remove what killed processes left of a file that they were writing."""
+    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        process = part.name.split(".")[-2]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            part.unlink(missing_ok=True)
+        except (ValueError, PermissionError):
+            continue
 
 
 def provenance(stage: str, parameters: Mapping[str, Any]) -> dict[str, str]:
