@@ -1,9 +1,9 @@
 """`python -m benchmarks.faults`: the demo, killed at random times, must come out the same.
 
-The demo runs once undisturbed. Then it runs again and again in another folder, and the whole process
-group is killed (SIGKILL) after a random time, `KILLS` times in all; whenever a run has come to its
-end before that, its folder is compared and a new one begun. After every kill the run is taken up by a
-plain restart, with no unlocking and no cleaning. Writes faults.json.
+The demo runs once undisturbed. Then it runs in another folder, and its whole process group is
+killed (SIGKILL) after a random time, `KILLS` times in all; when a run comes to its end before that,
+its folder is compared and a new one begun. After each kill follows a plain restart, with no
+unlocking and no cleaning. Writes faults.json.
 """
 
 from __future__ import annotations
