@@ -21,6 +21,7 @@ include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/encoding.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/summary.smk"
+include: "workflow/rules/group.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -40,3 +41,4 @@ rule all:
     default_target: True
     input:
         RESULTS / "report.html",
+        RESULTS / "group.tsv",

@@ -205,6 +205,16 @@ def layers_of_name(wildcards):
     return list(range(int(first), int(last[0] if last else first) + 1))
 
 
+def untrained_twins():
+    """For each trained model of the run the names of its untrained twins."""
+    twins = {}
+    for name in MODELS:
+        base = CATALOGUE[name]["base"]
+        if CATALOGUE[name].get("untrained") and base != name:
+            twins.setdefault(base, []).append(name)
+    return twins
+
+
 def score_files():
     return [
         RESULTS / f"scores/{analysis}/{participant}/{model}/{layers_name(batch)}.nc"
