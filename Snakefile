@@ -22,6 +22,7 @@ include: "workflow/rules/encoding.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/group.smk"
+include: "workflow/rules/timecourse.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -42,3 +43,4 @@ rule all:
     input:
         RESULTS / "report.html",
         RESULTS / "group.tsv",
+        timecourse_files(),

@@ -66,6 +66,20 @@ def embedded_models(config: Mapping[str, Any]) -> list[str]:
     return sorted({part for name in fitted for part in name.split("+")})
 
 
+def timecourse_analyses(config: Mapping[str, Any]) -> list[str]:
+    """Analyses whose activity is followed around the onset of each word.
+
+    Of all, those of frames whose split does not leak: what leaks shows nothing of the brain.
+    """
+    wanted = config["timecourse"]["analyses"]
+    return [
+        name
+        for name, analysis in config["analyses"].items()
+        if (wanted != "all" and name in wanted)
+        or (wanted == "all" and analysis["unit"] == "frame" and analysis["split"] != "shuffled")
+    ]
+
+
 def cross_checked(config: Mapping[str, Any]) -> None:
     """Check what a schema cannot: names that refer to other keys, pairs in their order.
 
@@ -111,6 +125,7 @@ def cross_checked(config: Mapping[str, Any]) -> None:
             problems.append(f"{here}.components: {components} is neither a count nor a share")
         if analysis["estimator"] == "elastic-net" and analysis["unit"] == "frame":
             problems.append(f"{here}.estimator: the elastic net is fitted to words, not to frames")
+    problems += _timecourse_problems(config)
     audio = config["dataset"]["audio"]
     if audio["source"] == "channel" and audio["channel"] is None:
         problems.append("dataset.audio.channel: name the channel that carries the sound")
@@ -119,6 +134,20 @@ def cross_checked(config: Mapping[str, Any]) -> None:
             "the configuration has " + _count(len(problems)) + "\n  - " + "\n  - ".join(problems),
             remedy="mend the configuration; docs/config.md describes every key",
         )
+
+
+def _timecourse_problems(config: Mapping[str, Any]) -> list[str]:
+    of = config["timecourse"]
+    problems = []
+    for name in of["analyses"] if of["analyses"] != "all" else []:
+        if name not in config["analyses"]:
+            hint = nearest(name, list(config["analyses"]))
+            problems.append(f"timecourse.analyses: there is no analysis {name!r}{hint}")
+        elif config["analyses"][name]["unit"] != "frame":
+            problems.append(f"timecourse.analyses: {name!r} is of words; words have no time course")
+    if of["window"][0] >= of["window"][1]:
+        problems.append(f"timecourse.window: {of['window']} is empty or runs backward")
+    return problems
 
 
 def _with_overrides(config: Mapping[str, Any]) -> list[tuple[str, Settings, str]]:

@@ -225,6 +225,22 @@ def score_files():
     ]
 
 
+def scores_of(wildcards):
+    """All files of scores of one analysis, participant and model."""
+    folder = RESULTS / f"scores/{wildcards.analysis}/{wildcards.participant}/{wildcards.model}"
+    batches = layer_batches(wildcards.analysis, wildcards.model)
+    return [folder / f"{layers_name(batch)}.nc" for batch in batches]
+
+
+def timecourse_files():
+    return [
+        RESULTS / f"timecourse/{analysis}/{participant}/{model}.nc"
+        for analysis in settings.timecourse_analyses(config)
+        for participant in PARTICIPANTS
+        for model in settings.analysis_models(config, analysis)
+    ]
+
+
 NAMED = sorted({*MODELS, *config["models"]})
 LOCK = os.path.relpath(Path(workflow.basedir) / model_store.LOCK)
 
