@@ -297,10 +297,10 @@ def timecourse(
 
     Returns
     -------
-    Dataset over channel, time (s), and trial for the `best` electrodes: `r`, `band` (the r that 95
-    % of the surrogates do not reach anywhere in time), `p` (of r, against the surrogates' greatest),
-    `measured` and `recreated` (means over trials), `measured_trials`, `recreated_trials`. Activity
-    is counted from the training mean of its fold.
+    Dataset over channel, time (s), and trial for the `best` electrodes: `r`, `band` (the r that
+    95 % of the surrogates reach nowhere in time), `p` (of r, against the surrogates' greatest),
+    `measured` and `recreated` (means over trials), `measured_trials`, `recreated_trials`.
+    Activity is counted from the training mean of its fold.
     """
     import xarray as xr
 
