@@ -1,0 +1,27 @@
+"""The report's figures: data in, one `Drawn` figure out; the same bytes for the same data.
+
+One module a subject, drawn on what `canvas` gives them all.
+"""
+
+from highgamma.report.figures.audit import contamination
+from highgamma.report.figures.canvas import Drawn, probability, short
+from highgamma.report.figures.lags import lag_curves
+from highgamma.report.figures.layers import layer_profiles
+from highgamma.report.figures.places import electrode_map
+from highgamma.report.figures.recreated import best_traces, response_weights
+from highgamma.report.figures.study import across_channels
+from highgamma.report.figures.truth import planted_truth
+
+__all__ = [
+    "Drawn",
+    "across_channels",
+    "best_traces",
+    "contamination",
+    "electrode_map",
+    "lag_curves",
+    "layer_profiles",
+    "planted_truth",
+    "probability",
+    "response_weights",
+    "short",
+]
