@@ -5,23 +5,29 @@ One module a subject, drawn on what `canvas` gives them all.
 
 from highgamma.report.figures.audit import contamination
 from highgamma.report.figures.canvas import Drawn, probability, short
+from highgamma.report.figures.group import group_models, group_regions
 from highgamma.report.figures.lags import lag_curves
 from highgamma.report.figures.layers import layer_profiles
 from highgamma.report.figures.places import electrode_map
 from highgamma.report.figures.recreated import best_traces, response_weights
 from highgamma.report.figures.study import across_channels
+from highgamma.report.figures.timecourse import around_onset, trial_by_trial
 from highgamma.report.figures.truth import planted_truth
 
 __all__ = [
     "Drawn",
     "across_channels",
+    "around_onset",
     "best_traces",
     "contamination",
     "electrode_map",
+    "group_models",
+    "group_regions",
     "lag_curves",
     "layer_profiles",
     "planted_truth",
     "probability",
     "response_weights",
     "short",
+    "trial_by_trial",
 ]
