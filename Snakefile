@@ -23,6 +23,7 @@ include: "workflow/rules/contamination.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/group.smk"
 include: "workflow/rules/timecourse.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -119,8 +119,12 @@ class _Fits:
     supported: BoolArray | None
 
 
-class _Draws:
-    """Counts of every set of electrodes, drawn once: the same electrodes get the same draws."""
+class Draws:
+    """Counts of every set of electrodes, drawn once: the same electrodes get the same draws.
+
+    `participant` (electrode,) says whose each electrode is; sets of electrodes are given as indices
+    into it, values as (electrode,) with NaN where there is none.
+    """
 
     def __init__(self, participant: NDArray[Any], settings: Settings) -> None:
         self.participant = participant
@@ -138,6 +142,7 @@ class _Draws:
         return self._kept[key]
 
     def n_participants(self, electrodes: IntArray) -> int:
+        """Number of participants that the electrodes belong to."""
         return len(set(self.participant[electrodes].tolist()))
 
     def mean(
@@ -197,7 +202,7 @@ def table(
     index = pd.MultiIndex.from_frame(keys)
     participant = keys["participant"].to_numpy(dtype=str)
     regions = _regions(electrodes, index, settings)
-    draws = _Draws(participant, settings)
+    draws = Draws(participant, settings)
     everyone = np.arange(len(keys))
     rows: list[dict[str, Any]] = []
     for analysis in dict.fromkeys(electrodes["analysis"]):
@@ -241,7 +246,7 @@ def _which(electrodes: IntArray, clean: BoolArray) -> list[tuple[str, IntArray]]
     return [("all", electrodes), ("clean", electrodes[clean[electrodes]])]
 
 
-def _too_few(electrodes: IntArray, draws: _Draws, settings: Settings) -> bool:
+def _too_few(electrodes: IntArray, draws: Draws, settings: Settings) -> bool:
     few = len(electrodes) < settings.min_electrodes
     return few or draws.n_participants(electrodes) < settings.min_participants
 
@@ -278,7 +283,7 @@ def _fits(rows: pd.DataFrame, index: pd.MultiIndex) -> _Fits:
     )
 
 
-def _row(fits: _Fits, m: int, electrodes: IntArray, draws: _Draws) -> dict[str, Any]:
+def _row(fits: _Fits, m: int, electrodes: IntArray, draws: Draws) -> dict[str, Any]:
     z = fits.z[:, m]
     return (
         {
@@ -294,7 +299,7 @@ def _row(fits: _Fits, m: int, electrodes: IntArray, draws: _Draws) -> dict[str, 
 
 
 def _pair_row(
-    fits: _Fits, pair: tuple[int, list[int]], electrodes: IntArray, draws: _Draws
+    fits: _Fits, pair: tuple[int, list[int]], electrodes: IntArray, draws: Draws
 ) -> dict[str, Any]:
     m, untrained = pair
     # A twin that has no correlation somewhere leaves the electrode out: a mean over other twins

@@ -160,6 +160,15 @@ def _with_overrides(config: Mapping[str, Any]) -> list[tuple[str, Settings, str]
     return found
 
 
+def compared(config: Mapping[str, Any]) -> Settings | None:
+    """The run to compare with, and what analyses and models are called there; None for none."""
+    given = config.get("compare")
+    if given is None:
+        return None
+    whole = {"run": given} if isinstance(given, str) else given
+    return {"analyses": {}, "models": {}, **whole}
+
+
 def fit_settings(config: Mapping[str, Any], analysis: str, model: str) -> Settings:
     """What the fit of a model depends on: its analysis, with what `overrides` says of the model.
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(SOURCE))
 inherited = dict(os.environ).get("PYTHONPATH", "")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherited])))
 
-from highgamma import catalogue, fingerprint, settings
+from highgamma import catalogue, compare, fingerprint, settings
 from highgamma import models as model_store
 from highgamma.demo.dataset import ROOT_FILES, participant_files
 from highgamma.errors import InputError
@@ -31,6 +31,10 @@ def or_say(function, *arguments, **options):
 SCHEMA = settings.load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
 config = or_say(settings.checked, config, SCHEMA)
 or_say(settings.cross_checked, config)
+
+# What a run is compared with changes nothing in it.
+COMPARED = settings.compared(config)
+config.pop("compare")
 
 CATALOGUE = or_say(
     catalogue.load,
@@ -239,6 +243,21 @@ def timecourse_files():
         for participant in PARTICIPANTS
         for model in settings.analysis_models(config, analysis)
     ]
+
+
+def compared_files(wildcards):
+    """Tables and scores of both runs of a comparison; the other one must be finished."""
+    if COMPARED is None:
+        raise WorkflowError(
+            "there is no run to compare with\n"
+            "  what to do: name it, as in `snakemake compare --config compare=<run>`"
+        )
+    own = {"electrodes": RESULTS / "electrodes.tsv", "scores": score_files()}
+    other = own
+    if COMPARED["run"] != config["run"]:
+        table, scores = or_say(compare.files, RESULTS.parent, COMPARED["run"])
+        other = {"electrodes": table, "scores": scores}
+    return own | {f"other_{name}": files for name, files in other.items()}
 
 
 NAMED = sorted({*MODELS, *config["models"]})
