@@ -111,6 +111,7 @@ def cross_checked(config: Mapping[str, Any]) -> None:
             problems.append(f"{here}.components: {components} is neither a count nor a share")
         if analysis["estimator"] == "elastic-net" and analysis["unit"] == "frame":
             problems.append(f"{here}.estimator: the elastic net is fitted to words, not to frames")
+    problems += _published_problems(config)
     audio = config["dataset"]["audio"]
     if audio["source"] == "channel" and audio["channel"] is None:
         problems.append("dataset.audio.channel: name the channel that carries the sound")
@@ -119,6 +120,23 @@ def cross_checked(config: Mapping[str, Any]) -> None:
             "the configuration has " + _count(len(problems)) + "\n  - " + "\n  - ".join(problems),
             remedy="mend the configuration; docs/config.md describes every key",
         )
+
+
+def _published_problems(config: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the names in `published`."""
+    published = config["published"]
+    if published is None:
+        return []
+    analysis = published["analysis"]
+    if analysis not in config["analyses"]:
+        hint = nearest(analysis, list(config["analyses"]))
+        return [f"published.analysis: there is no analysis {analysis!r}{hint}"]
+    fitted = analysis_models(config, analysis)
+    return [
+        f"published.models: {model!r} is no model of {analysis}{nearest(model, fitted)}"
+        for model in published["models"]
+        if model not in fitted
+    ]
 
 
 def _with_overrides(config: Mapping[str, Any]) -> list[tuple[str, Settings, str]]:
