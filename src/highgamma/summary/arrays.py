@@ -19,13 +19,13 @@ def arrays_of(done: Sequence[FitSummary], electrodes: pd.DataFrame) -> xr.Datase
     """The same as arrays over (analysis, model, electrode), with layer and lag profiles."""
     import xarray as xr
 
-    analyses = list(dict.fromkeys(s.fit.analysis for s in done))
-    models = list(dict.fromkeys(s.fit.model for s in done))
-    people = list(dict.fromkeys(s.fit.participant for s in done))
+    analyses = list(dict.fromkeys(s.analysis for s in done))
+    models = list(dict.fromkeys(s.model for s in done))
+    people = list(dict.fromkeys(s.participant for s in done))
     # Electrodes stand in the order of the recording, which every fit of a participant has.
     keys = list(
         dict.fromkeys(
-            (person, c) for person in people for s in done if s.fit.participant == person
+            (person, c) for person in people for s in done if s.participant == person
             for c in s.channels
         )
     )  # fmt: skip
@@ -37,28 +37,28 @@ def arrays_of(done: Sequence[FitSummary], electrodes: pd.DataFrame) -> xr.Datase
     scalars = ("layer", "r", "skill", "p", "q", "gain", "stability", "peak_lag")
     flat = {name: np.full(shape, np.nan) for name in scalars}
     profiles = {
-        name: np.full((*shape, len(layers)), np.nan)
+        name: np.full((*shape, len(layers)), np.nan, dtype=np.float32)
         for name in ("r_layer", "skill_layer", "inner_layer", "votes_layer")
     }
-    lag_r = np.full((*shape, len(lags)), np.nan)
+    lag_r = np.full((*shape, len(lags)), np.nan, dtype=np.float32)
     study = {
         name: np.full((len(analyses), len(models), len(people), len(layers)), np.nan)
         for name in STUDY_FIGURES
     }
     for s in done:
-        a, m = analyses.index(s.fit.analysis), models.index(s.fit.model)
-        e = np.array([position[s.fit.participant, c] for c in s.channels])
+        a, m = analyses.index(s.analysis), models.index(s.model)
+        e = np.array([position[s.participant, c] for c in s.channels])
         rows = np.searchsorted(layers, s.layers)
-        for name, values in (
-            ("r_layer", s.r), ("skill_layer", s.skill), ("inner_layer", s.inner),
-            ("votes_layer", s.choice.votes),
+        for name, profile in (
+            ("r_layer", s.r_layer), ("skill_layer", s.skill_layer), ("inner_layer", s.inner_layer),
+            ("votes_layer", s.votes),
         ):  # fmt: skip
-            profiles[name][a, m, e[:, None], rows[None]] = values.T
+            profiles[name][a, m, e[:, None], rows[None]] = profile.T
         if s.lag.size:
             at = np.searchsorted(lags, np.round(s.lag, 6))
             lag_r[a, m, e[:, None], at[None]] = s.lag_r
         for name, values in s.figures.items():
-            study[name][a, m, people.index(s.fit.participant), rows] = values
+            study[name][a, m, people.index(s.participant), rows] = values
     index = (
         electrodes["analysis"].map(analyses.index).to_numpy(int),
         electrodes["model"].map(models.index).to_numpy(int),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,14 @@ import numpy as np
 
 from highgamma import store
 from highgamma.errors import InputError
-from highgamma.summary.choice import BoolArray, Choice, FloatArray, FoldSums, IntArray, choose
+from highgamma.summary.choice import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    FoldSums,
+    IntArray,
+    choose,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,16 +36,27 @@ _FOLD_SUMS = (
     *("fold_sse", "fold_sst", "fold_sy", "fold_sf", "fold_syy", "fold_sff", "fold_syf"),
     *("fold_n", "inner_score"),
 )
+_ON_CHANNELS = ("mean_r", "noise_ceiling", "explainable", "flat")
+_ON_LAYERS = ("r", "skill", "p", "intercept_only", "peak_lag", "peak_lag_low", "peak_lag_high")
+_ON_SPACES = ("unique", "share", "shared", "band_alpha")
+_TAKEN = (*_FOLD_SUMS, *_ON_CHANNELS, *_ON_LAYERS, *_ON_SPACES, *STUDY_FIGURES, "lag_r")
+"""Variables that the tables are made from; the others stay on disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """All layers of one analysis, participant and model."""
+    """All layers of one analysis, participant and model, as the score files hold them.
+
+    `null_best` (permutation, channel) is each surrogate's best r over the layers, NaN in a channel
+    that has none; it is of size 0 where there is but one layer, whose p stands in the file.
+    """
 
     analysis: str
     participant: str
     model: str
     scores: xr.Dataset
+    null_best: Float32Array
+    n_permutations: int
     distance_s: float
     leaky: bool
 
@@ -46,7 +65,8 @@ def read_fits(paths: Iterable[str | Path]) -> Iterator[Fit]:
     """Read score files, one analysis × participant × model at a time, their layers joined.
 
     The names come from the path, `<analysis>/<participant>/<model>/<layers>.nc`. Held-out
-    predictions are left on disk.
+    predictions are left on disk, and of the null only each surrogate's best layer is kept: a
+    thousand surrogates of 25 layers take as much memory as the scores of a hundred fits.
 
     Raises
     ------
@@ -59,10 +79,12 @@ def read_fits(paths: Iterable[str | Path]) -> Iterator[Fit]:
     for path in sorted({Path(p) for p in paths}):
         batches.setdefault(path.parent, []).append(path)
     for folder, files in batches.items():
-        parts = [_read_scores(path) for path in files]
-        first = parts[0]
-        for path, part in zip(files[1:], parts[1:], strict=True):
+        read = [_read_scores(path, several=len(files) > 1) for path in files]
+        parts = [part for part, _, _ in read]
+        first, _, permutations = read[0]
+        for path, (part, _, n) in zip(files[1:], read[1:], strict=True):
             _check_alike(first, part, path)
+            _check_number(permutations, n, "permutation", path)
         common = [n for n in first.data_vars if "layer" not in first[n].dims]
         layered = [p.drop_vars([n for n in common if n in p]) for p in parts]
         joined = (
@@ -76,12 +98,15 @@ def read_fits(paths: Iterable[str | Path]) -> Iterator[Fit]:
             participant=folder.parent.name,
             model=folder.name,
             scores=joined,
+            null_best=best_over_layers(np.stack([best for _, best, _ in read], axis=1)),
+            n_permutations=permutations,
             distance_s=min((number(p.attrs.get("distance_s")) for p in parts), default=np.nan),
             leaky=any(bool(int(p.attrs.get("leaky", 0))) for p in parts),
         )
 
 
-def _read_scores(path: Path) -> xr.Dataset:
+def _read_scores(path: Path, *, several: bool) -> tuple[xr.Dataset, Float32Array, int]:
+    """What the tables need of a file, its null's best layer, and how many surrogates there are."""
     with store.open_dataset(path) as opened:
         missing = [name for name in _FOLD_SUMS if name not in opened]
         if missing:
@@ -90,25 +115,45 @@ def _read_scores(path: Path) -> xr.Dataset:
                 where=path,
                 remedy="delete the file and run again; the workflow makes it anew",
             )
-        held_out = [n for n, v in opened.variables.items() if "sample" in v.dims]
-        return opened.drop_vars(held_out).load()
+        n_channels = opened.sizes["channel"]
+        n_permutations = int(opened.sizes.get("permutation", 0))
+        best: Float32Array = np.empty((0, n_channels), dtype=np.float32)
+        if "null_r" in opened and (several or opened.sizes["layer"] > 1):
+            best = best_over_layers(
+                opened["null_r"].transpose("permutation", "layer", "channel").values
+            )
+        return opened[[n for n in _TAKEN if n in opened]].load(), best, n_permutations
+
+
+def best_over_layers(null_r: Float32Array) -> Float32Array:
+    """Each surrogate's best layer, (permutation, channel), from (permutation, layer, channel).
+
+    A surrogate without a correlation counts as 0; NaN for a channel where none has one.
+    """
+    known = np.isfinite(null_r)
+    best: Float32Array = np.max(np.where(known, null_r, np.float32(0)), axis=1)
+    best[:, ~known.any(axis=(0, 1))] = np.nan
+    return best
 
 
 def _check_alike(first: xr.Dataset, part: xr.Dataset, path: Path) -> None:
     """Layers can only be chosen among fits to the same electrodes, folds and permutations."""
-    for dimension in ("channel", "fold", "permutation"):
-        if first.sizes.get(dimension, 0) != part.sizes.get(dimension, 0):
-            raise InputError(
-                f"{part.sizes.get(dimension, 0)} {dimension}s where another batch of layers has "
-                f"{first.sizes.get(dimension, 0)}",
-                where=path,
-                expected="the same electrodes, folds and permutations for all layers of a model",
-                remedy="delete the model's score files and run again",
-            )
+    for dimension in ("channel", "fold"):
+        _check_number(first.sizes[dimension], part.sizes[dimension], dimension, path)
     if "channel" in first.coords and list(first["channel"].values) != list(part["channel"].values):
         raise InputError(
             "its electrodes differ from those of another batch of layers",
             where=path,
+            remedy="delete the model's score files and run again",
+        )
+
+
+def _check_number(expected: int, found: int, what: str, path: Path) -> None:
+    if expected != found:
+        raise InputError(
+            f"{found} {what}s where another batch of layers has {expected}",
+            where=path,
+            expected="the same electrodes, folds and permutations for all layers of a model",
             remedy="delete the model's score files and run again",
         )
 
@@ -122,7 +167,7 @@ def number(value: Any) -> float:
 
 def channel_names(scores: xr.Dataset) -> list[str]:
     if "channel" in scores.coords:
-        return [str(name) for name in scores["channel"].values]
+        return [sys.intern(str(name)) for name in scores["channel"].values]
     return [f"channel {k}" for k in range(scores.sizes["channel"])]
 
 
@@ -155,78 +200,175 @@ def fold_sums(scores: xr.Dataset) -> FoldSums:
 
 @dataclass(frozen=True, slots=True)
 class FitSummary:
-    """One fit, reduced to what tables and report need; arrays over (layer, channel) or channel."""
+    """One fit, reduced to what tables and arrays need, so that all fits of a run can be held.
 
-    fit: Fit
-    channels: list[str]
-    layers: IntArray
-    choice: Choice
-    flat: BoolArray
-    intercept_only: BoolArray
+    Arrays run over channels unless said otherwise. `layer`, `stability`, `r`, `skill`, `p` are of
+    the layer chosen on training folds (`choose`); `votes`, `r_layer`, `skill_layer`, `inner_layer`
+    (layer, channel) of every layer, in single precision; `layer_rows` the figures of every layer
+    over electrodes, `figures` the study's, both (layer,); `peak` (3, channel) the peak lag and its
+    interval, s; `lag_r` (channel, lag) of the chosen layer; `places` x, y, z (mm) and region, where
+    the score file has them; `spaces` what a banded ridge says of each space, (space, channel).
+    """
+
+    analysis: str
+    participant: str
+    model: str
+    unit: str
+    n_permutations: int
+    distance_s: float
+    leaky: bool
     tested: bool
     n_samples: int
+    channels: list[str]
+    places: dict[str, list[Any]]
+    layers: IntArray
+    modal: int
+    layer: IntArray
+    stability: FloatArray
     r: FloatArray
     skill: FloatArray
-    inner: FloatArray
+    p: FloatArray
+    flat: BoolArray
+    intercept_only: BoolArray
+    mean_r: FloatArray
+    noise_ceiling: FloatArray
+    ceiling_status: str | None
+    votes: Float32Array
+    r_layer: Float32Array
+    skill_layer: Float32Array
+    inner_layer: Float32Array
+    layer_rows: dict[str, FloatArray]
     figures: dict[str, FloatArray]
     lag: FloatArray
-    lag_r: FloatArray
+    lag_r: Float32Array
     peak: FloatArray
+    spaces: dict[str, dict[str, FloatArray]]
 
 
 def summarise_fit(fit: Fit) -> FitSummary:
+    """Choose the layer of every electrode and fold, and keep what the tables say of the fit."""
     scores = fit.scores
+    each = ("layer", "channel")
     layers = np.asarray(scores["layer"].values, dtype=np.int64)
     sums = fold_sums(scores)
     inner = _filled(scores, "inner_score", "layer", "fold", "channel")
-    null_r = (
-        np.asarray(scores["null_r"].transpose("permutation", "layer", "channel").values)
-        if "null_r" in scores
-        else np.empty((0, len(layers), scores.sizes["channel"]))
+    p = _filled(scores, "p", *each)
+    choice = choose(
+        layers=layers,
+        inner_score=inner,
+        sums=sums,
+        null_r=fit.null_best[:, None].astype(np.float64),
+        p=p,
     )
-    p = _filled(scores, "p", "layer", "channel")
-    choice = choose(layers=layers, inner_score=inner, sums=sums, null_r=null_r, p=p)
     # Filtering leaves rounding noise of a constant: such a signal is flat.
     flat = np.sum(sums.sst[0], axis=0) <= FLAT_BELOW**2 * np.sum(sums.n[0], axis=0)
     if "flat" in scores.variables:
         flat = flat | (_filled(scores, "flat", "channel") > 0)
-    constant = np.nan_to_num(_filled(scores, "intercept_only", "layer", "channel")) > 0
+    constant = np.nan_to_num(_filled(scores, "intercept_only", *each)) > 0
     # A fold's layer may be its intercept alone while another fold's is not.
     rows = np.take_along_axis(constant, choice.index, axis=0) if choice.index.size else constant
-    intercept_only = rows.all(axis=0) & ~flat
-    with np.errstate(invalid="ignore"):
-        inner_mean = nan_mean(inner, axis=1)
     lag_r = np.empty((scores.sizes["channel"], 0))
     lag = np.empty(0)
     if "lag_r" in scores and "lag" in scores.coords:
         lag = np.asarray(scores["lag"].values, dtype=np.float64)
         all_layers = np.asarray(scores["lag_r"].transpose("channel", "layer", "lag").values)
         lag_r = all_layers[np.arange(len(all_layers)), choice.modal]
-    peak = np.stack(
-        [
-            np.take_along_axis(
-                _filled(scores, name, "layer", "channel"), choice.modal[None], axis=0
-            )[0]
-            for name in ("peak_lag", "peak_lag_low", "peak_lag_high")
-        ]
-    )
+    peak = [
+        np.take_along_axis(_filled(scores, name, *each), choice.modal[None], axis=0)[0]
+        for name in ("peak_lag", "peak_lag_low", "peak_lag_high")
+    ]
+    r, skill = _filled(scores, "r", *each), _filled(scores, "skill", *each)
+    votes = choice.votes.sum(axis=1)
     return FitSummary(
-        fit=fit,
-        channels=channel_names(scores),
-        layers=layers,
-        choice=choice,
-        flat=flat,
-        intercept_only=intercept_only,
-        tested=bool(null_r.shape[0]) or bool(np.isfinite(p).any()),
+        analysis=fit.analysis,
+        participant=fit.participant,
+        model=fit.model,
+        unit=str(scores.attrs.get("unit", "")),
+        n_permutations=fit.n_permutations,
+        distance_s=fit.distance_s,
+        leaky=fit.leaky,
+        tested=bool(fit.n_permutations) or bool(np.isfinite(p).any()),
         n_samples=int(np.nanmax(np.nansum(sums.n[0], axis=0), initial=0)),
-        r=_filled(scores, "r", "layer", "channel"),
-        skill=_filled(scores, "skill", "layer", "channel"),
-        inner=inner_mean,
+        channels=channel_names(scores),
+        places=_places(scores),
+        layers=layers,
+        modal=int(np.argmax(votes)) if votes.size else 0,
+        layer=choice.layer,
+        stability=choice.stability,
+        r=choice.r,
+        skill=choice.skill,
+        p=choice.p,
+        flat=flat,
+        intercept_only=rows.all(axis=0) & ~flat,
+        mean_r=_filled(scores, "mean_r", "channel"),
+        noise_ceiling=_filled(scores, "noise_ceiling", "channel"),
+        ceiling_status=scores.attrs.get("noise_ceiling"),
+        votes=_single(choice.votes),
+        r_layer=_single(r),
+        skill_layer=_single(skill),
+        inner_layer=_single(nan_mean(inner, axis=1)),
+        layer_rows=_layer_rows(r, skill),
         figures={name: _filled(scores, name, "layer") for name in STUDY_FIGURES},
         lag=lag,
-        lag_r=lag_r,
-        peak=peak,
+        lag_r=_single(lag_r),
+        peak=np.stack(peak),
+        spaces=_spaces(scores),
     )
+
+
+def _single(values: FloatArray) -> Float32Array:
+    return np.asarray(values, dtype=np.float32)
+
+
+def _layer_rows(r: FloatArray, skill: FloatArray) -> dict[str, FloatArray]:
+    """Figures of every layer over its electrodes, (layer,), from (layer, channel)."""
+
+    def over(values: FloatArray, function: Callable[[FloatArray], Any]) -> FloatArray:
+        known = [row[np.isfinite(row)] for row in values]
+        return np.array([function(row) if row.size else np.nan for row in known])
+
+    return {
+        "n_electrodes": np.isfinite(skill).sum(axis=1),
+        "r_mean": over(r, np.mean),
+        "r_median": over(r, np.median),
+        "r_max": over(r, np.max),
+        "skill_mean": over(skill, np.mean),
+        "skill_median": over(skill, np.median),
+    }
+
+
+def _places(scores: xr.Dataset) -> dict[str, list[Any]]:
+    """Coordinates (mm) and region of the channels, where the score file has them."""
+    found: dict[str, list[Any]] = {}
+    for name in ("x", "y", "z"):
+        if name in scores.coords:
+            found[name] = [number(value) for value in scores[name].values]
+    if "region" in scores.coords:
+        found["region"] = [sys.intern(str(value)) for value in scores["region"].values]
+    return found
+
+
+def _spaces(scores: xr.Dataset) -> dict[str, dict[str, FloatArray]]:
+    """By space of a banded ridge what it says of the channels; nothing of other estimators.
+
+    `alpha` is the median over folds of the space's penalty, infinite where most folds leave the
+    space out.
+    """
+    if "space" not in scores.dims or "unique" not in scores:
+        return {}
+    shared, explainable = (_filled(scores, n, "channel") for n in ("shared", "explainable"))
+    unique, share = (_filled(scores, n, "space", "channel") for n in ("unique", "share"))
+    alpha = np.median(_filled(scores, "band_alpha", "fold", "space", "channel"), axis=0)
+    return {
+        str(name): {
+            "unique": unique[k],
+            "share": share[k],
+            "shared": shared,
+            "explainable": explainable,
+            "alpha": alpha[k],
+        }
+        for k, name in enumerate(scores["space"].values)
+    }
 
 
 def nan_mean(values: FloatArray, *, axis: int) -> FloatArray:
