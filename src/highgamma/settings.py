@@ -11,8 +11,11 @@ from highgamma.errors import InputError, nearest
 
 Settings = dict[str, Any]
 
-CHOICES = ("models", "layers", "controls", "overrides")
+CHOICES = ("models", "layers", "controls", "overrides", "position")
 """Keys of an analysis that say what is fitted, not how."""
+
+POSITION = "position"
+"""The catalogue's model that knows nothing but the time, fitted beside the others."""
 
 
 def load_schema(path: str | Path) -> Settings:
@@ -52,12 +55,17 @@ def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Settings:
 
 
 def analysis_models(config: Mapping[str, Any], analysis: str) -> list[str]:
-    """Names of what an analysis fits: its models and controls, or its bands joined by `+`."""
+    """Names of what an analysis fits: its models (or its bands joined by `+`), controls, position.
+
+    Position features are fitted beside whatever looks at its input, with the same estimator; a
+    banded ridge has its own bands instead.
+    """
     settings = config["analyses"][analysis]
     if settings["bands"]:
         return list(dict.fromkeys(["+".join(settings["bands"]), *settings["controls"]]))
     own = config["models"] if settings["models"] == "all" else settings["models"]
-    return list(dict.fromkeys([*own, *settings["controls"]]))
+    beside = [POSITION] if settings["position"] and settings["estimator"] != "mean" else []
+    return list(dict.fromkeys([*own, *settings["controls"], *beside]))
 
 
 def embedded_models(config: Mapping[str, Any]) -> list[str]:
@@ -126,6 +134,7 @@ def cross_checked(config: Mapping[str, Any]) -> None:
         if analysis["estimator"] == "elastic-net" and analysis["unit"] == "frame":
             problems.append(f"{here}.estimator: the elastic net is fitted to words, not to frames")
     problems += _timecourse_problems(config)
+    problems += _published_problems(config)
     audio = config["dataset"]["audio"]
     if audio["source"] == "channel" and audio["channel"] is None:
         problems.append("dataset.audio.channel: name the channel that carries the sound")
@@ -148,6 +157,23 @@ def _timecourse_problems(config: Mapping[str, Any]) -> list[str]:
     if of["window"][0] >= of["window"][1]:
         problems.append(f"timecourse.window: {of['window']} is empty or runs backward")
     return problems
+
+
+def _published_problems(config: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the names in `published`."""
+    published = config["published"]
+    if published is None:
+        return []
+    analysis = published["analysis"]
+    if analysis not in config["analyses"]:
+        hint = nearest(analysis, list(config["analyses"]))
+        return [f"published.analysis: there is no analysis {analysis!r}{hint}"]
+    fitted = analysis_models(config, analysis)
+    return [
+        f"published.models: {model!r} is no model of {analysis}{nearest(model, fitted)}"
+        for model in published["models"]
+        if model not in fitted
+    ]
 
 
 def _with_overrides(config: Mapping[str, Any]) -> list[tuple[str, Settings, str]]:
@@ -173,10 +199,13 @@ def fit_settings(config: Mapping[str, Any], analysis: str, model: str) -> Settin
     """What the fit of a model depends on: its analysis, with what `overrides` says of the model.
 
     The choices of models, layers and controls are left out: a model that is added, or a control
-    that is named later, leaves the fits of the others as they are.
+    that is named later, leaves the fits of the others as they are. A control of a banded ridge is
+    a ridge of its own.
     """
     settings = config["analyses"][analysis]
     whole = {**settings, **settings["overrides"].get(model, {})}
+    if whole["bands"] and "+" not in model:
+        whole |= {"estimator": "ridge", "bands": None}
     return in_order({k: v for k, v in whole.items() if k not in CHOICES})
 
 

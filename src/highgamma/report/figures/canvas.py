@@ -27,6 +27,14 @@ MEASURED, RECREATED = INK, "#D55E00"
 MODEL_COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A51A3", "#7F7F7F"),
 )
+VERDICT_COLOURS = {
+    "supported": "#0072B2",
+    "explained by controls": "#E69F00",
+    "contaminated": "#D55E00",
+    "not significant": "#C9D0D6",
+    "leaky split": "#CC79A7",
+    "not estimable": "#8A949D",
+}
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
 WIDTH = 7.4  # inches; the page's column
 STYLE: dict[str, Any] = {
@@ -167,11 +175,11 @@ def line(
     return Line2D([], [], color=colour, ls=style, lw=width, alpha=alpha, label=label)
 
 
-def patch(label: str) -> Any:
-    """A legend entry of one band."""
+def patch(label: str, *, colour: str = SOFT, alpha: float = 0.22) -> Any:
+    """A legend entry of one band or bar."""
     from matplotlib.patches import Patch
 
-    return Patch(facecolor=SOFT, alpha=0.22, lw=0, label=label)
+    return Patch(facecolor=colour, alpha=alpha, lw=0, label=label)
 
 
 def quantile(values: FloatArray, share: float) -> FloatArray:

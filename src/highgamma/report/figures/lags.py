@@ -16,7 +16,7 @@ FloatArray = NDArray[np.float64]
 
 
 def lag_curves(evidence: Evidence, analysis: str) -> Drawn | None:
-    """Correlation by lag for the electrodes that hold, and where each of them peaks."""
+    """Correlation by lag for the significant electrodes, and where each of them peaks."""
     arrays = evidence.arrays
     if not arrays.sizes.get("lag"):
         return None
@@ -25,12 +25,12 @@ def lag_curves(evidence: Evidence, analysis: str) -> Drawn | None:
         return None
     table = evidence.electrodes[evidence.electrodes["analysis"] == analysis]
     table = table[table["peak_lag"].notna()] if "peak_lag" in table else table.iloc[:0]
-    holding = table[(table["q"] < LEVEL) & ~table["flags"].str.contains("flat|contaminated")]
-    if holding.empty:
+    significant = table[(table["q"] < LEVEL) & ~table["flags"].str.contains("flat|contaminated")]
+    if significant.empty:
         why = "none is significant" if table["q"].notna().any() else "none was tested"
         shown, said = best_electrodes(evidence, analysis, n=6), f"{why}; the best six"
     else:
-        shown, said = holding, "significant, not flagged as contaminated"
+        shown, said = significant, "significant, not flagged as contaminated"
     shown = shown.sort_values(["peak_lag", "participant", "electrode"], kind="stable")
     if shown.empty:
         return None

@@ -21,6 +21,7 @@ from highgamma.report.figures.canvas import (
     patch,
     quantile,
 )
+from highgamma.report.findings import SUPPORTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
     from matplotlib.ticker import MaxNLocator
 
     table = evidence.electrodes
-    table = table[(table["analysis"] == analysis) & (table["flags"] == "")]
+    table = table[(table["analysis"] == analysis) & (table["verdict"] == SUPPORTED)]
     people = arrays["participant"].values.astype(str)
     keys = list(zip(people, arrays["name"].values.astype(str), strict=True))
     colour = colours(evidence.models)
@@ -57,9 +58,9 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
         for axes in grid.flat:
             axes.set_visible(False)
         for k, model in enumerate(deep):
-            holding = table[table["model"] == model]
-            held = set(zip(holding["participant"], holding["electrode"], strict=True))
-            of_held = np.array([key in held for key in keys])
+            supported = table[table["model"] == model]
+            kept = set(zip(supported["participant"], supported["electrode"], strict=True))
+            of_supported = np.array([key in kept for key in keys])
             for row, (name, label) in enumerate(
                 (("r_layer", "r (held out)"), ("skill_layer", "skill (held out)"))
             ):
@@ -67,8 +68,8 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
                 axes.set_visible(True)
                 values = profiles[name][model]
                 _profile(axes, layers, values, people, colour[model])
-                if of_held.any():
-                    middle = quantile(values[of_held], 0.5)
+                if of_supported.any():
+                    middle = quantile(values[of_supported], 0.5)
                     known = np.isfinite(middle)
                     axes.plot(
                         layers[known], middle[known], color=INK, lw=1.1, ls=(0, (4, 2)), zorder=4
@@ -79,7 +80,7 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
                         axes.axhline(level[0], color=colour[other], lw=0.9, ls=":", zorder=1)
                 axes.axhline(0, color="#8a949d", lw=0.7, zorder=0)
                 if row == 0:
-                    axes.set_title(f"{model} ({of_held.sum()} hold)")
+                    axes.set_title(f"{model} ({of_supported.sum()} supported)")
                 else:
                     axes.set_xlabel("layer")
                     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
@@ -89,7 +90,7 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
         _limit_profiles(grid, profiles, deep)
         handles = [line(SOFT, "median, all electrodes"), patch("half of the electrodes")]
         handles += [line(SOFT, "each participant", width=0.7, alpha=0.6)]
-        handles += [line(INK, "median of those that hold", style=(0, (4, 2)))]
+        handles += [line(INK, "median of supported ones", style=(0, (4, 2)))]
         handles += [line(colour[m], f"{m} (one layer)", style=":") for m in single]
         figure.legend(handles=handles, loc="outside lower left", ncols=5, columnspacing=1.4)
         best = []
@@ -103,8 +104,8 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
             + ", ".join(best)
             + ".",
             caption=f"Analysis {analysis}: scores by layer. The line is the median over all "
-            "electrodes, the band holds their middle half, thin lines are participants. Electrodes "
-            "that hold were selected by their score, so their level flatters; their shape is what "
+            "electrodes, the band holds their middle half, thin lines are participants. Supported "
+            "electrodes were selected by their score, so their level flatters; their shape is what "
             "to read.",
         )
 

@@ -6,24 +6,24 @@ import numpy as np
 
 from highgamma.report.evidence import Evidence
 from highgamma.report.figures.canvas import INK, WIDTH, Drawn, canvas, drawn
+from highgamma.report.findings import SUPPORTED
 
 
 def electrode_map(evidence: Evidence, analysis: str) -> Drawn | None:
-    """Electrodes in three projections, coloured by r; hollow where they do not hold."""
+    """Electrodes in three projections, coloured by r; hollow where not supported."""
     table = evidence.electrodes[evidence.electrodes["analysis"] == analysis]
-    own = table[~table["model"].isin(evidence.controls(analysis))]
-    table = table if own.empty else own
+    table = evidence.findings(table, analysis)
     table = table[table[["x", "y", "z"]].notna().all(axis=1)]
     if table.empty:
         return None
-    table = table.assign(holds=table["flags"] == "", known=table["r"].fillna(-2.0))
-    best = table.sort_values(["holds", "known"], ascending=False, kind="stable").drop_duplicates(
-        ["participant", "electrode"]
-    )
+    table = table.assign(supported=table["verdict"] == SUPPORTED, known=table["r"].fillna(-2.0))
+    best = table.sort_values(
+        ["supported", "known"], ascending=False, kind="stable"
+    ).drop_duplicates(["participant", "electrode"])
     best = best.iloc[::-1]
     place = best[["x", "y", "z"]].to_numpy(float)
     r = best["r"].to_numpy(dtype=float, na_value=np.nan)
-    holds = best["holds"].to_numpy(bool)
+    supported = best["supported"].to_numpy(bool)
     top = max(float(np.nanmax(r, initial=0.0)) if np.isfinite(r).any() else 0.0, 0.1)
     # One scale for all views, so that a millimetre is a millimetre in each.
     middle = (place.min(axis=0) + place.max(axis=0)) / 2
@@ -40,11 +40,11 @@ def electrode_map(evidence: Evidence, analysis: str) -> Drawn | None:
             axes.axhline(0, color="#e3e7ea", lw=0.7, zorder=0)
             axes.axvline(0, color="#e3e7ea", lw=0.7, zorder=0)
             axes.scatter(
-                place[~holds, a], place[~holds, b], s=12, facecolors="none", edgecolors="#9aa4ad",
-                linewidths=0.6,
+                place[~supported, a], place[~supported, b], s=12, facecolors="none",
+                edgecolors="#9aa4ad", linewidths=0.6,
             )  # fmt: skip
             image = axes.scatter(
-                place[holds, a], place[holds, b], c=np.clip(r[holds], 0, top), s=26,
+                place[supported, a], place[supported, b], c=np.clip(r[supported], 0, top), s=26,
                 cmap="plasma_r", vmin=0, vmax=top, edgecolors=INK, linewidths=0.4,
             )  # fmt: skip
             for set_limits, k in ((axes.set_xlim, a), (axes.set_ylim, b)):
@@ -54,16 +54,16 @@ def electrode_map(evidence: Evidence, analysis: str) -> Drawn | None:
             axes.set_xlabel(across)
             axes.set_ylabel(up)
             axes.locator_params(nbins=5)
-        if image is not None and holds.any():
+        if image is not None and supported.any():
             bar = figure.colorbar(image, ax=list(grid), shrink=0.7, aspect=20, pad=0.01)
             bar.set_label("r (held out)")
             bar.outline.set_visible(False)
         return drawn(
             figure,
             f"map_{analysis}",
-            alt=f"Map of {len(best)} electrodes in three projections; {int(holds.sum())} hold in "
-            f"the analysis {analysis}.",
+            alt=f"Map of {len(best)} electrodes in three projections; {int(supported.sum())} are "
+            f"supported in the analysis {analysis}.",
             caption=f"Analysis {analysis}: {len(best)} electrodes of all participants in the "
             "coordinates of the data set, each with its best model that is no control. Filled and "
-            "coloured by r where it holds, hollow where it does not.",
+            "coloured by r where supported, hollow where not.",
         )

@@ -55,8 +55,7 @@ def best_traces(
             wide.set_title(f"{row['participant']}  {row['electrode']}", pad=12)
             wide.annotate(
                 f"{region} · {row['model']}, layer {int(row['layer'])} · r {short(row['r'])} · "
-                f"skill {short(row['skill'])} · q {probability(row['q'])}"
-                + ("" if row["flags"] == "" else f" · {row['flags'].replace(',', ', ')}"),
+                f"skill {short(row['skill'])} · q {probability(row['q'])} · {row['verdict']}",
                 (0, 1),
                 xycoords="axes fraction",
                 xytext=(0, 4),
@@ -88,7 +87,7 @@ def best_traces(
             alt=f"Measured and recreated activity of {len(shown)} electrodes in the analysis "
             f"{analysis}; the first, {first['participant']} {first['electrode']}, has r "
             f"{short(first['r'])} and skill {short(first['skill'])}.",
-            caption=f"Analysis {analysis}: the electrodes with the highest skill, those that hold "
+            caption=f"Analysis {analysis}: the electrodes with the highest skill, supported ones "
             f"first. Every recreated value was held out of its fit. {excerpt} Right: measured "
             "against recreated, all held-out samples; on the line both are equal.",
         )
