@@ -20,6 +20,7 @@ rule compare:
     threads: 1
     resources:
         mem_mb=megabytes(1000, 1.0),
+        runtime=minutes(20, 30),
     params:
         run=config["run"],
         compared=COMPARED,

@@ -20,6 +20,7 @@ rule group:
     threads: 1
     resources:
         mem_mb=megabytes(1000, 10.0),
+        runtime=minutes(20),
     params:
         settings={**config["group"], "seed": config["seed"]},
         twins=untrained_twins(),

@@ -16,6 +16,7 @@ rule timecourse:
     threads: 1
     resources:
         mem_mb=megabytes(1000, 12.0),
+        runtime=minutes(10, 30),
     params:
         settings={
             **{k: v for k, v in config["timecourse"].items() if k != "analyses"},
