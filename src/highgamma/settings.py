@@ -11,11 +11,14 @@ from highgamma.errors import InputError, nearest
 
 Settings = dict[str, Any]
 
-CHOICES = ("models", "layers", "controls", "overrides", "position")
+CHOICES = ("models", "layers", "controls", "overrides", "position", "preset", "part_of")
 """Keys of an analysis that say what is fitted, not how."""
 
 POSITION = "position"
 """The catalogue's model that knows nothing but the time, fitted beside the others."""
+
+LEAKAGE_SPLITS = ("shuffled", "contiguous", "leave-one-word-out")
+"""Splits that the preset `leakage` sets side by side."""
 
 
 def load_schema(path: str | Path) -> Settings:
@@ -45,13 +48,55 @@ def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Settings:
         Draft202012Validator(schema).iter_errors(filled), key=lambda e: [str(p) for p in e.path]
     ):
         problems += _in_words(error, schema)
+    problems = problems or _preset_problems(filled["analyses"])
     if problems:
         raise InputError(
             "the configuration has " + _count(len(problems)) + "\n  - " + "\n  - ".join(problems),
             remedy="mend the configuration; docs/config.md describes every key",
         )
+    filled["analyses"] = _expanded(filled["analyses"])
     _fill(filled, schema, schema)
     return filled
+
+
+def _preset_problems(analyses: Mapping[str, Any]) -> list[str]:
+    """What stands in the way of a preset: keys that it sets itself, names that are taken."""
+    problems = []
+    for name, given in analyses.items():
+        if given.get("preset") is None:
+            continue
+        problems += [
+            f"analyses.{name}.{key}: the preset {given['preset']} sets it"
+            for key in ("split", "position", "part_of")
+            if key in given
+        ]
+        if given.get("bands"):
+            problems.append(f"analyses.{name}.bands: the preset takes one model at a time")
+        problems += [
+            f"analyses.{made}: the preset of {name} makes an analysis of this name"
+            for made in _leakage(name, given)
+            if made in analyses
+        ]
+    return problems
+
+
+def _expanded(analyses: Mapping[str, Any]) -> Settings:
+    """The analyses, each preset replaced by those that it stands for."""
+    whole: Settings = {}
+    for name, given in analyses.items():
+        whole |= {name: given} if given.get("preset") is None else _leakage(name, given)
+    return whole
+
+
+def _leakage(name: str, given: Mapping[str, Any]) -> Settings:
+    """The same analysis under every split, with position features beside its models."""
+    whole = {"layers": "last", "permutations": 0, **given, "part_of": name, "position": True}
+    del whole["preset"]
+    controls = list(dict.fromkeys([*given.get("controls", []), POSITION]))
+    return {
+        f"{name}-{split}": copy.deepcopy({**whole, "controls": controls, "split": split})
+        for split in LEAKAGE_SPLITS
+    }
 
 
 def analysis_models(config: Mapping[str, Any], analysis: str) -> list[str]:
@@ -77,14 +122,18 @@ def embedded_models(config: Mapping[str, Any]) -> list[str]:
 def timecourse_analyses(config: Mapping[str, Any]) -> list[str]:
     """Analyses whose activity is followed around the onset of each word.
 
-    Of all, those of frames whose split does not leak: what leaks shows nothing of the brain.
+    `all` are those of frames but for demonstrations and splits that leak, which show nothing of
+    the brain.
     """
     wanted = config["timecourse"]["analyses"]
+    if wanted != "all":
+        return [name for name in config["analyses"] if name in wanted]
     return [
         name
         for name, analysis in config["analyses"].items()
-        if (wanted != "all" and name in wanted)
-        or (wanted == "all" and analysis["unit"] == "frame" and analysis["split"] != "shuffled")
+        if analysis["unit"] == "frame"
+        and analysis["split"] != "shuffled"
+        and analysis["part_of"] is None
     ]
 
 
@@ -124,7 +173,7 @@ def cross_checked(config: Mapping[str, Any]) -> None:
                     problems.append(f"{here}.models: {model!r} is not among `models`{hint}")
         if analysis["unit"] == "word" and analysis["lags"] is not None:
             problems.append(f"{here}.lags: lags are for `unit: frame`; shift the window instead")
-        if analysis["unit"] == "frame" and analysis["split"] in ("leave-one-word-out", "word"):
+        if analysis["unit"] == "frame" and analysis["split"] == "word":
             problems.append(f"{here}.split: {analysis['split']} is for `unit: word`")
         if (analysis["estimator"] == "banded-ridge") != bool(analysis["bands"]):
             problems.append(f"{here}: `bands` and `estimator: banded-ridge` go together")
