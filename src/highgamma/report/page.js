@@ -176,7 +176,7 @@
       if (row[at.peak_lag] !== null) {
         entry("peak lag", ms(row[at.peak_lag]) + " ms (" + ms(row[at.peak_lag_low]) + " to " + ms(row[at.peak_lag_high]) + ")");
       }
-      if (ceiling !== null) entry("noise ceiling of r", ceiling < 0 ? "not-estimable" : stat(ceiling));
+      entry("noise ceiling of r", ceiling === null ? text(row, "ceiling_status") || "–" : stat(ceiling));
       entry("flags", text(row, "flags").replace(/,/g, ", ") || "none");
       cell.appendChild(list);
       made.appendChild(cell);
