@@ -146,11 +146,12 @@
 
     function detail(row) {
       var made = element("tr", undefined, "detail"), cell = element("td"), list = element("dl");
+      var within = element("div", undefined, "within");
       cell.colSpan = heads.length;
       var sentence = element("p");
       sentence.appendChild(element("strong", text(row, "verdict") + ": "));
       sentence.appendChild(document.createTextNode(text(row, "rule") + "."));
-      cell.appendChild(sentence);
+      within.appendChild(sentence);
       function entry(term, words) {
         var pair = element("div");
         pair.appendChild(element("dt", term));
@@ -178,7 +179,8 @@
       }
       entry("noise ceiling of r", ceiling === null ? text(row, "ceiling_status") || "–" : stat(ceiling));
       entry("flags", text(row, "flags").replace(/,/g, ", ") || "none");
-      cell.appendChild(list);
+      within.appendChild(list);
+      cell.appendChild(within);
       made.appendChild(cell);
       return made;
     }
