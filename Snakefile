@@ -35,6 +35,10 @@ if IS_DEMO:
 report: "workflow/report/workflow.rst"
 
 
+onerror:
+    print(unfinished(), file=sys.stderr)
+
+
 localrules:
     all,
 

@@ -160,34 +160,17 @@ def summarise(root: Path, files: dict[str, list[Path]], **changes) -> None:
     summary.write(
         result, electrodes=root / "electrodes.tsv", layers=root / "layers.tsv",
         participants=root / "participants.tsv", arrays=root / "summary.nc",
+        gains=root / "gains.tsv", partition=root / "partition.tsv",
     )  # fmt: skip
-    judge(root / "electrodes.tsv")
-
-
-JUDGED = (
-    ("flat", "not estimable"), ("leaky-split", "leaky split"),
-    ("intercept-only", "not significant"), ("no-skill", "not significant"),
-    ("not-tested", "not estimable"), ("not-significant", "not significant"),
-    ("contaminated", "contaminated"), ("below-control", "explained by controls"),
-)  # fmt: skip
-
-
-def judge(path: Path) -> None:
-    """Verdicts by the flags, in the order of the rules."""
-    rows = store.read_table(path, strings=("flags", "region", "best_control"))
-    raised = [set(str(text).split(",")) for text in rows["flags"].fillna("")]
-    rows["verdict"] = [next((v for flag, v in JUDGED if flag in r), "supported") for r in raised]
-    rows["rule"] = [f"by <the> rule of {v}" for v in rows["verdict"]]
-    store.write_table(rows, path)
 
 
 def read(root: Path, files: dict[str, list[Path]], **further) -> evidence.Evidence:
-    return evidence.read(**further,
-        run="planted", config={"run": "planted", "analyses": ANALYSES},
+    return evidence.read(
+        **further, run="planted", config={"run": "planted", "analyses": ANALYSES},
         electrodes=root / "electrodes.tsv", layers=root / "layers.tsv",
         participants=root / "participants.tsv", summary=root / "summary.nc",
         scores=files["scores"], contamination=files["contamination"], truth=files["truth"],
-        words=files["words"],
+        words=files["words"], gains=root / "gains.tsv", partition=root / "partition.tsv",
     )  # fmt: skip
 
 
@@ -199,9 +182,55 @@ def planted(tmp_path_factory) -> tuple[Path, dict[str, list[Path]]]:
     return root, files
 
 
+def changed(found: evidence.Evidence, **changes) -> evidence.Evidence:
+    return dataclasses.replace(found, **changes)
+
+
+def compared(planted, tmp_path: Path, **models: str) -> evidence.Evidence:
+    lines = (
+        "participant\tmodel\tpcc\tpcc_within\tr2\tsource",
+        "sub-01\tnet\t0.9\t0.01\t0.5\t<i>there</i>",
+        "sub-09\tnet\t0.8\t0.01\tn/a\t<i>there</i>",
+        "sub-01\twords\tn/a\tn/a\t0.4\t<i>there</i>",
+    )
+    (tmp_path / "published.tsv").write_text("\n".join(lines) + "\n")
+    found = read(*planted, published=tmp_path / "published.tsv")
+    config = {"published": {"analysis": "words", "models": models}}
+    return changed(found, config=config)
+
+
+def with_joint_fit(found: evidence.Evidence, *, ceiling: float | str) -> evidence.Evidence:
+    """A joint fit of mel and minilm on every electrode beside what was found."""
+    rows = found.electrodes[found.electrodes["model"] == "minilm"]
+    rows = rows[rows["analysis"] == "words"].assign(model="mel+minilm", analysis="joint")
+    rows["skill"] = np.linspace(0.1, 0.6, len(rows))
+    parts = [
+        {
+            **{k: row[k] for k in ("analysis", "participant", "electrode", "model", "skill")},
+            "space": space, "unique": unique, "share": row["skill"] / 2,
+            "shared": row["skill"] - 0.25, "noise_ceiling": ceiling, "explainable": ceiling,
+        }
+        for row in rows.to_dict("records")
+        for space, unique in (("mel", 0.05), ("minilm", 0.2))
+    ]  # fmt: skip
+    arrays = found.arrays.reindex(
+        analysis=[*found.arrays["analysis"].values, "joint"],
+        model=[*found.arrays["model"].values, "mel+minilm"],
+    )
+    electrodes = pd.concat([found.electrodes, rows], ignore_index=True)
+    return changed(found, partition=pd.DataFrame(parts), electrodes=electrodes, arrays=arrays)
+
+
 @pytest.fixture(scope="module")
-def built(planted) -> tuple[str, list[page.Drawn]]:
-    return page.build(read(*planted))
+def whole(planted, tmp_path_factory) -> evidence.Evidence:
+    """Everything that a report can show: published scores and a joint fit beside the rest."""
+    found = compared(planted, tmp_path_factory.mktemp("whole"), minilm="net", mel="words")
+    return with_joint_fit(found, ceiling=0.7)
+
+
+@pytest.fixture(scope="module")
+def built(whole) -> tuple[str, list[page.Drawn]]:
+    return page.build(whole)
 
 
 class Outline(HTMLParser):
@@ -264,7 +293,7 @@ def test_every_figure_has_words_that_stand_for_it(built):
     names = {figure.name for figure in drawn}
     assert {
         "across-channels", "best_lags", "best_words", "contamination", "lags_lags", "layers_words",
-        "map_words", "truth", "verdicts", "weights_lags",
+        "map_words", "partition_joint_mel+minilm", "published", "truth", "verdicts", "weights_lags",
     } <= names  # fmt: skip
 
 
@@ -275,9 +304,9 @@ def test_the_page_says_what_the_mean_predictor_reaches(built, planted):
     assert f"which ignores its input, reaches {reached}" in html
 
 
-def test_two_runs_give_the_same_bytes(planted, built, tmp_path):
+def test_two_runs_give_the_same_bytes(whole, built, tmp_path):
     page.write(
-        read(*planted), report=tmp_path / "report.html", folder=tmp_path / "figures",
+        whole, report=tmp_path / "report.html", folder=tmp_path / "figures",
         contamination=tmp_path / "contamination.tsv",
     )  # fmt: skip
     html, drawn = built
@@ -354,10 +383,6 @@ def test_matplotlib_is_imported_by_nothing_but_the_drawing():
 # ----------------------------------------------------------------------------------------- findings
 
 
-def changed(found: evidence.Evidence, **changes) -> evidence.Evidence:
-    return dataclasses.replace(found, **changes)
-
-
 def test_an_electrode_has_the_verdict_of_the_model_that_came_through_most_rules(planted):
     found = read(*planted)
     rows = found.electrodes[found.electrodes["analysis"] == "words"].copy()
@@ -425,19 +450,6 @@ def test_the_published_scores_are_those_of_the_study():
     assert (rows.loc[rows["model"] == "xls-r", "pcc_within"] == 0.01).all()
 
 
-def compared(planted, tmp_path: Path, **models: str) -> evidence.Evidence:
-    lines = (
-        "participant\tmodel\tpcc\tpcc_within\tr2\tsource",
-        "sub-01\tnet\t0.9\t0.01\t0.5\t<i>there</i>",
-        "sub-09\tnet\t0.8\t0.01\tn/a\t<i>there</i>",
-        "sub-01\twords\tn/a\tn/a\t0.4\t<i>there</i>",
-    )
-    (tmp_path / "published.tsv").write_text("\n".join(lines) + "\n")
-    found = read(*planted, published=tmp_path / "published.tsv")
-    config = {"published": {"analysis": "words", "models": models}}
-    return changed(found, config=config)
-
-
 def test_ours_stands_beside_the_published_participant_by_participant(planted, tmp_path):
     found = compared(planted, tmp_path, minilm="net", mel="words")
     people = found.participants.set_index(["analysis", "participant", "model"])
@@ -455,15 +467,15 @@ def test_ours_stands_beside_the_published_participant_by_participant(planted, tm
     assert np.isnan(rows["sub-02", "minilm"].pcc_published)
     assert np.isnan(rows["sub-09", "minilm"].pcc)
     assert len(result.differences("pcc")) == 1 and len(result.differences("r2")) == 2
-    html, drawn = page.build(found)
-    parsed = outline(html)
-    assert "published" in {d.name for d in drawn}
-    assert "n/p" in html and "<i>there</i>" in "".join(parsed.text)
 
 
-def test_without_published_scores_nothing_is_compared(planted, built, tmp_path):
+def test_the_page_says_what_was_not_published(built):
+    text = "".join(outline(built[0]).text)
+    assert "n/p" in text and "<i>there</i>" in text
+
+
+def test_without_published_scores_nothing_is_compared(planted, tmp_path):
     assert findings.comparison(read(*planted)) is None
-    assert "Ours beside the published" not in built[0]
     # A model that this run lacks has nothing to be compared.
     assert findings.comparison(compared(planted, tmp_path, gpt2="net")) is None
 
@@ -505,34 +517,8 @@ def test_the_summary_without_contaminated_electrodes_leaves_out_just_those(plant
 # ------------------------------------------------------------------------------ variance partition
 
 
-def joint(planted, *, ceiling: float | str) -> evidence.Evidence:
-    """A joint fit of mel and minilm on every electrode; the skill grows with the electrode."""
-    found = read(*planted)
-    rows = found.electrodes[found.electrodes["model"] == "minilm"]
-    rows = rows[rows["analysis"] == "words"].assign(model="mel+minilm", analysis="joint")
-    rows["skill"] = np.linspace(0.1, 0.6, len(rows))
-    parts = [
-        {
-            **{k: row[k] for k in ("analysis", "participant", "electrode", "model", "skill")},
-            "space": space, "unique": unique, "share": row["skill"] / 2,
-            "shared": row["skill"] - 0.25, "noise_ceiling": ceiling, "explainable": ceiling,
-        }
-        for row in rows.to_dict("records")
-        for space, unique in (("mel", 0.05), ("minilm", 0.2))
-    ]  # fmt: skip
-    return changed(
-        found,
-        partition=pd.DataFrame(parts),
-        electrodes=pd.concat([found.electrodes, rows], ignore_index=True),
-        arrays=found.arrays.reindex(
-            analysis=[*found.arrays["analysis"].values, "joint"],
-            model=[*found.arrays["model"].values, "mel+minilm"],
-        ),
-    )
-
-
 def test_unique_and_shared_parts_make_the_joint_skill(planted):
-    (part,) = findings.partitions(joint(planted, ceiling=0.7))
+    (part,) = findings.partitions(with_joint_fit(read(*planted), ceiling=0.7))
     assert part.spaces == ["mel", "minilm"]
     np.testing.assert_allclose(part.unique.sum(axis=1) + part.shared, part.skill)
     supported = [v == "supported" for v in part.verdict]
@@ -541,22 +527,14 @@ def test_unique_and_shared_parts_make_the_joint_skill(planted):
     assert names == [("mel", 0.05, 14), ("minilm", 0.2, 14)]
 
 
-@pytest.mark.parametrize(
-    ("ceiling", "words", "estimated"),
-    [(0.7, ">.70<", True), ("not-estimable", ">not-estimable<", False)],
-)
-def test_the_noise_ceiling_is_a_number_only_where_it_was_estimated(
-    planted, ceiling, words, estimated
-):
-    found = joint(planted, ceiling=ceiling)
-    assert findings.partitions(found)[0].has_ceiling is estimated
-    html, drawn = page.build(found)
+def test_the_noise_ceiling_is_a_number_only_where_it_was_estimated(planted, built):
+    assert ">.70<" in built[0] and ">not-estimable<" not in built[0]
+    found = with_joint_fit(read(*planted), ceiling="not-estimable")
+    assert not findings.partitions(found)[0].has_ceiling
+    joint = found.electrodes[found.electrodes["analysis"] == "joint"]
+    html, _ = page.build(changed(found, electrodes=joint, scores={}, audits={}, truth=None))
     outline(html)
-    assert 'id="partition"' in html and words in html
-    assert ("not-estimable<" in html) is not estimated
-    assert "partition_joint_mel+minilm" in {d.name for d in drawn}
-    rows = [row for row in data_of(html) if row["analysis"] == "joint"]
-    assert {row["noise_ceiling"] for row in rows} == {0.7 if estimated else -1}
+    assert html.count(">not-estimable<") == 2 * 14
 
 
 # -------------------------------------------------------------------------------- all electrodes
@@ -566,26 +544,19 @@ def data_of(html: str) -> list[dict[str, object]]:
     """The rows of the page's data, texts in their places."""
     found = re.search(r'<script type="application/json" id="electrode-data">(.*?)</script>', html)
     data = json.loads(found.group(1))
-    return [
-        {
-            name: data["texts"][value] if k < data["n_texts"] and value is not None else value
-            for k, (name, value) in enumerate(zip(data["columns"], row, strict=True))
-        }
-        for row in data["rows"]
-    ]
+    rows = []
+    for numbers in data["rows"]:
+        row = dict(zip(data["columns"], numbers, strict=True))
+        for name in data["columns"][: data["n_texts"]]:
+            row[name] = None if row[name] is None else data["texts"][row[name]]
+        row["gains"] = row["gains"] and [[data["texts"][c], *rest] for c, *rest in row["gains"]]
+        rows.append(row)
+    return rows
 
 
-def test_the_page_holds_every_row_with_the_numbers_behind_its_verdict(planted):
-    found = read(*planted)
-    gains = pd.DataFrame(
-        [
-            ("words", "sub-01", "LA1", "minilm", control, 0.3, 0.1, gain)
-            for control, gain in (("mel", 0.2), ("x", -0.1))
-        ],
-        columns=evidence.GAIN_COLUMNS,
-    )
-    html, _ = page.build(changed(found, gains=gains))
-    rows = data_of(html)
+def test_the_page_holds_every_row_with_the_numbers_behind_its_verdict(whole, built):
+    found = whole
+    rows = data_of(built[0])
     assert len(rows) == len(found.electrodes)
     verdicts = [findings.VERDICTS.index(row["verdict"]) for row in rows]
     assert verdicts == sorted(verdicts)
@@ -599,11 +570,15 @@ def test_the_page_holds_every_row_with_the_numbers_behind_its_verdict(planted):
                 assert mine[name] is None
             else:
                 assert mine[name] == pytest.approx(row[name], rel=1e-3)
-    one = of["words", "sub-01", "LA1", "minilm"]
-    (first, second) = one["gains"]
-    texts = json.loads(table.electrode_table(changed(found, gains=gains)).data)["texts"]
-    assert [texts[first[0]], *first[1:]] == ["mel", 0.1, 0.2]
-    assert [texts[second[0]], *second[1:]] == ["x", 0.1, -0.1]
+    # The gain over each control is the difference of the two models' skills on the electrode.
+    skill = {key: row["skill"] for key, row in of.items()}
+    gains = of["words", "sub-01", "LA1", "minilm"]["gains"]
+    assert [name for name, _, _ in gains] == ["mel", "minilm-untrained"]
+    for name, control_skill, gain in gains:
+        own, other = (skill["words", "sub-01", "LA1", m] for m in ("minilm", name))
+        assert control_skill == pytest.approx(other, abs=1e-3)
+        assert gain == pytest.approx(own - other, abs=2e-3)
+    assert of["words", "sub-01", "LA1", "mel"]["gains"] is None
 
 
 def test_a_page_of_the_whole_study_stays_small(planted):
@@ -645,7 +620,7 @@ def test_what_was_not_recovered_is_named(planted):
         same = (rows["participant"] == one["participant"]) & (rows["electrode"] == one["electrode"])
         rows.loc[same & rows["q"].notna(), "q"] = q
     rows["peak_lag"] += 0.03
-    found = changed(found, electrodes=rows)
+    found = changed(found, electrodes=rows, scores={})
     result = findings.recovery(found)
     kinds = {k.kind: k for k in result.kinds}
     assert kinds["noise"].wrong == [f"{noise['participant']} {noise['electrode']}"]

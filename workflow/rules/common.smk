@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -238,29 +239,77 @@ def untrained_twins():
     return twins
 
 
+def fit_files(analysis, participant, model):
+    """All files of scores of one analysis, participant and model."""
+    folder = RESULTS / f"scores/{analysis}/{participant}/{model}"
+    return [folder / f"{layers_name(batch)}.nc" for batch in layer_batches(analysis, model)]
+
+
+def lacks(analysis, participant, model):
+    """The first stage of a fit that did not finish, with the file that is not there, or nothing.
+
+    A job that fails leaves none of its files, not even those of an earlier run.
+    """
+    fit = SimpleNamespace(analysis=analysis, participant=participant, model=model)
+    made = {
+        "recording": [
+            RESULTS / f"words/{heard_by(participant)}.tsv",
+            RESULTS / f"channels/{participant}.tsv",
+        ],
+        ("targets" if ANALYSES[analysis]["unit"] == "word" else "neural"): fitted_to(fit).values(),
+        "embeddings": fitted_from(fit),
+        "encoding": fit_files(analysis, participant, model),
+    }
+    absent = ((s, str(f)) for s, files in made.items() for f in files if not Path(f).is_file())
+    return next(absent, None)
+
+
+ALL_FITS = [
+    (analysis, participant, model)
+    for analysis in ANALYSES
+    for participant in PARTICIPANTS
+    for model in settings.analysis_models(config, analysis)
+]
+# What tables and report take: every fit, or, for a run of which something failed, those there are.
+PRESENT_ONLY = config["summarise"] == "present"
+LACKING = {fit: what for fit in ALL_FITS if PRESENT_ONLY and (what := lacks(*fit))}
+FITS = [fit for fit in ALL_FITS if fit not in LACKING]
+SUMMARISED = [p for p in PARTICIPANTS if p in {participant for _, participant, _ in FITS}]
+
+
 def score_files():
-    return [
-        RESULTS / f"scores/{analysis}/{participant}/{model}/{layers_name(batch)}.nc"
-        for analysis in ANALYSES
-        for participant in PARTICIPANTS
-        for model in settings.analysis_models(config, analysis)
-        for batch in layer_batches(analysis, model)
+    return [path for fit in FITS for path in fit_files(*fit)]
+
+
+def audit_files():
+    """Audits of the participants that are summarised."""
+    if not config["contamination"]["enabled"]:
+        return []
+    files = [RESULTS / f"contamination/{participant}.nc" for participant in SUMMARISED]
+    return [path for path in files if not PRESENT_ONLY or path.is_file()]
+
+
+def lacking():
+    """Analysis, participant and model of every fit that is left out, its stage and its file."""
+    audits = [f"{RESULTS}/contamination/{participant}.nc" for participant in SUMMARISED]
+    absent = [path for path in audits if path not in map(str, audit_files())]
+    return [[*fit, *what] for fit, what in LACKING.items()] + [
+        ["n/a", Path(path).stem, "n/a", "contamination", path]
+        for path in absent
+        if config["contamination"]["enabled"]
     ]
 
 
 def scores_of(wildcards):
-    """All files of scores of one analysis, participant and model."""
-    folder = RESULTS / f"scores/{wildcards.analysis}/{wildcards.participant}/{wildcards.model}"
-    batches = layer_batches(wildcards.analysis, wildcards.model)
-    return [folder / f"{layers_name(batch)}.nc" for batch in batches]
+    return fit_files(wildcards.analysis, wildcards.participant, wildcards.model)
 
 
 def timecourse_files():
+    followed = settings.timecourse_analyses(config)
     return [
         RESULTS / f"timecourse/{analysis}/{participant}/{model}.nc"
-        for analysis in settings.timecourse_analyses(config)
-        for participant in PARTICIPANTS
-        for model in settings.analysis_models(config, analysis)
+        for analysis, participant, model in FITS
+        if analysis in followed
     ]
 
 
@@ -277,6 +326,18 @@ def compared_files(wildcards):
         table, scores = or_say(compare.files, RESULTS.parent, COMPARED["run"])
         other = {"electrodes": table, "scores": scores}
     return own | {f"other_{name}": files for name, files in other.items()}
+
+
+def unfinished():
+    """What to do about a run of which a part failed; nothing where all fits are there, or none."""
+    done = sum(lacks(*fit) is None for fit in ALL_FITS)
+    if PRESENT_ONLY or done in (0, len(ALL_FITS)):
+        return ""
+    return (
+        f"{done} of {len(ALL_FITS)} fits are there. For tables and a report of these, which name "
+        "the missing ones, repeat the command with `--config summarise=present`. Once the cause is "
+        "mended, repeat it as it was: the rest is done and everything is joined.\n"
+    )
 
 
 NAMED = sorted({*MODELS, *config["models"]})

@@ -8,15 +8,9 @@ rule report:
         participants=RESULTS / "participants.tsv",
         summary=RESULTS / "summary.nc",
         scores=score_files(),
-        words=expand(RESULTS / "words/{participant}.tsv", participant=PARTICIPANTS),
-        contamination=(
-            expand(RESULTS / "contamination/{participant}.nc", participant=PARTICIPANTS)
-            if config["contamination"]["enabled"]
-            else []
-        ),
-        truth=(
-            expand(ROOT / "truth/{participant}.tsv", participant=PARTICIPANTS) if IS_DEMO else []
-        ),
+        words=expand(RESULTS / "words/{participant}.tsv", participant=SUMMARISED),
+        contamination=audit_files(),
+        truth=(expand(ROOT / "truth/{participant}.tsv", participant=SUMMARISED) if IS_DEMO else []),
         template=SOURCE / "highgamma/report/page.html.j2",
     output:
         report=report(

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from highgamma import store
 from highgamma.errors import InputError
+from highgamma.settings import POSITION
+from highgamma.summary.tables import GAIN_COLUMNS, PARTITION_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,20 +24,9 @@ FloatArray = NDArray[np.float64]
 
 _TEXT = (
     *("analysis", "participant", "electrode", "region", "model", "flags", "best_control", "word"),
-    *("verdict", "rule", "control", "space", "source"),
+    *("verdict", "rule", "control", "space", "source", "ceiling_status"),
 )
 
-POSITION = "position"
-"""The model that knows only when a sample was recorded; never a finding."""
-
-GAIN_COLUMNS = (
-    *("analysis", "participant", "electrode", "model"),
-    *("control", "skill", "control_skill", "gain"),
-)
-PARTITION_COLUMNS = (
-    *("analysis", "participant", "electrode", "model", "space", "skill"),
-    *("unique", "share", "shared", "noise_ceiling", "explainable"),
-)
 PUBLISHED_COLUMNS = ("participant", "model", "pcc", "r2", "source")
 
 

@@ -146,11 +146,12 @@
 
     function detail(row) {
       var made = element("tr", undefined, "detail"), cell = element("td"), list = element("dl");
+      var within = element("div", undefined, "within");
       cell.colSpan = heads.length;
       var sentence = element("p");
       sentence.appendChild(element("strong", text(row, "verdict") + ": "));
       sentence.appendChild(document.createTextNode(text(row, "rule") + "."));
-      cell.appendChild(sentence);
+      within.appendChild(sentence);
       function entry(term, words) {
         var pair = element("div");
         pair.appendChild(element("dt", term));
@@ -176,9 +177,10 @@
       if (row[at.peak_lag] !== null) {
         entry("peak lag", ms(row[at.peak_lag]) + " ms (" + ms(row[at.peak_lag_low]) + " to " + ms(row[at.peak_lag_high]) + ")");
       }
-      if (ceiling !== null) entry("noise ceiling of r", ceiling < 0 ? "not-estimable" : stat(ceiling));
+      entry("noise ceiling of r", ceiling === null ? text(row, "ceiling_status") || "–" : stat(ceiling));
       entry("flags", text(row, "flags").replace(/,/g, ", ") || "none");
-      cell.appendChild(list);
+      within.appendChild(list);
+      cell.appendChild(within);
       made.appendChild(cell);
       return made;
     }

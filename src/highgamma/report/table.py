@@ -24,11 +24,12 @@ DIGITS = 4
 KEYS = ("analysis", "participant", "electrode", "model")
 TEXTS = (
     *("analysis", "participant", "electrode", "region", "model", "verdict", "rule", "flags"),
-    "best_control",
+    *("best_control", "ceiling_status"),
 )
 NUMBERS = (
     *("layer", "r", "skill", "p", "q", "gain", "contamination", "stability", "distance_s"),
     *("mean_r", "position_r", "position_skill", "peak_lag", "peak_lag_low", "peak_lag_high"),
+    "noise_ceiling",
 )
 
 
@@ -45,8 +46,7 @@ def electrode_table(evidence: Evidence) -> Table:
     """All rows, by verdict and then by skill, each with its gain over every control.
 
     Texts stand once in a list and are numbers in the rows; a missing value is null. A row ends with
-    its gains, a triple (control, the control's skill, gain) each, and with the noise ceiling of a
-    joint fit: null where the row is no joint fit, -1 where the ceiling is not estimable.
+    its gains, a triple (control, the control's skill, gain) each.
     """
     table = by_verdict(evidence.electrodes)
     for name in (*TEXTS, *NUMBERS):
@@ -60,15 +60,14 @@ def electrode_table(evidence: Evidence) -> Table:
         return texts.setdefault(value, len(texts))
 
     gains = _gains(evidence, coded)
-    ceilings = _ceilings(evidence)
     keys = list(table[list(KEYS)].itertuples(index=False, name=None))
     columns: list[list[Any]] = [[coded(v) for v in table[name]] for name in TEXTS]
     columns += [[_rounded(v) for v in table[name]] for name in NUMBERS]
-    columns += [[gains.get(key) for key in keys], [ceilings.get(key) for key in keys]]
+    columns.append([gains.get(key) for key in keys])
     rows = [list(row) for row in zip(*columns, strict=True)]
     data = json.dumps(
         {
-            "columns": [*TEXTS, *NUMBERS, "gains", "noise_ceiling"],
+            "columns": [*TEXTS, *NUMBERS, "gains"],
             "texts": list(texts),
             "n_texts": len(TEXTS),
             "rows": rows,
@@ -89,15 +88,6 @@ def _gains(evidence: Evidence, coded: Any) -> dict[tuple[str, ...], list[list[An
         key = tuple(str(row[n]) for n in KEYS)
         entry = [coded(row["control"]), _rounded(row["control_skill"]), _rounded(row["gain"])]
         found.setdefault(key, []).append(entry)
-    return found
-
-
-def _ceilings(evidence: Evidence) -> dict[tuple[str, ...], float]:
-    found: dict[tuple[str, ...], float] = {}
-    for row in evidence.partition.to_dict("records"):
-        key = tuple(str(row[n]) for n in KEYS)
-        value = _rounded(row["noise_ceiling"])
-        found[key] = -1 if value is None else value
     return found
 
 

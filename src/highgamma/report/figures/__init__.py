@@ -8,6 +8,7 @@ from highgamma.report.figures.canvas import Drawn, probability, short
 from highgamma.report.figures.group import group_models, group_regions
 from highgamma.report.figures.lags import lag_curves
 from highgamma.report.figures.layers import layer_profiles
+from highgamma.report.figures.leakage import demonstrations, leakage, leakage_rows
 from highgamma.report.figures.partition import variance_partition
 from highgamma.report.figures.places import electrode_map
 from highgamma.report.figures.published import published_scores
@@ -23,11 +24,14 @@ __all__ = [
     "around_onset",
     "best_traces",
     "contamination",
+    "demonstrations",
     "electrode_map",
     "group_models",
     "group_regions",
     "lag_curves",
     "layer_profiles",
+    "leakage",
+    "leakage_rows",
     "planted_truth",
     "probability",
     "published_scores",

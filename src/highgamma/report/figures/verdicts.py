@@ -54,7 +54,7 @@ def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn |
             titles.append((y - 0.95, analysis.analysis))
         at.append(y)
         y += 1.0
-    height = 0.95 + 0.21 * y
+    height = 1.05 + 0.21 * y
     with canvas(WIDTH, height) as figure:
         panels = figure.subplots(
             1, 2 if has_scores else 1, sharey=True, squeeze=False,
@@ -82,7 +82,7 @@ def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn |
         for label, (_, model) in zip(bars.get_yticklabels(), rows, strict=True):
             label.set_color(SOFT if model.is_control else INK)
         bars.tick_params(axis="y", length=0)
-        bars.set_ylim(y - 0.3, -0.25)
+        bars.set_ylim(y - 0.3, -0.7)
         for place, name in titles:
             bars.annotate(
                 name, (0, place), xytext=(0, 0), textcoords="offset points",
