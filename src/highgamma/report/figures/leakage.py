@@ -141,7 +141,7 @@ def _styles(evidence: Evidence) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _place(row: Split, splits: list[str], models: list[str]) -> float:
-    step = 0.8 / len(models)
+    step = 0.88 / len(models)
     return splits.index(row.split) + (models.index(row.model) - (len(models) - 1) / 2) * step
 
 
@@ -149,7 +149,7 @@ def _label(split: str, rows: list[Split]) -> str:
     """The split with the realised least distance of its samples."""
     least = min((r.distance_s for r in rows if r.split == split), default=float("nan"))
     words = split.replace("leave-one-word-out", "leave one\nword out")
-    return f"{words}\n({least:.2g} s)" if np.isfinite(least) else words
+    return f"{words}\n({least * 1000:.0f} ms)" if np.isfinite(least) else words
 
 
 def _strip(
@@ -159,7 +159,7 @@ def _strip(
     own = table[(table["analysis"] == row.analysis) & (table["model"] == row.model)]
     values = np.maximum(own[score].to_numpy(dtype=float, na_value=np.nan), BELOW)
     colour, marker = _styles(evidence)
-    width = 0.42 / len(models)
+    width = 0.34 / len(models)
     # Side by side in a fixed order; chance would draw another figure each time.
     spread = (np.arange(len(values)) * 0.618034 % 1 - 0.5) * width
     axes.plot(
@@ -167,7 +167,7 @@ def _strip(
         color=colour[row.model], alpha=0.45,
     )  # fmt: skip
     mean, low, high = row.r if score == "r" else row.skill
-    beside = at + 0.75 * width
+    beside = at + 0.7 * width
     if np.isfinite(low):
         axes.plot([beside, beside], [low, high], color=colour[row.model], lw=1.6)
     axes.plot(
