@@ -14,7 +14,7 @@ sys.path.insert(0, str(SOURCE))
 inherited = dict(os.environ).get("PYTHONPATH", "")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherited])))
 
-from highgamma import catalogue, fingerprint, lock, settings
+from highgamma import catalogue, compare, fingerprint, lock, settings
 from highgamma import models as model_store
 from highgamma.demo.dataset import ROOT_FILES, participant_files
 from highgamma.errors import InputError
@@ -36,6 +36,10 @@ if workflow.is_main_process:
 SCHEMA = settings.load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
 config = or_say(settings.checked, config, SCHEMA)
 or_say(settings.cross_checked, config)
+
+# What a run is compared with changes nothing in it.
+COMPARED = settings.compared(config)
+config.pop("compare")
 
 CATALOGUE = or_say(
     catalogue.load,
@@ -225,6 +229,16 @@ def layers_of_name(wildcards):
     return list(range(int(first), int(last[0] if last else first) + 1))
 
 
+def untrained_twins():
+    """For each trained model of the run the names of its untrained twins."""
+    twins = {}
+    for name in MODELS:
+        base = CATALOGUE[name]["base"]
+        if CATALOGUE[name].get("untrained") and base != name:
+            twins.setdefault(base, []).append(name)
+    return twins
+
+
 def fit_files(analysis, participant, model):
     """All files of scores of one analysis, participant and model."""
     folder = RESULTS / f"scores/{analysis}/{participant}/{model}"
@@ -284,6 +298,34 @@ def lacking():
         for path in absent
         if config["contamination"]["enabled"]
     ]
+
+
+def scores_of(wildcards):
+    return fit_files(wildcards.analysis, wildcards.participant, wildcards.model)
+
+
+def timecourse_files():
+    followed = settings.timecourse_analyses(config)
+    return [
+        RESULTS / f"timecourse/{analysis}/{participant}/{model}.nc"
+        for analysis, participant, model in FITS
+        if analysis in followed
+    ]
+
+
+def compared_files(wildcards):
+    """Tables and scores of both runs of a comparison; the other one must be finished."""
+    if COMPARED is None:
+        raise WorkflowError(
+            "there is no run to compare with\n"
+            "  what to do: name it, as in `snakemake compare --config compare=<run>`"
+        )
+    own = {"electrodes": RESULTS / "electrodes.tsv", "scores": score_files()}
+    other = own
+    if COMPARED["run"] != config["run"]:
+        table, scores = or_say(compare.files, RESULTS.parent, COMPARED["run"])
+        other = {"electrodes": table, "scores": scores}
+    return own | {f"other_{name}": files for name, files in other.items()}
 
 
 def unfinished():
