@@ -160,7 +160,7 @@ def summarise(root: Path, files: dict[str, list[Path]], **changes) -> None:
     summary.write(
         result, electrodes=root / "electrodes.tsv", layers=root / "layers.tsv",
         participants=root / "participants.tsv", arrays=root / "summary.nc",
-        gains=root / "gains.tsv", partition=root / "partition.tsv",
+        gains=root / "gains.tsv", partition=root / "partition.tsv", missing=root / "missing.tsv",
     )  # fmt: skip
 
 
@@ -171,6 +171,7 @@ def read(root: Path, files: dict[str, list[Path]], **further) -> evidence.Eviden
         participants=root / "participants.tsv", summary=root / "summary.nc",
         scores=files["scores"], contamination=files["contamination"], truth=files["truth"],
         words=files["words"], gains=root / "gains.tsv", partition=root / "partition.tsv",
+        missing=root / "missing.tsv",
     )  # fmt: skip
 
 
@@ -362,11 +363,16 @@ def test_a_run_in_which_nothing_is_known_still_has_its_page(tmp_path):
         measured=measured, predicted=np.full((1, 30, 3), 2.0), inner=np.full((1, 5, 3), np.nan),
     )  # fmt: skip
     files = {"scores": scores, "channels": [], "contamination": [], "truth": [], "words": []}
-    summarise(tmp_path, files, participants=["sub-01", "sub-02"])
+    lacking = [
+        ("words", "sub-02", "text", "encoding", "scores/words/sub-02/text/05.nc"),
+        (None, "sub-03", None, "contamination", "contamination/sub-03.nc"),
+    ]
+    summarise(tmp_path, files, participants=["sub-01", "sub-02"], lacking=lacking)
     html, _ = page.build(read(tmp_path, files))
     outline(html)
     assert "0 of 3 electrodes are supported in words" in html
-    assert "sub-02 has no scores of text" in html
+    assert "sub-02 has no scores of text in the analysis words: the stage encoding" in html
+    assert "sub-03 has no audit of contamination" in html
     assert "nan" not in re.sub(r"<script>.*?</script>|base64,[^\"]*", "", html, flags=re.S).lower()
 
 
@@ -532,7 +538,8 @@ def test_the_noise_ceiling_is_a_number_only_where_it_was_estimated(planted, buil
     found = with_joint_fit(read(*planted), ceiling="not-estimable")
     assert not findings.partitions(found)[0].has_ceiling
     joint = found.electrodes[found.electrodes["analysis"] == "joint"]
-    html, _ = page.build(changed(found, electrodes=joint, scores={}, audits={}, truth=None))
+    only = {"electrodes": joint, "participants": found.participants.iloc[:0], "truth": None}
+    html, _ = page.build(changed(found, **only, scores={}, audits={}))
     outline(html)
     assert html.count(">not-estimable<") == 2 * 14
 

@@ -340,6 +340,15 @@ def unfinished():
     )
 
 
+def published_scores():
+    """The table of published scores; a relative path may be within this checkout."""
+    if config["published"] is None:
+        return []
+    path = Path(config["published"]["scores"])
+    within = Path(workflow.basedir) / path
+    return within if within.is_file() and not path.is_file() else path
+
+
 NAMED = sorted({*MODELS, *config["models"]})
 LOCK = os.path.relpath(Path(workflow.basedir) / model_store.LOCK)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from highgamma import store
 from highgamma.errors import InputError
 from highgamma.settings import POSITION
-from highgamma.summary.tables import GAIN_COLUMNS, PARTITION_COLUMNS
+from highgamma.summary.tables import GAIN_COLUMNS, MISSING_COLUMNS, PARTITION_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ FloatArray = NDArray[np.float64]
 
 _TEXT = (
     *("analysis", "participant", "electrode", "region", "model", "flags", "best_control", "word"),
-    *("verdict", "rule", "control", "space", "source", "ceiling_status"),
+    *("verdict", "rule", "control", "space", "source", "ceiling_status", "stage", "file"),
 )
 
 PUBLISHED_COLUMNS = ("participant", "model", "pcc", "r2", "source")
@@ -77,6 +77,7 @@ class Evidence:
     words: Mapping[str, pd.DataFrame]
     gains: pd.DataFrame
     partition: pd.DataFrame
+    missing: pd.DataFrame
     published: pd.DataFrame | None
 
     @property
@@ -124,12 +125,13 @@ def read(
     words: Iterable[str | Path] = (),
     gains: str | Path | None = None,
     partition: str | Path | None = None,
+    missing: str | Path | None = None,
     published: str | Path | None = None,
 ) -> Evidence:
     """Read a run's tables, audits and truth; note where its score files lie.
 
-    `gains` and `partition` are tables of the summary, `published` the scores of a published study
-    (`participant model pcc r2 source`); the report leaves out what is not given.
+    `gains`, `partition` and `missing` are tables of the summary, `published` the scores of a
+    published study (`participant model pcc r2 source`); the report leaves out what is not given.
 
     Raises
     ------
@@ -158,6 +160,7 @@ def read(
         words={Path(p).stem: store.read_table(p, strings=_TEXT) for p in sorted(map(str, words))},
         gains=_table(gains, GAIN_COLUMNS),
         partition=_table(partition, PARTITION_COLUMNS),
+        missing=_table(missing, MISSING_COLUMNS),
         published=None if published is None else _published(published),
     )
 

@@ -73,7 +73,9 @@
       var button = head.querySelector("button"), name = head.getAttribute("data-column");
       if (!button || !name) return;
       button.addEventListener("click", function () {
-        downward = sorted === name ? !downward : at[name] >= data.n_texts;
+        // The most telling rows first: small probabilities, large scores.
+        downward = sorted === name ? !downward
+          : at[name] >= data.n_texts && ["p", "q", "contamination"].indexOf(name) < 0;
         sorted = name;
         heads.forEach(function (h) { h.removeAttribute("aria-sort"); });
         head.setAttribute("aria-sort", downward ? "descending" : "ascending");

@@ -267,12 +267,7 @@ def _attribute(evidence: Evidence, name: str) -> dict[str, Any]:
 
 def _warnings(evidence: Evidence) -> list[str]:
     """What a reader must know before trusting a number, in whole sentences."""
-    said = [
-        f"{participant} has no scores of {model} in the analysis {analysis}."
-        for analysis, participant, model in json.loads(
-            str(evidence.arrays.attrs.get("missing", "[]"))
-        )
-    ]
+    said = [_missing(row) for row in evidence.missing.to_dict("records")]
     for participant, reasons in _attribute(evidence, "left_out").items():
         if reasons:
             listed = ", ".join(f"{reason}: {n}" for reason, n in reasons.items())
@@ -309,6 +304,17 @@ def _warnings(evidence: Evidence) -> list[str]:
     if not evidence.audits:
         said.append("No contamination audit was made (no sound, or switched off).")
     return said
+
+
+def _missing(row: Mapping[Hashable, Any]) -> str:
+    """One row of the table of missing fits as a sentence."""
+    of = f"{row['participant']} has no "
+    what = "audit of contamination"
+    if isinstance(row["analysis"], str):
+        what = f"scores of {row['model']} in the analysis {row['analysis']}"
+    stage = row["stage"]
+    why = f": the stage {stage} did not finish; see logs/{stage}/" if isinstance(stage, str) else ""
+    return f"{of}{what}{why}."
 
 
 def _least_findings(rows: pd.DataFrame, *, n_permutations: int) -> int:
