@@ -11,6 +11,7 @@ import pytest
 from highgamma import group, store
 from highgamma.errors import InputError
 from highgamma.group import Settings
+from highgamma.report.figures import group_models, group_regions
 
 
 def electrodes(values: dict[str, dict[str, list[float]]], **columns) -> pd.DataFrame:
@@ -227,6 +228,24 @@ def test_another_model_changes_no_row(tmp_path):
     group.write(first, tmp_path / "group.tsv")
     back = store.read_table(tmp_path / "group.tsv")
     assert list(back.columns) == list(group.COLUMNS)
+
+
+def test_the_figures_show_every_fit_and_only_regions_there_is_enough_of():
+    rng = np.random.default_rng(0)
+    table = electrodes(
+        {m: people(*rng.uniform(0, 0.6, (4, 8))) for m in ("gpt2", "gpt2-untrained")}
+    )
+    assert group_regions(group.table(table, twins={}, settings=Settings()), "words", []) is None
+    table["region"] = np.where(table["electrode"] < "LA5", "ctx_lh_S_central", "Left-Insula")
+    found = group.table(table, twins={"gpt2": ["gpt2-untrained"]}, settings=Settings())
+    models = ["gpt2", "gpt2-untrained"]
+    whole, regions = group_models(found, models), group_regions(found, "words", models)
+    assert "2 fits" in whole.alt and "training" in whole.caption
+    assert "2 regions" in regions.alt
+    assert whole.svg == group_models(found, models).svg
+    # A fit that is its intercept alone has no r to show, and no reason to fail.
+    none = found.assign(r_mean=np.nan, r_low=np.nan, r_high=np.nan)
+    assert group_models(none, models) is not None
 
 
 def test_a_table_without_a_column_is_refused():

@@ -12,6 +12,8 @@ from test_encoding import fit_frames, frame_world, word_table
 
 from highgamma import timecourse
 from highgamma.errors import InputError
+from highgamma.report.evidence import Evidence
+from highgamma.report.figures import around_onset, trial_by_trial
 from highgamma.store import read_dataset, write_dataset
 from highgamma.timecourse import Course, HeldOut
 
@@ -233,3 +235,46 @@ def test_a_region_is_the_mean_over_its_electrodes_with_an_interval():
     z = np.arctanh(np.concatenate([c.values["r"].values[:3] for c in courses]))
     np.testing.assert_allclose(one.r, np.tanh(z.mean(axis=0)))
     assert (one.low < one.r).all() and (one.r < one.high).all()
+
+
+# ------------------------------------------------------------------------------------- figures
+
+
+def evidence(flags=""):
+    """Three participants whose electrodes are those of `planted`, in one region."""
+    rows = [
+        {"analysis": "frames", "participant": f"sub-{k}", "electrode": f"LA{c}", "model": "mel",
+         "region": "ctx_lh_S_central", "layer": 0, "r": 0.7 - 0.1 * c, "skill": 0.5 - 0.1 * c,
+         "q": 0.01, "flags": flags, "verdict": "supported"}
+        for k in range(3) for c in range(6)
+    ]  # fmt: skip
+    empty = pd.DataFrame()
+    return Evidence(
+        run="test", config={}, electrodes=pd.DataFrame(rows), layers=empty, participants=empty,
+        arrays=xr.Dataset(attrs={"analyses": "{}"}), scores={}, audits={}, truth=None, words={},
+        gains=empty, partition=empty, missing=empty, published=None,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def courses():
+    made = []
+    for k in range(3):
+        frames, table = planted(lag=0.2, seed=k)
+        values = timecourse.timecourse(frames, table, permutations=40, best=2)
+        made.append(Course("frames", f"sub-{k}", "mel", values))
+    return made
+
+
+def test_single_trials_are_drawn_of_electrodes_that_kept_them(courses):
+    figure = trial_by_trial(evidence(), courses, "frames")
+    assert "4 electrodes" in figure.alt and "voice onset" in figure.alt
+    assert trial_by_trial(evidence(), courses, "words") is None
+
+
+def test_the_course_of_r_is_drawn_of_clean_electrodes(courses):
+    figure = around_onset(evidence(), courses, "frames")
+    peak = float(figure.alt.split("peaks at ")[1].split(" ms")[0])
+    assert peak == pytest.approx(200, abs=60)
+    assert "2 panels" in figure.alt
+    assert around_onset(evidence(flags="contaminated"), courses, "frames") is None

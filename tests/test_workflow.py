@@ -131,7 +131,8 @@ def test_another_penalty_reruns_fits_and_tables_alone(demo, tmp_path):
     changed = tmp_path / "changed.yaml"
     changed.write_text(yaml.safe_dump(config))
     plan = snakemake("--dry-run", "--configfile", str(changed), folder=demo)
-    assert jobs(plan.stdout) == {"all": 1, "encoding": 3 * 4, "summary": 1, "report": 1}
+    tables = {"summary": 1, "group": 1, "report": 1}
+    assert jobs(plan.stdout) == {"all": 1, "encoding": 3 * 4, **tables}
 
 
 def test_snakemakes_own_report_is_written(demo):
@@ -257,7 +258,8 @@ def test_a_failed_participant_is_named_until_it_is_mended(two_participants):
 
     partial = snakemake(*run, "--config", "summarise=present", folder=folder)
     assert partial.returncode == 0, partial.stdout + partial.stderr
-    assert jobs(partial.stdout + partial.stderr) == {"summary": 1, "report": 1, "all": 1}
+    tables = {"summary": 1, "group": 1, "report": 1}
+    assert jobs(partial.stdout + partial.stderr) == {**tables, "all": 1}
     assert set(read_table(results / "electrodes.tsv")["participant"]) == {"sub-01"}
     missing = read_table(results / "missing.tsv")
     assert missing[["participant", "model", "stage"]].values.tolist() == [

@@ -339,7 +339,7 @@ def timecourse(
     units = {"units": "1"}
 
     def of_trials(values: FloatArray) -> NDArray[np.float32]:
-        found = values[trials.index][:, :, kept]
+        found = values[:, kept][trials.index]
         return np.moveaxis(found, 2, 0).astype(np.float32)
 
     return xr.Dataset(

@@ -10,11 +10,14 @@ import pytest
 import xarray as xr
 from worlds import autocorrelated
 
-from highgamma import catalogue, settings
+from highgamma import catalogue, group, settings, summary
 from highgamma.embeddings.position import position_embeddings
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.fit import fit_analysis
 from highgamma.encoding.samples import frame_samples
+from highgamma.report.evidence import Evidence
+from highgamma.report.figures import demonstrations, leakage, leakage_rows
+from highgamma.store import write_dataset
 
 ROOT = Path(__file__).parents[2]
 RATE, SECONDS, N_WORDS = 50.0, 180, 60
@@ -99,3 +102,31 @@ def test_the_three_splits_hold_out_the_same_frames(fits):
     for other in (contiguous, words):
         np.testing.assert_array_equal(shuffled["time"].values, other["time"].values)
         np.testing.assert_array_equal(shuffled["observed"].values, other["observed"].values)
+
+
+def test_the_figure_sets_position_beside_the_model(fits, tmp_path):
+    for split, fit in fits.items():
+        for model in ("mel", "position"):
+            path = tmp_path / f"scores/leak-{split}/sub-01/{model}/00.nc"
+            write_dataset(fit, path, stage="encoding", parameters={})
+    made = summary.summarise(
+        summary.read_fits(tmp_path.rglob("*.nc")), channels={}, contamination={},
+        participants=["sub-01"], models=["mel", "position"], run="test",
+        analyses={f"leak-{s}": {"part_of": "leak", "split": s, "controls": []} for s in fits},
+    )  # fmt: skip
+    empty = pd.DataFrame()
+    evidence = Evidence(
+        run="test", config={}, electrodes=made.electrodes, layers=made.layers,
+        participants=made.participants, arrays=made.arrays, scores={}, audits={}, truth=None,
+        words={}, gains=empty, partition=empty, missing=empty, published=None,
+    )  # fmt: skip
+    table = group.table(made.electrodes, twins={}, settings=group.Settings())
+    assert demonstrations(evidence) == ["leak"]
+    rows = leakage_rows(evidence, table, "leak")
+    assert [(r.split, r.model) for r in rows] == [(s, m) for s in fits for m in ("mel", "position")]
+    for row in rows:
+        z = np.arctanh(fits[row.split]["r"].values[0])
+        assert row.r[0] == pytest.approx(np.tanh(z.mean()))
+        assert row.distance_s == pytest.approx(fits[row.split].attrs["distance_s"])
+    figure = leakage(evidence, table, "leak")
+    assert f"shuffled {rows[0].r[0]:.2f}".replace("0.", ".") in figure.alt

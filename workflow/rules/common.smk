@@ -305,11 +305,12 @@ def scores_of(wildcards):
 
 
 def timecourse_files():
+    """Time courses of all models but position, which is the same in all trials."""
     followed = settings.timecourse_analyses(config)
     return [
         RESULTS / f"timecourse/{analysis}/{participant}/{model}.nc"
         for analysis, participant, model in FITS
-        if analysis in followed
+        if analysis in followed and model != settings.POSITION
     ]
 
 
