@@ -135,6 +135,25 @@ def test_another_penalty_reruns_fits_and_tables_alone(demo, tmp_path):
     assert jobs(plan.stdout) == {"all": 1, "encoding": 3 * 4, **tables}
 
 
+def test_two_models_of_a_run_are_compared_electrode_by_electrode(demo):
+    other = "compare={run: demo, models: {minilm: minilm-untrained}}"
+    done = snakemake("compare", "--config", other, folder=demo)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert jobs(done.stdout + done.stderr) == {"compare": 1}
+    found = read_table(demo / "results/demo/compare/demo-summary.tsv")
+    words = found[found["analysis"] == "words"].iloc[0]
+    assert words["skill_low"] > 0 and words["n_higher"] >= 18
+
+
+def test_a_run_that_is_not_there_cannot_be_compared(tmp_path):
+    plan = snakemake("compare", "--dry-run", "--config", "compare=older", folder=tmp_path)
+    assert plan.returncode != 0
+    assert "the run does not exist" in plan.stderr and "results/older" in plan.stderr
+    plan = snakemake("compare", "--dry-run", folder=tmp_path)
+    assert plan.returncode != 0
+    assert "snakemake compare --config compare=<run>" in plan.stderr
+
+
 def test_snakemakes_own_report_is_written(demo):
     made = snakemake("--report", "snakemake-report.html", folder=demo)
     assert made.returncode == 0, made.stderr

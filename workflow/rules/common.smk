@@ -305,7 +305,7 @@ def scores_of(wildcards):
 
 
 def timecourse_files():
-    """Time courses of all models but position, which is the same in all trials."""
+    """Time courses of all models but position, which is there to judge splits."""
     followed = settings.timecourse_analyses(config)
     return [
         RESULTS / f"timecourse/{analysis}/{participant}/{model}.nc"
