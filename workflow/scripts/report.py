@@ -17,7 +17,12 @@ with job(snakemake.log[0], threads=snakemake.threads):
             contamination=snakemake.input.get("contamination", []),
             truth=snakemake.input.get("truth", []),
             words=snakemake.input.get("words", []),
+            gains=snakemake.input.gains,
+            partition=snakemake.input.partition,
+            missing=snakemake.input.missing,
+            published=snakemake.input.get("published") or None,
         ),
         report=snakemake.output.report,
         folder=snakemake.output.figures,
+        contamination=snakemake.output.contamination,
     )
