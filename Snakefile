@@ -22,6 +22,7 @@ include: "workflow/rules/encoding.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/check.smk"
 
 
 if IS_DEMO:

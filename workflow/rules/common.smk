@@ -21,11 +21,18 @@ from highgamma.recording import files as recordings
 
 
 def or_say(function, *arguments, **options):
-    """Call a function of the library; end with its message where the input is at fault."""
+    """Call a function of the library; end with its message where the input is at fault.
+
+    `snakemake check` has then no graph to run in, and says here all that it would say there.
+    """
     try:
         return function(*arguments, **options)
     except InputError as error:
-        raise WorkflowError(str(error))
+        if "check" not in sys.argv[1:]:
+            raise WorkflowError(str(error))
+    from highgamma.check import check, told
+
+    raise WorkflowError(told(check(config, workflow=workflow.basedir, command=None)))
 
 
 SCHEMA = settings.load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
