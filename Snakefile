@@ -22,6 +22,7 @@ include: "workflow/rules/encoding.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/provenance.smk"
 include: "workflow/rules/check.smk"
 
 
@@ -41,3 +42,4 @@ rule all:
     default_target: True
     input:
         RESULTS / "report.html",
+        RESULTS / "provenance.json",

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -75,6 +76,7 @@ def participant_labels():
 
 
 PARTICIPANTS = participant_labels()
+RECORDED = PARTICIPANTS + (["stimulus"] if HAS_STIMULUS else [])
 
 
 wildcard_constraints:
@@ -109,6 +111,12 @@ def recording_files(wildcards):
     segments = or_say(recordings.find, ROOT, wildcards.participant, task=DATASET["task"])
     heard = [ROOT / DATASET["stimulus"]["words"]] if HAS_STIMULUS else []
     return [path for segment in segments for path in segment.paths()] + heard
+
+
+def all_recording_files(wildcards):
+    """All files of the data set that any participant's recording stage reads."""
+    everyone = [SimpleNamespace(participant=name) for name in RECORDED]
+    return sorted({path for one in everyone for path in recording_files(one)})
 
 
 def heard_by(participant):

@@ -9,7 +9,6 @@ has finished jobs, their benchmark files say how this machine compares, rule by 
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 from highgamma import catalogue, settings
 from highgamma.check.plan import Job
 from highgamma.encoding.analysis import Analysis, analysis_from
+from highgamma.provenance import job_times
 
 START_S = 0.6
 """CPU seconds until a job has imported what it needs and reads (demo: `position`-like jobs)."""
@@ -314,24 +314,11 @@ def cost_of(job: Job, run: Run) -> Cost:
 
 
 def measured(benchmarks: str | Path) -> dict[str, float]:
-    """CPU seconds of finished jobs by their names, from the benchmark files of a run."""
-    found = {}
-    folder = Path(benchmarks)
-    for path in sorted(folder.rglob("*.tsv")) if folder.is_dir() else []:
-        with open(path, encoding="utf-8", newline="") as opened:
-            rows = list(csv.DictReader(opened, delimiter="\t"))
-        # A job shorter than the clock of the process table has no figure.
-        seconds = [value for row in rows if (value := _number(row.get("cpu_time"))) > 0]
-        if seconds:
-            found[str(path.relative_to(folder).with_suffix("").as_posix())] = median(seconds)
-    return found
+    """CPU seconds of a run's finished jobs by their names.
 
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return math.nan
+    Jobs shorter than the clock of the process table have none.
+    """
+    return {time.job: time.cpu_s for time in job_times(benchmarks) if time.cpu_s > 0}
 
 
 @dataclass(frozen=True, slots=True)
