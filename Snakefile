@@ -23,6 +23,7 @@ include: "workflow/rules/contamination.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/provenance.smk"
+include: "workflow/rules/archive.smk"
 include: "workflow/rules/check.smk"
 
 
