@@ -20,7 +20,7 @@ rule archive:
         mem_mb=500,
     params:
         config=config,
-        results=str(RESULTS),
+        results=lambda wildcards, input: str(Path(input.provenance).parent),
         workflow=os.path.relpath(workflow.basedir),
         code=code("archive"),
     message:

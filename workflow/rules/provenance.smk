@@ -28,7 +28,7 @@ rule provenance:
         config=config,
         models={name: CATALOGUE[name] for name in NAMED},
         participants=PARTICIPANTS,
-        results=str(RESULTS),
+        results=lambda wildcards, output: str(Path(output.provenance).parent),
         lock=LOCK,
         workflow=os.path.relpath(workflow.basedir),
         code=code("provenance"),
