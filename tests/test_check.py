@@ -14,7 +14,7 @@ import yaml
 from test_workflow import ROOT, jobs, snakemake
 
 from highgamma import catalogue, models, settings
-from highgamma.check import Checked, check, cost, told
+from highgamma.check import Checked, check, cost, snakemake_command, told
 from highgamma.check.plan import Job, jobs_of
 from highgamma.check.problems import Problem
 
@@ -324,6 +324,22 @@ def test_without_the_data_set_the_rest_is_checked(tmp_path: Path, monkeypatch: A
     of(found, "data set", "does not exist")
     found = checked(dataset={"root": "data", "source": "osf:nrgx6", "participants": ["sub-01"]})
     assert "snakemake dataset" in of(found, "data set", "not here yet").remedy
+
+
+def test_jobs_are_planned_before_the_data_set_is_fetched(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["sub-01", "2"]
+    found = check(
+        {**CONFIG, "dataset": {"root": "data", "source": "osf:nrgx6", "participants": names}},
+        workflow=ROOT,
+        command=snakemake_command(ROOT / "Snakefile"),
+    )
+    counted = {total.rule: total.jobs for total in found.totals}
+    assert counted["recording"] == counted["neural"] == counted["embeddings"] == 2
+    assert counted["encoding"] == 2 * 2
+    assert "is taken to have 300 s" in told(found)
+    assert not found.ok
+    assert not (tmp_path / "data").exists()
 
 
 # --- jobs and what they take

@@ -24,6 +24,7 @@ from highgamma.check.participants import Participant, compare_folders, read_part
 from highgamma.check.plan import Job, planned
 from highgamma.check.problems import Problem, Problems, aligned
 from highgamma.errors import InputError
+from highgamma.store import inside
 
 __all__ = ["Checked", "check", "snakemake_command", "told"]
 
@@ -38,6 +39,7 @@ class Checked:
     """What was looked at and what was found.
 
     participants : those that could be looked at. awaited : those that the workflow writes itself.
+    assumed : the size that participants are taken to have whose data set is yet to be fetched.
     jobs : None where they could not be planned. totals : of the jobs, rule by rule.
     """
 
@@ -45,6 +47,7 @@ class Checked:
     root: str
     participants: tuple[Participant, ...]
     awaited: tuple[str, ...]
+    assumed: cost.Size | None
     models: tuple[State, ...]
     jobs: tuple[Job, ...] | None
     totals: tuple[cost.Total, ...]
@@ -99,11 +102,15 @@ def check(
         participants.append(one)
     there = [one for one in participants if one.recordings or one.n_bytes]
     jobs = None
-    if command is not None and (there or awaited) and not _stops_planning(problems):
+    absent = _to_be_fetched(usable)
+    named = [one.name for one in there] + awaited + absent
+    if command is not None and named and not _stops_planning(problems):
         planable = copy.deepcopy(usable)
-        planable["dataset"]["participants"] = [one.name for one in there] + list(awaited)
-        jobs = problems.attempt("jobs", _plan, planable, command)
-    run = cost.Run(usable, entries, _sizes(usable, there, awaited, shared))
+        planable["dataset"]["participants"] = named
+        jobs = problems.attempt("jobs", _plan, planable, command, absent=absent)
+    sizes = _sizes(usable, there, awaited, shared)
+    sizes |= dict.fromkeys(absent, cost.typical(list(sizes.values())))
+    run = cost.Run(usable, entries, sizes)
     results = Path("results") / str(usable["run"])
     totals = [] if not jobs else cost.totals(jobs, run, cost.measured(results / "benchmarks"))
     _compare_with_machine(totals, states, problems)
@@ -112,6 +119,7 @@ def check(
         root=str(usable["dataset"]["root"]),
         participants=tuple(participants),
         awaited=tuple(awaited),
+        assumed=next((sizes[name] for name in absent), None),
         models=tuple(states),
         jobs=None if jobs is None else tuple(jobs),
         totals=tuple(totals),
@@ -225,6 +233,18 @@ def _labels(config: Mapping[str, Any], problems: Problems) -> tuple[list[str], l
     return [n for n in labels if n not in awaited], awaited
 
 
+def _to_be_fetched(config: Mapping[str, Any]) -> list[str]:
+    """Participants by name whose data set `snakemake dataset` has yet to fetch."""
+    dataset = config["dataset"]
+    if "demo" in config or not dataset["source"] or Path(dataset["root"]).is_dir():
+        return []
+    if dataset["participants"] == "all":
+        return []
+    return sorted(
+        n if n.startswith("sub-") else f"sub-{n}" for n in map(str, dataset["participants"])
+    )
+
+
 def _stimulus(config: Mapping[str, Any], problems: Problems) -> float:
     """Seconds of the sound that all participants heard; 0 where there is none."""
     from highgamma.recording import files
@@ -258,15 +278,39 @@ def _stops_planning(problems: Problems) -> bool:
     return any(p.subject == CONFIGURATION for p in problems.fatal())
 
 
-def _plan(config: Mapping[str, Any], command: Sequence[str]) -> list[Job]:
+def _plan(config: settings.Settings, command: Sequence[str], *, absent: Sequence[str]) -> list[Job]:
+    """The jobs of a configuration; a data set that is not here is stood in for by empty files."""
     import yaml
 
     with tempfile.TemporaryDirectory() as folder:
+        if absent:
+            config["dataset"] = {
+                **config["dataset"],
+                "root": str(_empty_files(Path(folder) / "data", config["dataset"], absent)),
+                "source": None,
+            }
         path = Path(folder) / "config.yaml"
         path.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
         return planned(
             [*command, "--configfile", str(path)], results=Path("results") / str(config["run"])
         )
+
+
+def _empty_files(root: Path, dataset: Mapping[str, Any], participants: Sequence[str]) -> Path:
+    """A data set's layout without content: a plan asks for names alone."""
+    task = dataset["task"] or "any"
+    names = [
+        f"{name}/ieeg/{name}_task-{task}_{suffix}"
+        for name in participants
+        for suffix in ("ieeg.nwb", "channels.tsv", "events.tsv")
+    ]
+    stimulus = dataset.get("stimulus") or {}
+    names += [str(stimulus[key]) for key in ("audio", "words") if key in stimulus]
+    for name in names:
+        path = inside(root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
 
 
 def _sizes(
@@ -423,6 +467,12 @@ def _jobs_text(checked: Checked) -> list[str]:
         )
     )
     lines = ["jobs to be run, and an estimate of what they take:", *aligned(rows)]
+    if checked.assumed is not None:
+        lines.append(
+            f"each participant is taken to have {checked.assumed.seconds:.0f} s, "
+            f"{checked.assumed.electrodes} electrodes and {checked.assumed.words} words until the "
+            "data set is here"
+        )
     cpu, longest = sum(t.cpu_s for t in every), max(t.longest_s for t in every)
     wall = ", ".join(f"{_time(max(cpu / n, longest))} on {n}" for n in (1, 4, 16))
     lines.append(f"elapsed: {wall} cores; memory is one job's, jobs at once add up")

@@ -23,7 +23,7 @@ from highgamma.encoding.analysis import Analysis, analysis_from
 from highgamma.provenance import job_times
 
 START_S = 0.6
-"""CPU seconds until a job has imported what it needs and reads (demo: `position`-like jobs)."""
+"""CPU seconds until a job has imported what it needs (demo: 0.5 s of jobs that do little)."""
 START_NETWORK_S = 3.3
 """The same with torch and transformers (demo: MiniLM, whose pass over 72 words takes 0.5 s)."""
 
@@ -41,10 +41,10 @@ GPU_FLOPS = 1e13
 """Operations a second of a GPU in float32: half the peak of NVIDIA's A100 (19.5e12, its data
 sheet). An assumption: no GPU was measured."""
 
-GRAM_S, SOLVE_S, ROTATE_S, MODEL_S = 2.0e-10, 2.0e-11, 5.8e-10, 5.3e-4
+GRAM_S, SOLVE_S, ROTATE_S, MODEL_S = 1.4e-10, 4.9e-11, 5.2e-10, 5.4e-4
 """CPU seconds of a ridge, per n·p·m, per model and m³, per model and m²·t, per model (see `ridge`).
-Fitted to 13 sizes, `nested-ridge` in results.json among them, n 72 to 30,000, p 23 to 1500, t 25 to
-128; each is met within a factor of two."""
+Fitted to 15 sizes, `nested-ridge` in results.json among them, n 72 to 30,000, p 23 to 3000, t 25 to
+128; each is met within a factor of 2.5, those above a second within two."""
 KEPT_S = 3.6e-11
 """Per surrogate, electrode, sample and feature: `null` in results.json, 143 s for 1000 shifts."""
 CHOSEN_S = 6e-11
@@ -273,7 +273,11 @@ def _encoding(run: Run, analysis: str, participant: str, model: str, layers: str
     count = int(last[0]) - int(first) + 1 if last else 1
     stored = 5.0 * n * t + 4.0 * fit.permutations * t * count + 30.0 * folds * t * count
     data = (n * p / (lags if repeats == 1 else 1) * 4 + n * t * 8) / 1e6
-    return Cost(START_S + one * repeats * count, 250 + 4.5 * data, stored)
+    # The Gram matrices of the folds, where features are the smaller side (measured: 9 of them).
+    grams = 9.0 * min(n, p) ** 2 * 8 / 1e6 if n > p else 0.0
+    # Surrogates and lags of frames go through in batches (demo: up to 650 MB).
+    least = 550.0 if fit.unit == "frame" else 250.0
+    return Cost(START_S + one * repeats * count, least + 4.5 * data + grams, stored)
 
 
 def _tables(run: Run, *_: str) -> Cost:
