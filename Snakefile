@@ -25,6 +25,9 @@ include: "workflow/rules/group.smk"
 include: "workflow/rules/timecourse.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/provenance.smk"
+include: "workflow/rules/archive.smk"
+include: "workflow/rules/check.smk"
 
 
 if IS_DEMO:
@@ -49,3 +52,4 @@ rule all:
         RESULTS / "report.html",
         RESULTS / "group.tsv",
         timecourse_files(),
+        RESULTS / "provenance.json",

@@ -131,7 +131,7 @@ def test_another_penalty_reruns_fits_and_tables_alone(demo, tmp_path):
     changed = tmp_path / "changed.yaml"
     changed.write_text(yaml.safe_dump(config))
     plan = snakemake("--dry-run", "--configfile", str(changed), folder=demo)
-    tables = {"summary": 1, "group": 1, "report": 1}
+    tables = {"summary": 1, "group": 1, "report": 1, "provenance": 1}
     assert jobs(plan.stdout) == {"all": 1, "encoding": 3 * 4, **tables}
 
 

@@ -217,6 +217,22 @@ def read_lock(path: str | Path) -> Lock:
     return dict(lock)
 
 
+def locked_files(entry: Entry, lock: str | Path) -> dict[str, dict[str, Any]] | None:
+    """Files that an entry needs (name → size and sha256), as the lock file names them.
+
+    `None` where the lock does not say: nothing was fetched yet, or no more than the architecture
+    for an untrained twin.
+    """
+    pinned = read_lock(lock).get(_key(entry))
+    if pinned is None:
+        return None
+    files = dict(pinned["files"])
+    weights = not entry.get("untrained")
+    if weights and "hub" in (entry.get("source") or {}) and not any(map(_is_weights, files)):
+        return None
+    return {n: dict(f) for n, f in sorted(files.items()) if weights or not _is_weights(n)}
+
+
 def check_lock(entries: Iterable[Entry], lock: str | Path, *, models: str | Path = MODELS) -> None:
     """Check that what was fetched earlier is what the lock file names.
 

@@ -22,11 +22,18 @@ from highgamma.recording import files as recordings
 
 
 def or_say(function, *arguments, **options):
-    """Call a function of the library; end with its message where the input is at fault."""
+    """Call a function of the library; end with its message where the input is at fault.
+
+    `snakemake check` has then no graph to run in, and says here all that it would say there.
+    """
     try:
         return function(*arguments, **options)
     except InputError as error:
-        raise WorkflowError(str(error))
+        if "check" not in sys.argv[1:]:
+            raise WorkflowError(str(error))
+    from highgamma.check import check, told
+
+    raise WorkflowError(told(check(config, workflow=workflow.basedir, command=None)))
 
 
 # A run that was killed shall not keep the next one from starting.
@@ -77,6 +84,7 @@ def participant_labels():
 
 
 PARTICIPANTS = participant_labels()
+RECORDED = PARTICIPANTS + (["stimulus"] if HAS_STIMULUS else [])
 
 
 wildcard_constraints:
@@ -111,6 +119,12 @@ def recording_files(wildcards):
     segments = or_say(recordings.find, ROOT, wildcards.participant, task=DATASET["task"])
     heard = [ROOT / DATASET["stimulus"]["words"]] if HAS_STIMULUS else []
     return [path for segment in segments for path in segment.paths()] + heard
+
+
+def all_recording_files(wildcards):
+    """All files of the data set that any participant's recording stage reads."""
+    everyone = [SimpleNamespace(participant=name) for name in RECORDED]
+    return sorted({path for one in everyone for path in recording_files(one)})
 
 
 def heard_by(participant):
