@@ -15,6 +15,8 @@ rule report:
         partition=RESULTS / "partition.tsv",
         missing=RESULTS / "missing.tsv",
         published=published_scores(),
+        group=RESULTS / "group.tsv",
+        courses=timecourse_files(),
         template=[SOURCE / f"highgamma/report/page.{part}" for part in ("html.j2", "css", "js")],
     output:
         report=report(

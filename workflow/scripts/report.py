@@ -21,6 +21,8 @@ with job(snakemake.log[0], threads=snakemake.threads):
             partition=snakemake.input.partition,
             missing=snakemake.input.missing,
             published=snakemake.input.get("published") or None,
+            group=snakemake.input.group,
+            courses=snakemake.input.get("courses", []),
         ),
         report=snakemake.output.report,
         folder=snakemake.output.figures,

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from highgamma import store
 from highgamma.errors import InputError
+from highgamma.group import COLUMNS as GROUP_COLUMNS
 from highgamma.settings import POSITION
 from highgamma.summary.tables import GAIN_COLUMNS, MISSING_COLUMNS, PARTITION_COLUMNS
+from highgamma.timecourse import Course, read_courses
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,19 @@ FloatArray = NDArray[np.float64]
 
 _TEXT = (
     *("analysis", "participant", "electrode", "region", "model", "flags", "best_control", "word"),
-    *("verdict", "rule", "control", "space", "source", "ceiling_status", "stage", "file"),
+    *(
+        "verdict",
+        "rule",
+        "control",
+        "space",
+        "source",
+        "group",
+        "value",
+        "electrodes",
+        "ceiling_status",
+        "stage",
+        "file",
+    ),
 )
 
 PUBLISHED_COLUMNS = ("participant", "model", "pcc", "r2", "source")
@@ -79,6 +93,8 @@ class Evidence:
     partition: pd.DataFrame
     missing: pd.DataFrame
     published: pd.DataFrame | None
+    group: pd.DataFrame
+    courses: tuple[Course, ...]
 
     @property
     def analyses(self) -> list[str]:
@@ -127,11 +143,14 @@ def read(
     partition: str | Path | None = None,
     missing: str | Path | None = None,
     published: str | Path | None = None,
+    group: str | Path | None = None,
+    courses: Iterable[str | Path] = (),
 ) -> Evidence:
     """Read a run's tables, audits and truth; note where its score files lie.
 
     `gains`, `partition` and `missing` are tables of the summary, `published` the scores of a
-    published study (`participant model pcc r2 source`); the report leaves out what is not given.
+    published study (`participant model pcc r2 source`), `group` the statistics over participants,
+    `courses` the time courses; the report leaves out what is not given.
 
     Raises
     ------
@@ -162,6 +181,8 @@ def read(
         partition=_table(partition, PARTITION_COLUMNS),
         missing=_table(missing, MISSING_COLUMNS),
         published=None if published is None else _published(published),
+        group=_table(group, GROUP_COLUMNS),
+        courses=tuple(read_courses(courses)),
     )
 
 

@@ -85,6 +85,27 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         for a in analyses
         for n in numbered(figures.best_traces(a, best[a], traces[a], evidence.words))
     ]
+    # One figure of the group for all analyses, then one of each analysis that has regions.
+    group = numbered(figures.group_models(evidence.group, evidence.models))
+    group += [
+        n
+        for a in analyses
+        for n in numbered(figures.group_regions(evidence.group, a, evidence.models))
+    ]
+    leaks = [
+        (rows, numbered(figures.leakage(evidence, evidence.group, name)))
+        for name in figures.demonstrations(evidence)
+        if (rows := figures.leakage_rows(evidence, evidence.group, name))
+    ]
+    courses = [
+        n
+        for a in analyses
+        for figure in (
+            figures.around_onset(evidence, evidence.courses, a),
+            figures.trial_by_trial(evidence, evidence.courses, a),
+        )
+        for n in numbered(figure)
+    ]
     lags = [n for a in analyses for n in numbered(figures.lag_curves(evidence, a))]
     weights = [
         n for a in analyses for n in numbered(figures.response_weights(a, best[a], traces[a]))
@@ -115,6 +136,9 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         untraced=untraced,
         across=across,
         study=_study_rows(evidence),
+        group=group,
+        leaks=leaks,
+        courses=courses,
         lags=lags,
         weights=weights,
         parted=parted,
