@@ -148,10 +148,11 @@ def test_two_models_of_a_run_are_compared_electrode_by_electrode(demo):
 def test_a_run_that_is_not_there_cannot_be_compared(tmp_path):
     plan = snakemake("compare", "--dry-run", "--config", "compare=older", folder=tmp_path)
     assert plan.returncode != 0
-    assert "the run does not exist" in plan.stderr and "results/older" in plan.stderr
+    said = plan.stdout + plan.stderr
+    assert "the run does not exist" in said and "results/older" in said
     plan = snakemake("compare", "--dry-run", folder=tmp_path)
     assert plan.returncode != 0
-    assert "snakemake compare --config compare=<run>" in plan.stderr
+    assert "snakemake compare --config compare=<run>" in plan.stdout + plan.stderr
 
 
 def test_snakemakes_own_report_is_written(demo):
