@@ -21,6 +21,9 @@ include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/encoding.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/summary.smk"
+include: "workflow/rules/group.smk"
+include: "workflow/rules/timecourse.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/provenance.smk"
 include: "workflow/rules/archive.smk"
@@ -35,6 +38,10 @@ if IS_DEMO:
 report: "workflow/report/workflow.rst"
 
 
+onerror:
+    print(unfinished(), file=sys.stderr)
+
+
 localrules:
     all,
 
@@ -43,4 +50,6 @@ rule all:
     default_target: True
     input:
         RESULTS / "report.html",
+        RESULTS / "group.tsv",
+        timecourse_files(),
         RESULTS / "provenance.json",

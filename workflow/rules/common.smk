@@ -14,7 +14,7 @@ sys.path.insert(0, str(SOURCE))
 inherited = dict(os.environ).get("PYTHONPATH", "")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherited])))
 
-from highgamma import catalogue, fingerprint, lock, settings
+from highgamma import catalogue, compare, fingerprint, lock, settings
 from highgamma import models as model_store
 from highgamma.demo.dataset import ROOT_FILES, participant_files
 from highgamma.errors import InputError
@@ -43,6 +43,10 @@ if workflow.is_main_process:
 SCHEMA = settings.load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
 config = or_say(settings.checked, config, SCHEMA)
 or_say(settings.cross_checked, config)
+
+# What a run is compared with changes nothing in it.
+COMPARED = settings.compared(config)
+config.pop("compare")
 
 CATALOGUE = or_say(
     catalogue.load,
@@ -216,7 +220,7 @@ def fitted_how(wildcards):
     """Settings of a fit: the analysis's, with what its model brings along."""
     settled = settings.fit_settings(config, wildcards.analysis, wildcards.model)
     if wildcards.model in CATALOGUE:
-        settled |= catalogue.fit_options(CATALOGUE[wildcards.model])
+        settled |= catalogue.fit_options(CATALOGUE[wildcards.model], settled)
     return settled
 
 
@@ -239,14 +243,125 @@ def layers_of_name(wildcards):
     return list(range(int(first), int(last[0] if last else first) + 1))
 
 
+def untrained_twins():
+    """For each trained model of the run the names of its untrained twins."""
+    twins = {}
+    for name in MODELS:
+        base = CATALOGUE[name]["base"]
+        if CATALOGUE[name].get("untrained") and base != name:
+            twins.setdefault(base, []).append(name)
+    return twins
+
+
+def fit_files(analysis, participant, model):
+    """All files of scores of one analysis, participant and model."""
+    folder = RESULTS / f"scores/{analysis}/{participant}/{model}"
+    return [folder / f"{layers_name(batch)}.nc" for batch in layer_batches(analysis, model)]
+
+
+def lacks(analysis, participant, model):
+    """The first stage of a fit that did not finish, with the file that is not there, or nothing.
+
+    A job that fails leaves none of its files, not even those of an earlier run.
+    """
+    fit = SimpleNamespace(analysis=analysis, participant=participant, model=model)
+    made = {
+        "recording": [
+            RESULTS / f"words/{heard_by(participant)}.tsv",
+            RESULTS / f"channels/{participant}.tsv",
+        ],
+        ("targets" if ANALYSES[analysis]["unit"] == "word" else "neural"): fitted_to(fit).values(),
+        "embeddings": fitted_from(fit),
+        "encoding": fit_files(analysis, participant, model),
+    }
+    absent = ((s, str(f)) for s, files in made.items() for f in files if not Path(f).is_file())
+    return next(absent, None)
+
+
+ALL_FITS = [
+    (analysis, participant, model)
+    for analysis in ANALYSES
+    for participant in PARTICIPANTS
+    for model in settings.analysis_models(config, analysis)
+]
+# What tables and report take: every fit, or, for a run of which something failed, those there are.
+PRESENT_ONLY = config["summarise"] == "present"
+LACKING = {fit: what for fit in ALL_FITS if PRESENT_ONLY and (what := lacks(*fit))}
+FITS = [fit for fit in ALL_FITS if fit not in LACKING]
+SUMMARISED = [p for p in PARTICIPANTS if p in {participant for _, participant, _ in FITS}]
+
+
 def score_files():
-    return [
-        RESULTS / f"scores/{analysis}/{participant}/{model}/{layers_name(batch)}.nc"
-        for analysis in ANALYSES
-        for participant in PARTICIPANTS
-        for model in settings.analysis_models(config, analysis)
-        for batch in layer_batches(analysis, model)
+    return [path for fit in FITS for path in fit_files(*fit)]
+
+
+def audit_files():
+    """Audits of the participants that are summarised."""
+    if not config["contamination"]["enabled"]:
+        return []
+    files = [RESULTS / f"contamination/{participant}.nc" for participant in SUMMARISED]
+    return [path for path in files if not PRESENT_ONLY or path.is_file()]
+
+
+def lacking():
+    """Analysis, participant and model of every fit that is left out, its stage and its file."""
+    audits = [f"{RESULTS}/contamination/{participant}.nc" for participant in SUMMARISED]
+    absent = [path for path in audits if path not in map(str, audit_files())]
+    return [[*fit, *what] for fit, what in LACKING.items()] + [
+        ["n/a", Path(path).stem, "n/a", "contamination", path]
+        for path in absent
+        if config["contamination"]["enabled"]
     ]
+
+
+def scores_of(wildcards):
+    return fit_files(wildcards.analysis, wildcards.participant, wildcards.model)
+
+
+def timecourse_files():
+    """Time courses of all models but position, which is there to judge splits."""
+    followed = settings.timecourse_analyses(config)
+    return [
+        RESULTS / f"timecourse/{analysis}/{participant}/{model}.nc"
+        for analysis, participant, model in FITS
+        if analysis in followed and model != settings.POSITION
+    ]
+
+
+def compared_files(wildcards):
+    """Tables and scores of both runs of a comparison; the other one must be finished."""
+    if COMPARED is None:
+        raise WorkflowError(
+            "there is no run to compare with\n"
+            "  what to do: name it, as in `snakemake compare --config compare=<run>`"
+        )
+    own = {"electrodes": RESULTS / "electrodes.tsv", "scores": score_files()}
+    other = own
+    if COMPARED["run"] != config["run"]:
+        table, scores = or_say(compare.files, RESULTS.parent, COMPARED["run"])
+        other = {"electrodes": table, "scores": scores}
+    return own | {f"other_{name}": files for name, files in other.items()}
+
+
+def unfinished():
+    """What to do about a run of which a part failed; nothing where all fits are there, or none."""
+    done = sum(lacks(*fit) is None for fit in ALL_FITS)
+    if PRESENT_ONLY or done in (0, len(ALL_FITS)):
+        return ""
+    return (
+        f"{done} of {len(ALL_FITS)} fits are there. For tables and a report of these, which name "
+        "the missing ones, repeat the command with `--config summarise=present`. Once the cause is "
+        "mended, repeat it as it was: the rest is done and everything is joined.\n"
+    )
+
+
+def published_scores():
+    """The table of published scores; a relative path may be within this checkout."""
+    if config["published"] is None:
+        return []
+    path = Path(config["published"]["scores"])
+    within = Path(workflow.basedir) / path
+    return within if within.is_file() and not path.is_file() else path
 
 
 NAMED = sorted({*MODELS, *config["models"]})

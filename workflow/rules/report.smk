@@ -8,21 +8,27 @@ rule report:
         participants=RESULTS / "participants.tsv",
         summary=RESULTS / "summary.nc",
         scores=score_files(),
-        words=expand(RESULTS / "words/{participant}.tsv", participant=PARTICIPANTS),
-        contamination=(
-            expand(RESULTS / "contamination/{participant}.nc", participant=PARTICIPANTS)
-            if config["contamination"]["enabled"]
-            else []
-        ),
-        truth=(
-            expand(ROOT / "truth/{participant}.tsv", participant=PARTICIPANTS) if IS_DEMO else []
-        ),
-        template=SOURCE / "highgamma/report/page.html.j2",
+        words=expand(RESULTS / "words/{participant}.tsv", participant=SUMMARISED),
+        contamination=audit_files(),
+        truth=(expand(ROOT / "truth/{participant}.tsv", participant=SUMMARISED) if IS_DEMO else []),
+        gains=RESULTS / "gains.tsv",
+        partition=RESULTS / "partition.tsv",
+        missing=RESULTS / "missing.tsv",
+        published=published_scores(),
+        group=RESULTS / "group.tsv",
+        courses=timecourse_files(),
+        template=[SOURCE / f"highgamma/report/page.{part}" for part in ("html.j2", "css", "js")],
     output:
         report=report(
             RESULTS / "report.html",
             caption="../report/report.rst",
             category="Report",
+        ),
+        contamination=report(
+            RESULTS / "contamination.tsv",
+            caption="../report/contamination.rst",
+            category="Tables",
+            labels={"table": "contamination"},
         ),
         figures=report(
             directory(RESULTS / "figures"),

@@ -4,12 +4,8 @@
 rule summary:
     input:
         scores=score_files(),
-        channels=expand(RESULTS / "channels/{participant}.tsv", participant=PARTICIPANTS),
-        contamination=(
-            expand(RESULTS / "contamination/{participant}.nc", participant=PARTICIPANTS)
-            if config["contamination"]["enabled"]
-            else []
-        ),
+        channels=expand(RESULTS / "channels/{participant}.tsv", participant=SUMMARISED),
+        contamination=audit_files(),
     output:
         electrodes=report(
             RESULTS / "electrodes.tsv",
@@ -29,6 +25,9 @@ rule summary:
             category="Tables",
             labels={"table": "participants"},
         ),
+        gains=RESULTS / "gains.tsv",
+        partition=RESULTS / "partition.tsv",
+        missing=RESULTS / "missing.tsv",
         summary=RESULTS / "summary.nc",
     log:
         LOGS / "summary.log",
@@ -45,6 +44,9 @@ rule summary:
         participants=PARTICIPANTS,
         analyses=ANALYSES,
         models=sorted({m for a in ANALYSES for m in settings.analysis_models(config, a)}),
+        expected={a: settings.analysis_models(config, a) for a in ANALYSES},
+        lacking=lacking(),
+        position=settings.POSITION,
         code=code("summary"),
     message:
         "tables of {params.run}"
