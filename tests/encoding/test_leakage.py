@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -114,12 +115,8 @@ def test_the_figure_sets_position_beside_the_model(fits, tmp_path):
         participants=["sub-01"], models=["mel", "position"], run="test",
         analyses={f"leak-{s}": {"part_of": "leak", "split": s, "controls": []} for s in fits},
     )  # fmt: skip
-    empty = pd.DataFrame()
-    evidence = Evidence(
-        run="test", config={}, electrodes=made.electrodes, layers=made.layers,
-        participants=made.participants, arrays=made.arrays, scores={}, audits={}, truth=None,
-        words={}, gains=empty, partition=empty, missing=empty, published=None,
-    )  # fmt: skip
+    given = {name: getattr(made, name) for name in ("electrodes", "participants", "arrays")}
+    evidence = Evidence(**(dict.fromkeys(field.name for field in fields(Evidence)) | given))
     table = group.table(made.electrodes, twins={}, settings=group.Settings())
     assert demonstrations(evidence) == ["leak"]
     rows = leakage_rows(evidence, table, "leak")

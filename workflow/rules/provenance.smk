@@ -23,6 +23,7 @@ rule provenance:
     threads: 1
     resources:
         mem_mb=500,
+        runtime=minutes(10),
     params:
         run=config["run"],
         config=config,

@@ -50,7 +50,7 @@ KEPT_S = 3.6e-11
 CHOSEN_S = 6e-11
 """Per operation of choosing penalties anew (demo: 3.2e10 operations, 2.0 s a layer)."""
 CHOSEN_LIMIT = 2e11
-"""Above it penalties are kept: `highgamma.encoding.fit.CHOOSING_LIMIT`."""
+"""Above it penalties are kept: `highgamma.encoding.layer.CHOOSING_LIMIT`."""
 MAPS_S = 1e-9
 """Per surrogate, electrode and pair of words, with penalties kept."""
 ELASTIC_S = 5e-8
