@@ -219,3 +219,15 @@ def test_what_a_run_is_compared_with_is_a_name_or_a_name_with_other_names():
     assert settings.compared(short) == {"run": "older", "analyses": {}, "models": {}}
     whole = settings.checked(minimal(compare={"run": "older", "models": {"mel": "fbank"}}), SCHEMA)
     assert settings.compared(whole)["models"] == {"mel": "fbank"}
+
+
+def test_the_published_scores_are_paired_with_models_of_their_analysis():
+    paired = {"scores": "table.tsv", "analysis": "words", "models": {"mel": "gpt2"}}
+    settings.cross_checked(settings.checked(minimal(published=paired), SCHEMA))
+    for change, problem in (
+        ({"analysis": "wrods"}, "published.analysis: there is no analysis 'wrods' .*'words'"),
+        ({"models": {"mle": "gpt2"}}, "published.models: 'mle' is no model of words .*'mel'"),
+    ):
+        config = settings.checked(minimal(published=paired | change), SCHEMA)
+        with pytest.raises(InputError, match=problem):
+            settings.cross_checked(config)

@@ -122,6 +122,24 @@ GLOSSARY = (
         (),
     ),
     (
+        "position",
+        "Features that know when a sample was recorded and nothing else, under the same split. "
+        "What they reach, neighbouring samples give away; they are never a finding.",
+        ("feghhi",),
+    ),
+    (
+        "unique, shared",
+        "Of several models in one fit: the joint skill less the skill without one of them, and "
+        "what remains of the joint skill after all unique parts.",
+        (),
+    ),
+    (
+        "noise ceiling",
+        "The greatest r that a function of the word alone can reach, from repetitions of the same "
+        "words; not-estimable where words do not repeat.",
+        (),
+    ),
+    (
         "distance",
         "The realised smallest time between a held-out and a training sample. Neighbours in time "
         "resemble each other: with shuffled frames a feature that knows only the time wins.",
