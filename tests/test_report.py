@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 from test_summary import channels_table, write_scores
 
-from highgamma import store, summary
+from highgamma import group, store, summary, timecourse
 from highgamma.errors import InputError
 from highgamma.report import evidence, findings, page, table
 
@@ -222,10 +222,37 @@ def with_joint_fit(found: evidence.Evidence, *, ceiling: float | str) -> evidenc
     return changed(found, partition=pd.DataFrame(parts), electrodes=electrodes, arrays=arrays)
 
 
+def followed(root: Path, words: Path) -> xr.Dataset:
+    """The time course of the analysis of lags around the words."""
+    fit = store.read_dataset(root / f"scores/lags/{words.stem}/envelope/00-00.nc")
+    observed, predicted = (
+        fit[name].transpose("sample", "channel").values - fit["observed"].mean("sample").values
+        for name in ("observed", "prediction")
+    )
+    held_out = timecourse.HeldOut(
+        observed=observed, predicted=predicted, time=fit["time"].values,
+        segment=fit["segment"].values.astype(np.int64), r=np.full(observed.shape[1], 0.5),
+        skill=np.full(observed.shape[1], 0.2), channels={"channel": fit["channel"].variable},
+        units="µV",
+    )  # fmt: skip
+    table = store.read_table(words, strings=("word",))
+    return timecourse.timecourse(held_out, table, window=(-0.4, 1.0), permutations=20)
+
+
 @pytest.fixture(scope="module")
 def whole(planted, tmp_path_factory) -> evidence.Evidence:
     """Everything that a report can show: published scores and a joint fit beside the rest."""
     found = compared(planted, tmp_path_factory.mktemp("whole"), minilm="net", mel="words")
+    statistics = group.table(
+        found.electrodes,
+        twins={"minilm": ["minilm-untrained"]},
+        settings=group.Settings(min_participants=2, min_electrodes=2),
+    )
+    courses = [
+        timecourse.Course("lags", path.stem, "envelope", followed(planted[0], path))
+        for path in planted[1]["words"]
+    ]
+    found = changed(found, group=statistics, courses=tuple(courses))
     return with_joint_fit(found, ceiling=0.7)
 
 
@@ -293,7 +320,8 @@ def test_every_figure_has_words_that_stand_for_it(built):
     assert all(len(figure.alt) > 30 and len(figure.caption) > 60 for figure in drawn)
     names = {figure.name for figure in drawn}
     assert {
-        "across-channels", "best_lags", "best_words", "contamination", "lags_lags", "layers_words",
+        "across-channels", "group", "regions_words", "trials_lags",
+        "best_lags", "best_words", "contamination", "lags_lags", "layers_words",
         "map_words", "partition_joint_mel+minilm", "published", "truth", "verdicts", "weights_lags",
     } <= names  # fmt: skip
 

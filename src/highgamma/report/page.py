@@ -85,11 +85,12 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         for a in analyses
         for n in numbered(figures.best_traces(a, best[a], traces[a], evidence.words))
     ]
-    # One figure of the group for all analyses, then one of each analysis that has regions.
+    tested = [f.analysis for f in headline if f.tested] or analyses[:1]
+    # One figure of the group for all analyses, then one of each that was tested, by region.
     group = numbered(figures.group_models(evidence.group, evidence.models))
     group += [
         n
-        for a in analyses
+        for a in tested
         for n in numbered(figures.group_regions(evidence.group, a, evidence.models))
     ]
     leaks = [
@@ -112,7 +113,6 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
     ]
     parted = [(part, numbered(figures.variance_partition(part))) for part in partitions]
     audit = numbered(figures.contamination(evidence.audits))
-    tested = [f.analysis for f in headline if f.tested] or analyses[:1]
     maps = [n for a in tested for n in numbered(figures.electrode_map(evidence, a))]
 
     untraced = [a for a in analyses if not any(n.drawn.name == f"best_{a}" for n in pictured)]

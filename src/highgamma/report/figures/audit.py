@@ -15,6 +15,7 @@ from highgamma.report.figures.canvas import (
     WIDTH,
     Drawn,
     canvas,
+    crowded,
     decade,
     drawn,
     handle,
@@ -36,6 +37,7 @@ def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
     with_matrix = [p for p in people if audits[p].matrix.size][:4]
     rows = -(-len(people) // 5) if not with_matrix else 1
     height = (0.6 + 1.9 * rows) + (2.35 if with_matrix else 0.0)
+    pixels = crowded(sum(len(a.p) for a in audits.values()))
     with canvas(WIDTH, height) as figure:
         heights = [1.9, 2.35] if with_matrix else [1.0]
         parts: Any = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
@@ -51,7 +53,10 @@ def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
             q = false_discovery_q(audit.p)[order]
             x = start + np.arange(len(p))
             foul = q < LEVEL
-            axes.plot(x[~foul], p[~foul], ls="", marker="o", ms=2.8, mew=0, color=SOFT, alpha=0.7)
+            axes.plot(
+                x[~foul], p[~foul], ls="", marker="o", ms=2.8, mew=0, color=SOFT, alpha=0.7,
+                rasterized=pixels,
+            )  # fmt: skip
             axes.plot(x[foul], p[foul], ls="", marker="D", ms=3.4, mew=0, color=RECREATED)
             expected = (np.arange(len(p)) + 0.5) / max(len(p), 1)
             axes.plot(x, expected, color=INK, lw=0.7, ls=(0, (3, 2)))

@@ -37,6 +37,8 @@ VERDICT_COLOURS = {
 }
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
 WIDTH = 7.4  # inches; the page's column
+PIXELS = 160  # per inch
+MANY = 300
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -106,10 +108,11 @@ def canvas(width: float, height: float) -> Iterator[Figure]:
 def drawn(figure: Figure, name: str, *, alt: str, caption: str) -> Drawn:
     """The figure as SVG and PNG bytes, without a date or a program's name in them."""
     svg, png = io.BytesIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    # The resolution is that of what `crowded` turned into pixels.
+    figure.savefig(svg, format="svg", dpi=PIXELS, metadata={"Date": None, "Creator": None})
     # The layout is settled; drawing again need not find it again.
     figure.set_layout_engine("none")
-    figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
+    figure.savefig(png, format="png", dpi=PIXELS, metadata={"Software": None})
     return Drawn(
         name=name,
         svg=svg.getvalue(),
@@ -118,6 +121,11 @@ def drawn(figure: Figure, name: str, *, alt: str, caption: str) -> Drawn:
         caption=caption,
         width=float(figure.get_size_inches()[0]),
     )
+
+
+def crowded(n: int) -> bool:
+    """Whether n marks are better drawn as pixels: as paths they would swell the page."""
+    return n > MANY
 
 
 def short(value: float, digits: int = 2) -> str:

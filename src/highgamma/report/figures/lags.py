@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.report.evidence import Evidence
-from highgamma.report.figures.canvas import WIDTH, Drawn, canvas, drawn, milliseconds
+from highgamma.report.figures.canvas import WIDTH, Drawn, canvas, crowded, drawn, milliseconds
 from highgamma.report.findings import best_electrodes
 from highgamma.summary import LEVEL
 
@@ -34,7 +34,8 @@ def lag_curves(evidence: Evidence, analysis: str) -> Drawn | None:
     shown = shown.sort_values(["peak_lag", "participant", "electrode"], kind="stable")
     if shown.empty:
         return None
-    crowded = len(shown) > 40
+    many = len(shown) > 40
+    pixels = crowded(len(shown))
     lag = arrays["lag"].values.astype(float)
     at = {
         key: k
@@ -42,7 +43,7 @@ def lag_curves(evidence: Evidence, analysis: str) -> Drawn | None:
             zip(arrays["participant"].values, arrays["name"].values, strict=True)
         )
     }
-    height = 3.0 if crowded else max(2.4, 0.95 + 0.15 * len(shown))
+    height = 3.0 if many else max(2.4, 0.95 + 0.15 * len(shown))
     with canvas(WIDTH, height) as figure:
         left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.25, 1.0]})
         norm_of, cmap = _diverging(shown["peak_lag"].to_numpy(float))
@@ -53,10 +54,12 @@ def lag_curves(evidence: Evidence, analysis: str) -> Drawn | None:
             curve = of_analysis.sel(model=row["model"]).values[at[key]].astype(float)
             known = np.isfinite(curve)
             tint = cmap(norm_of(row["peak_lag"]))
-            left.plot(lag[known], curve[known], color=tint, lw=1.0, alpha=0.9)
+            left.plot(lag[known], curve[known], color=tint, lw=1.0, alpha=0.9, rasterized=pixels)
             if known.any():
                 top = int(np.nanargmax(curve))
-                left.plot(lag[top], curve[top], marker="o", ms=3, mew=0, color=tint)
+                left.plot(
+                    lag[top], curve[top], marker="o", ms=3, mew=0, color=tint, rasterized=pixels
+                )
         left.axvline(0, color="#8a949d", lw=0.7, zorder=0)
         left.set_ylabel("r (held out)")
         left.set_xlabel("lag (ms)")
@@ -66,13 +69,13 @@ def lag_curves(evidence: Evidence, analysis: str) -> Drawn | None:
             tint = cmap(norm_of(row["peak_lag"]))
             low, high = (float(row.get(k, np.nan)) for k in ("peak_lag_low", "peak_lag_high"))
             if np.isfinite(low) and np.isfinite(high):
-                right.plot([low, high], [y, y], color=tint, lw=1.2)
-            right.plot(row["peak_lag"], y, marker="o", ms=3.6, mew=0, color=tint)
+                right.plot([low, high], [y, y], color=tint, lw=1.2, rasterized=pixels)
+            right.plot(row["peak_lag"], y, marker="o", ms=3.6, mew=0, color=tint, rasterized=pixels)
         right.axvline(0, color="#8a949d", lw=0.7, zorder=0)
         right.set_title("Peak and 95 % interval")
         right.set_xlabel("lag (ms)")
         right.set_ylim(len(shown) - 0.4, -0.6)
-        if crowded:
+        if many:
             right.set_yticks([])
             right.set_ylabel(f"{len(shown)} electrodes, by peak")
         else:

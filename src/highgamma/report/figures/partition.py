@@ -11,6 +11,7 @@ from highgamma.report.figures.canvas import (
     WIDTH,
     Drawn,
     canvas,
+    crowded,
     drawn,
     handle,
     patch,
@@ -67,7 +68,10 @@ def variance_partition(partition: Partition) -> Drawn | None:
             # An even spread by rank: the same picture each time, no chance in it.
             order = np.argsort(np.argsort(of_part, kind="stable"), kind="stable")
             height = row + 0.52 * ((order * 0.618034) % 1.0 - 0.5)
-            right.plot(of_part, height, ls="", marker="o", ms=2.6, mew=0, color=tint, alpha=0.6)
+            right.plot(
+                of_part, height, ls="", marker="o", ms=2.6, mew=0, color=tint, alpha=0.6,
+                rasterized=crowded(len(of_part)),
+            )  # fmt: skip
             middle = float(np.median(of_part))
             right.plot([middle, middle], [row - 0.36, row + 0.36], color=INK, lw=1.6, zorder=4)
         right.axvline(0, color="#8a949d", lw=0.7, zorder=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from highgamma.report.evidence import Evidence
-from highgamma.report.figures.canvas import INK, WIDTH, Drawn, canvas, drawn
+from highgamma.report.figures.canvas import INK, WIDTH, Drawn, canvas, crowded, drawn
 from highgamma.report.findings import SUPPORTED
 
 
@@ -41,11 +41,12 @@ def electrode_map(evidence: Evidence, analysis: str) -> Drawn | None:
             axes.axvline(0, color="#e3e7ea", lw=0.7, zorder=0)
             axes.scatter(
                 place[~supported, a], place[~supported, b], s=12, facecolors="none",
-                edgecolors="#9aa4ad", linewidths=0.6,
+                edgecolors="#9aa4ad", linewidths=0.6, rasterized=crowded(len(best)),
             )  # fmt: skip
             image = axes.scatter(
                 place[supported, a], place[supported, b], c=np.clip(r[supported], 0, top), s=26,
                 cmap="plasma_r", vmin=0, vmax=top, edgecolors=INK, linewidths=0.4,
+                rasterized=crowded(len(best)),
             )  # fmt: skip
             for set_limits, k in ((axes.set_xlim, a), (axes.set_ylim, b)):
                 set_limits(middle[k] - reach, middle[k] + reach)

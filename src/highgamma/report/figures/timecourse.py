@@ -100,7 +100,7 @@ def trial_by_trial(
             alt=f"Measured and recreated activity of {len(shown)} electrodes in the analysis "
             f"{analysis}, trial by trial around {onset}.",
             caption=f"Analysis {analysis}: single trials of the electrodes with the highest skill, "
-            f"those that hold first, around {onset} (0 ms), sorted by how long the voice lasted "
+            f"supported ones first, around {onset} (0 ms), sorted by how long the voice lasted "
             "(the line ends each word). Both images have one colour scale, µV from the training "
             "mean; every recreated value was held out. Then the mean over trials, and r over "
             "trials at each moment: what the model knows beyond the mean.",
@@ -242,7 +242,7 @@ def around_onset(evidence: Evidence, courses: Sequence[Course], analysis: str) -
             caption=f"Analysis {analysis}: correlation over trials at each moment around {onset}, "
             "mean over electrodes (Fisher’s z) with pointwise 95 % intervals (bootstrap over "
             "participants, then electrodes). Left of 0 speech is planned, right of it also heard. "
-            "All electrodes count, not only those that hold; contaminated and flat ones are left "
+            "All electrodes count, not only supported ones; contaminated and flat ones are left "
             "out, and regions with too few participants or electrodes. Without any relation "
             "cross-validation pulls r a little below 0.",
         )

@@ -39,7 +39,8 @@ def planted_truth(recovery: Recovery) -> Drawn | None:
             axes.plot(ends, ends, color="#8a949d", lw=0.7)
             for f in recovery.lags:
                 k = analyses.index((f.analysis, f.model))
-                spread = (np.arange(len(f.recovered)) - (len(f.recovered) - 1) / 2) * 0.0022
+                step = min(0.0022, 0.04 / max(len(f.recovered), 1))
+                spread = (np.arange(len(f.recovered)) - (len(f.recovered) - 1) / 2) * step
                 x = f.planted + spread + 0.004 * k
                 for at, low, high in zip(x, f.low, f.high, strict=True):
                     if np.isfinite(low) and np.isfinite(high):
