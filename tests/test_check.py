@@ -271,7 +271,11 @@ def test_a_model_of_ones_own_with_all_its_files_is_there(folder: Path) -> None:
     network(folder / "mine")
     found = checked(**mine())
     assert found.problems.every == []
-    assert [state.state for state in found.models] == ["there"]
+    # Every analysis fits position beside its models.
+    assert {state.name: state.state for state in found.models} == {
+        "mine": "there",
+        "position": "there",
+    }
 
 
 @pytest.mark.parametrize(
@@ -335,8 +339,10 @@ def test_jobs_are_planned_before_the_data_set_is_fetched(tmp_path: Path, monkeyp
         command=snakemake_command(ROOT / "Snakefile"),
     )
     counted = {total.rule: total.jobs for total in found.totals}
-    assert counted["recording"] == counted["neural"] == counted["embeddings"] == 2
-    assert counted["encoding"] == 2 * 2
+    assert counted["recording"] == counted["neural"] == 2
+    # Two participants, `mel` and position, two analyses.
+    assert counted["embeddings"] == 2 * 2
+    assert counted["encoding"] == 2 * 2 * 2
     assert "is taken to have 300 s" in told(found)
     assert not found.ok
     assert not (tmp_path / "data").exists()

@@ -84,7 +84,6 @@ def participant_labels():
 
 
 PARTICIPANTS = participant_labels()
-RECORDED = PARTICIPANTS + (["stimulus"] if HAS_STIMULUS else [])
 
 
 wildcard_constraints:
@@ -122,7 +121,7 @@ def recording_files(wildcards):
 
 
 def all_recording_files(wildcards):
-    """All files of the data set that any participant's recording stage reads."""
+    """All files of the data set that the summarised participants' recordings are read from."""
     everyone = [SimpleNamespace(participant=name) for name in RECORDED]
     return sorted({path for one in everyone for path in recording_files(one)})
 
@@ -289,6 +288,7 @@ PRESENT_ONLY = config["summarise"] == "present"
 LACKING = {fit: what for fit in ALL_FITS if PRESENT_ONLY and (what := lacks(*fit))}
 FITS = [fit for fit in ALL_FITS if fit not in LACKING]
 SUMMARISED = [p for p in PARTICIPANTS if p in {participant for _, participant, _ in FITS}]
+RECORDED = SUMMARISED + (["stimulus"] if HAS_STIMULUS else [])
 
 
 def score_files():

@@ -7,9 +7,11 @@ rule provenance:
             RESULTS / name
             for name in (
                 *("electrodes.tsv", "layers.tsv", "participants.tsv"),
-                *("summary.nc", "report.html"),
+                *("gains.tsv", "partition.tsv", "missing.tsv", "group.tsv"),
+                *("contamination.tsv", "summary.nc", "report.html"),
             )
         ],
+        timecourses=timecourse_files(),
         audio=expand(RESULTS / "audio/{recorded}.nc", recorded=RECORDED),
         files=all_recording_files,
     output:
@@ -28,7 +30,7 @@ rule provenance:
         run=config["run"],
         config=config,
         models={name: CATALOGUE[name] for name in NAMED},
-        participants=PARTICIPANTS,
+        participants=SUMMARISED,
         results=lambda wildcards, output: str(Path(output.provenance).parent),
         lock=LOCK,
         workflow=os.path.relpath(workflow.basedir),
