@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from highgamma.report.evidence import Evidence
 from highgamma.report.figures.canvas import (
     INK,
+    MODEL_COLOURS,
     SOFT,
     VERDICT_COLOURS,
     WIDTH,
@@ -85,7 +86,7 @@ def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn |
         bars.set_ylim(y - 0.3, -0.7)
         for place, name in titles:
             bars.annotate(
-                name, (0, place), xytext=(0, 0), textcoords="offset points",
+                name, (0, place), xytext=(3, 0), textcoords="offset points",
                 va="center_baseline", fontweight="bold", fontsize=7.8,
             )  # fmt: skip
         bars.set_title("Verdicts")
@@ -97,7 +98,9 @@ def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn |
         if has_scores:
             _study_panel(panels[1], evidence, rows, at)
             handles += [
-                handle(color=INK, marker="o", label="model, each participant", size=3.2),
+                handle(
+                    color=MODEL_COLOURS[0], marker="o", label="model, each participant", size=3.2
+                ),
                 handle(color=INK, marker="|", label="mean predictor", size=7),
                 patch(f"published, {short(PUBLISHED_RANGE[0])} to {short(PUBLISHED_RANGE[1])}"),
             ]
@@ -138,7 +141,7 @@ def _study_panel(
             mean, np.full(len(mean), place), ls="", marker="|", ms=8, mew=0.9, color=INK, zorder=2
         )
         axes.plot(
-            scores, np.full(len(scores), place), ls="", marker="o", ms=3, mew=0, color="#0072B2",
+            scores, np.full(len(scores), place), ls="", marker="o", ms=3, mew=0, color=MODEL_COLOURS[0],
             alpha=0.85, zorder=3,
         )  # fmt: skip
         known = np.concatenate([scores, mean])
