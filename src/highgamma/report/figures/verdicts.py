@@ -141,8 +141,8 @@ def _study_panel(
             mean, np.full(len(mean), place), ls="", marker="|", ms=8, mew=0.9, color=INK, zorder=2
         )
         axes.plot(
-            scores, np.full(len(scores), place), ls="", marker="o", ms=3, mew=0, color=MODEL_COLOURS[0],
-            alpha=0.85, zorder=3,
+            scores, np.full(len(scores), place), ls="", marker="o", ms=3, mew=0,
+            color=MODEL_COLOURS[0], alpha=0.85, zorder=3,
         )  # fmt: skip
         known = np.concatenate([scores, mean])
         low = min(low, float(np.nanmin(known, initial=1.0)))
