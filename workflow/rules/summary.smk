@@ -37,8 +37,9 @@ rule summary:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(1000, 0.5),
-        runtime=minutes(30, 60),
+        # A fit of 25 layers and 110 electrodes leaves 0.25 MB in memory, whatever its file's size.
+        mem_mb=megabytes(1000 + 0.5 * len(FITS)),
+        runtime=minutes(30, 2),
     params:
         run=config["run"],
         participants=PARTICIPANTS,
