@@ -111,6 +111,7 @@ def cross_checked(config: Mapping[str, Any]) -> None:
             problems.append(f"{here}.components: {components} is neither a count nor a share")
         if analysis["estimator"] == "elastic-net" and analysis["unit"] == "frame":
             problems.append(f"{here}.estimator: the elastic net is fitted to words, not to frames")
+    problems += _unsimulated(config)
     audio = config["dataset"]["audio"]
     if audio["source"] == "channel" and audio["channel"] is None:
         problems.append("dataset.audio.channel: name the channel that carries the sound")
@@ -119,6 +120,22 @@ def cross_checked(config: Mapping[str, Any]) -> None:
             "the configuration has " + _count(len(problems)) + "\n  - " + "\n  - ".join(problems),
             remedy="mend the configuration; docs/config.md describes every key",
         )
+
+
+def _unsimulated(config: Mapping[str, Any]) -> list[str]:
+    """Participants that are asked for and that the simulation does not describe."""
+    noise = config.get("demo", {}).get("noise")
+    named = config["dataset"]["participants"]
+    if noise is None or named == "all":
+        return []
+    known = list(noise["participants"])
+    labels = [name if name.startswith("sub-") else f"sub-{name}" for name in map(str, named)]
+    return [
+        f"dataset.participants: {label!r} is not described under demo.noise.participants"
+        + nearest(label, known)
+        for label in labels
+        if label not in known
+    ]
 
 
 def _with_overrides(config: Mapping[str, Any]) -> list[tuple[str, Settings, str]]:
