@@ -361,11 +361,15 @@ def _fit_one(problem: _Problem, values: Real, delays: Sequence[int]) -> _Fitted:
         elif len(problem.surrogates) and analysis.estimator == "elastic-net":
             part = nulls.null_by_refitting(
                 lambda moved, design=design, fit=fit, outer=outer: _complete(  # type: ignore[misc]
-                    estimator.refit(design, moved, split, fit.alpha, analysis, outer)
+                    estimator.refit(
+                        *(design, moved, split, np.tile(fit.alpha, moved.shape[1] // t)),
+                        *(analysis, outer),
+                    )
                 ),
                 Y,
                 split,
                 problem.surrogates,
+                features=design.shape[1],
             )
             null = part if null is None else _added(null, part)
         del statistics

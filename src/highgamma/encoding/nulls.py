@@ -118,22 +118,26 @@ def null_from_maps(
     maps(fold) gives for each penalty H (n_test, n) with ŷ − ȳ = H y; alpha (K, t);
     surrogates (P, n).
     """
-    count, (folds, t) = len(surrogates), alpha.shape
-    n_rows = len(targets)
-    sums = np.zeros((5, count, folds, t))
+    (folds, t), n = alpha.shape, len(targets)
+    tested = np.concatenate([fold.test for fold in split.folds])
+    sizes = np.array([len(fold.test) for fold in split.folds])
+    starts, fold_of_row = np.cumsum(sizes) - sizes, np.repeat(np.arange(folds), sizes)
+    means = np.stack([fold.train / fold.train.sum() for fold in split.folds])
     kept = [maps(i) for i in range(folds)]
-    batch = max(1, BATCH_BYTES // (8 * n_rows * t))
-    for start in range(0, count, batch):
-        part = slice(start, start + batch)
-        shuffled = targets[surrogates[part]]  # (P, n, t)
-        for i, fold in enumerate(split.folds):
-            y = shuffled[:, fold.test] - shuffled[:, fold.train].mean(axis=1, keepdims=True)
-            f = np.empty_like(y)
-            for value, H in kept[i].items():
-                own = np.flatnonzero(alpha[i] == value)
-                f[:, :, own] = np.moveaxis(np.tensordot(H, shuffled[:, :, own], (1, 1)), 0, 1)
-            sums[:, part, i] = (y.sum(1), f.sum(1), (y * y).sum(1), (f * f).sum(1), (y * f).sum(1))
-    return FoldSums(np.array([len(fold.test) for fold in split.folds], dtype=np.float64), *sums)
+    # A channel's sums lie side by side while they are formed.
+    sums = np.zeros((t, 5, len(surrogates), folds))
+    batch = max(1, BATCH_BYTES // (8 * 6 * n))
+    for channel in range(t):
+        H = np.concatenate([kept[i][float(alpha[i, channel])] for i in range(folds)])
+        column = np.ascontiguousarray(targets[:, channel])
+        for start in range(0, len(surrogates), batch):
+            part = slice(start, start + batch)
+            moved = column[surrogates[part]]  # (P, n)
+            f = moved @ H.T
+            y = moved[:, tested] - (moved @ means.T)[:, fold_of_row]
+            for k, product in enumerate((y, f, y * y, f * f, y * f)):
+                sums[channel, k, part] = np.add.reduceat(product, starts, axis=1)
+    return FoldSums(sizes.astype(np.float64), *np.moveaxis(sums, 0, -1))
 
 
 def null_by_refitting(
@@ -141,20 +145,28 @@ def null_by_refitting(
     targets: FloatArray,
     split: Split,
     surrogates: IntArray,
+    *,
+    features: int,
 ) -> FoldSums:
-    """Null sums (P, K, t) for estimators that are not linear in y: every surrogate is fitted."""
-    parts = []
-    for index in surrogates:
-        moved = targets[index]
+    """Null sums (P, K, t) for estimators that are not linear in y: every surrogate is fitted.
+
+    `refit` takes the targets (n, m·t) of m surrogates side by side, so that these share what
+    depends on the features alone; `features` is the number of these, by which m is chosen.
+    """
+    n, t = targets.shape
+    folds = len(split.folds)
+    batch = max(1, BATCH_BYTES // (8 * t * (n + features * (folds + 4))))
+    names = ("sy", "sf", "syy", "sff", "syf")
+    sums = np.zeros((5, len(surrogates), folds, t))
+    for start in range(0, len(surrogates), batch):
+        part = surrogates[start : start + batch]
+        moved = targets[part.T].reshape(n, len(part) * t)
         fit = refit(moved)
-        parts.append(fold_sums(fit.prediction, fit.training_mean, moved, split))
-    return FoldSums(
-        parts[0].n,
-        *(
-            np.stack([getattr(part, name) for part in parts])
-            for name in ("sy", "sf", "syy", "sff", "syf")
-        ),
-    )
+        done = fold_sums(fit.prediction, fit.training_mean, moved, split)
+        for k, name in enumerate(names):
+            values = getattr(done, name).reshape(folds, len(part), t)
+            sums[k, start : start + batch] = np.moveaxis(values, 1, 0)
+    return FoldSums(np.array([len(fold.test) for fold in split.folds], dtype=np.float64), *sums)
 
 
 def with_targets(statistics: BlockStatistics, targets: FloatArray) -> BlockStatistics:
