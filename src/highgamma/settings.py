@@ -184,6 +184,7 @@ def cross_checked(config: Mapping[str, Any]) -> None:
             problems.append(f"{here}.estimator: the elastic net is fitted to words, not to frames")
     problems += _timecourse_problems(config)
     problems += _published_problems(config)
+    problems += _unsimulated(config)
     audio = config["dataset"]["audio"]
     if audio["source"] == "channel" and audio["channel"] is None:
         problems.append("dataset.audio.channel: name the channel that carries the sound")
@@ -222,6 +223,22 @@ def _published_problems(config: Mapping[str, Any]) -> list[str]:
         f"published.models: {model!r} is no model of {analysis}{nearest(model, fitted)}"
         for model in published["models"]
         if model not in fitted
+    ]
+
+
+def _unsimulated(config: Mapping[str, Any]) -> list[str]:
+    """Participants that are asked for and that the simulation does not describe."""
+    noise = config.get("demo", {}).get("noise")
+    named = config["dataset"]["participants"]
+    if noise is None or named == "all":
+        return []
+    known = list(noise["participants"])
+    labels = [name if name.startswith("sub-") else f"sub-{name}" for name in map(str, named)]
+    return [
+        f"dataset.participants: {label!r} is not described under demo.noise.participants"
+        + nearest(label, known)
+        for label in labels
+        if label not in known
     ]
 
 

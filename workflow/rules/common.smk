@@ -16,6 +16,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherite
 
 from highgamma import catalogue, compare, fingerprint, lock, settings
 from highgamma import models as model_store
+from highgamma.demo import models as demo_models
 from highgamma.demo.dataset import ROOT_FILES, participant_files
 from highgamma.errors import InputError
 from highgamma.recording import files as recordings
@@ -65,6 +66,7 @@ ROOT = Path(DATASET["root"])
 IS_DEMO = "demo" in config
 HAS_STIMULUS = "stimulus" in DATASET
 DEMO_WORDS = Path(workflow.basedir) / "resources/demo-words"
+DEMO_MODELS = Path("resources/demo/models")
 RESULTS = Path("results") / config["run"]
 LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
@@ -75,7 +77,8 @@ def participant_labels():
     named = config["dataset"]["participants"]
     awaited = IS_DEMO or (config["dataset"]["source"] and not ROOT.is_dir())
     if named == "all":
-        named = [] if awaited else or_say(recordings.participants, ROOT)
+        simulated = config.get("demo", {}).get("noise", {}).get("participants", [])
+        named = list(simulated) if awaited else or_say(recordings.participants, ROOT)
     labels = sorted(n if n.startswith("sub-") else f"sub-{n}" for n in map(str, named))
     for label in labels:
         if not awaited and not (ROOT / label).is_dir():
@@ -103,6 +106,16 @@ def code(stage):
 def demo_files(participant):
     """The files of one demo participant that a workflow may read: all but the truth."""
     return [ROOT / name for name in participant_files(participant) if "truth" not in name]
+
+
+def simulated_how(wildcards):
+    """Settings of one participant's simulation."""
+    demo = config["demo"]
+    if "noise" not in demo:
+        return settings.in_order(demo)
+    own = demo["noise"]["participants"][wildcards.participant]
+    spread = demo["noise"]["gain_spread"]
+    return settings.in_order({"seed": demo["seed"], "gain_spread": spread, **own})
 
 
 def recording_files(wildcards):
@@ -200,7 +213,19 @@ def signal_of(wildcards):
 
 def model_files(wildcards):
     """Files of the model that must be there before it can run."""
-    return model_manifest(wildcards.model) or catalogue.files_of(CATALOGUE, wildcards.model)
+    entry = CATALOGUE[wildcards.model]
+    return (
+        model_manifest(wildcards.model)
+        or written_for_demo(entry)
+        or catalogue.files_of(CATALOGUE, wildcards.model)
+    )
+
+
+def written_for_demo(entry):
+    """Files of a model that the workflow writes itself, whether or not they are there yet."""
+    place = (entry.get("source") or {}).get("folder") or (entry.get("source") or {}).get("file")
+    files = [DEMO_MODELS / name for name in demo_models.FILES] if IS_DEMO and place else []
+    return [path for path in files if Path(place) in (path, path.parent)]
 
 
 def fitted_to(wildcards):

@@ -24,6 +24,7 @@ rule encoding:
         name="{analysis}",
         model="{model}",
         layers=layers_of_name,
+        last_layer=lambda wildcards: layer_batches(wildcards.analysis, wildcards.model)[-1][-1],
         bands=bands_of,
         seed=config["seed"],
         code=code("encoding"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from highgamma.encoding.statistics import (
     Design,
     Standardised,
     block_statistics,
+    feature_scale,
     standardised,
 )
 
@@ -53,10 +54,12 @@ def solve_elastic_net(
     varying = np.flatnonzero(model.scale > 0)
     if not len(varying):
         return weights
-    gram = np.ascontiguousarray(model.gram[np.ix_(varying, varying)], dtype=np.float64)
     cross = np.asarray(model.cross[varying], dtype=np.float64)
     strongest = np.abs(cross).max(axis=0) / model.n
     number, target = np.nonzero(per_target * l1_ratio < strongest)
+    if not len(number):
+        return weights
+    gram = np.ascontiguousarray(model.gram[np.ix_(varying, varying)], dtype=np.float64)
     penalty = per_target[number, target] * model.n
     values, vectors = np.linalg.eigh(gram)
     unfinished = 0
@@ -252,6 +255,45 @@ def choose_elastic_net(
     return alpha, _raw(model, solve_elastic_net(model, alpha[None], l1_ratio=l1_ratio))
 
 
+def anything_enters(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    alpha: FloatArray,
+    *,
+    l1_ratio: float,
+    standardize: bool,
+    outer: Iterable[int],
+) -> bool:
+    """Whether any target of any outer fold has max|Zᵀy|/n > α·l1_ratio, penalties (K, t).
+
+    Takes no Gram matrix, which is what a fit of many features to few words mostly costs.
+    """
+    X = design.rows(np.arange(len(targets), dtype=np.int64))
+    origin, mean_square = X.mean(axis=0), X.var(axis=0)
+    for i in outer:
+        train = split.folds[i].train
+        Z = X[train] - X[train].mean(axis=0)
+        Z *= feature_scale(Z.var(axis=0), mean_square, origin, standardize=standardize)
+        Y = targets[train] - targets[train].mean(axis=0)
+        strongest = np.abs(Z.T @ Y).max(axis=0) / len(Z)
+        if (alpha[i] * l1_ratio < strongest).any():
+            return True
+    return False
+
+
+def _intercepts(
+    design: Design, targets: FloatArray, split: Split, alpha: FloatArray, outer: Iterable[int]
+) -> NestedFit:
+    fit = empty_fit(len(targets), len(split.folds), targets.shape[1])
+    fit.alpha = alpha
+    for i in outer:
+        fit.training_mean[i] = targets[split.folds[i].train].mean(axis=0)
+        fit.prediction[split.folds[i].test] = fit.training_mean[i]
+    fit.coefficients = np.zeros((design.shape[1], targets.shape[1]))
+    return fit
+
+
 def refit_elastic_net(
     design: Design,
     targets: FloatArray,
@@ -266,6 +308,16 @@ def refit_elastic_net(
     """Fit and predict every outer fold with given penalties (K, t)."""
     chosen = range(len(split.folds)) if outer is None else outer
     if statistics is None:
+        if not anything_enters(
+            design,
+            targets,
+            split,
+            alpha,
+            l1_ratio=l1_ratio,
+            standardize=standardize,
+            outer=chosen,
+        ):
+            return _intercepts(design, targets, split, alpha, chosen)
         statistics = block_statistics(design, targets, split)
     fit = empty_fit(*(len(targets), len(split.folds), targets.shape[1]))
     fit.alpha = alpha
@@ -313,11 +365,12 @@ def nested_elastic_net(
         Score a single fixed penalty on the inner folds too, as the choice of a layer needs.
     """
     chosen = range(len(split.folds)) if outer is None else outer
-    statistics = block_statistics(design, targets, split)
     grid = np.asarray(alphas, dtype=np.float64)
     shape = (len(split.folds), targets.shape[1])
     best, score = np.zeros(shape, dtype=np.int64), np.full(shape, np.nan)
+    statistics = None
     if len(grid) > 1 or inner_scores:
+        statistics = block_statistics(design, targets, split)
         best, score = _choose(statistics, grid, l1_ratio, standardize, chosen)
     fit = refit_elastic_net(
         design,
