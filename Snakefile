@@ -39,7 +39,7 @@ report: "workflow/report/workflow.rst"
 
 
 onerror:
-    print(unfinished(), file=sys.stderr)
+    print(unfinished(), end="", file=sys.stderr)
 
 
 localrules:

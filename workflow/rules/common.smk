@@ -279,8 +279,8 @@ def untrained_twins():
 
 def fit_files(analysis, participant, model):
     """All files of scores of one analysis, participant and model."""
-    folder = RESULTS / f"scores/{analysis}/{participant}/{model}"
-    return [folder / f"{layers_name(batch)}.nc" for batch in layer_batches(analysis, model)]
+    folder = f"{RESULTS}/scores/{analysis}/{participant}/{model}"
+    return [f"{folder}/{layers_name(batch)}.nc" for batch in layer_batches(analysis, model)]
 
 
 def lacks(analysis, participant, model):
