@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -28,6 +29,11 @@ def or_say(function, *arguments, **options):
         raise WorkflowError(str(error))
 
 
+def beside(path):
+    """A file of the checkout from the working directory: who moves both together reruns nothing."""
+    return os.path.relpath(Path(workflow.basedir) / path)
+
+
 SCHEMA = settings.load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
 config = or_say(settings.checked, config, SCHEMA)
 or_say(settings.cross_checked, config)
@@ -48,7 +54,7 @@ DATASET = settings.in_order(
 ROOT = Path(DATASET["root"])
 IS_DEMO = "demo" in config
 HAS_STIMULUS = "stimulus" in DATASET
-DEMO_WORDS = Path(workflow.basedir) / "resources/demo-words"
+DEMO_WORDS = Path(beside("resources/demo-words"))
 RESULTS = Path("results") / config["run"]
 LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
@@ -97,8 +103,7 @@ def recording_files(wildcards):
             ROOT / DATASET["stimulus"]["words"],
         ]
     if IS_DEMO:
-        shared = [ROOT / name for name in ROOT_FILES]
-        return demo_files(wildcards.participant) + shared
+        return demo_files(wildcards.participant)
     segments = or_say(recordings.find, ROOT, wildcards.participant, task=DATASET["task"])
     heard = [ROOT / DATASET["stimulus"]["words"]] if HAS_STIMULUS else []
     return [path for segment in segments for path in segment.paths()] + heard
@@ -109,6 +114,7 @@ def heard_by(participant):
     return "stimulus" if HAS_STIMULUS else participant
 
 
+@cache
 def window_name(analysis, model):
     """Name of the word windows that a model is fitted to."""
     of = settings.fit_settings(config, analysis, model)
@@ -116,6 +122,7 @@ def window_name(analysis, model):
     return f"{of['signal']}_{of['align']}_{start:.3f}_{stop:.3f}"
 
 
+@cache
 def layer_batches(analysis, model):
     """The layers of a model that an analysis fits, as lists of consecutive layers, a list a job."""
     if model not in CATALOGUE:
@@ -147,7 +154,9 @@ def megabytes(least, per_input=0.0):
     """Memory in MB, growing with the input's size and by half at each further attempt."""
 
     def mem_mb(wildcards, input, attempt):
-        return int((least + per_input * input.size_mb) * (1 + 0.5 * (attempt - 1)))
+        # `input.size_mb` starts an event loop for each job, a third of the time that a plan takes.
+        size = sum(os.path.getsize(file) for file in input) / 2**20 if per_input else 0.0
+        return int((least + per_input * size) * (1 + 0.5 * (attempt - 1)))
 
     return mem_mb
 
@@ -172,18 +181,23 @@ def fitted_to(wildcards):
     participant = wildcards.participant
     if of["unit"] == "word":
         window = window_name(wildcards.analysis, wildcards.model)
-        return {"target": RESULTS / f"targets/{window}/{participant}.nc"}
+        return {"target": f"{RESULTS}/targets/{window}/{participant}.nc"}
     if of["signal"] == "high-gamma":
-        return {"neural": RESULTS / f"neural/{participant}.nc"}
-    return {"neural": RESULTS / f"neural/{of['signal']}/{participant}.nc"}
+        return {"neural": f"{RESULTS}/neural/{participant}.nc"}
+    return {"neural": f"{RESULTS}/neural/{of['signal']}/{participant}.nc"}
+
+
+@cache
+def fit_settings(analysis, model):
+    """Settings of a fit: the analysis's, with what its model brings along."""
+    settled = settings.fit_settings(config, analysis, model)
+    if model in CATALOGUE:
+        settled |= catalogue.fit_options(CATALOGUE[model])
+    return settled
 
 
 def fitted_how(wildcards):
-    """Settings of a fit: the analysis's, with what its model brings along."""
-    settled = settings.fit_settings(config, wildcards.analysis, wildcards.model)
-    if wildcards.model in CATALOGUE:
-        settled |= catalogue.fit_options(CATALOGUE[wildcards.model])
-    return settled
+    return fit_settings(wildcards.analysis, wildcards.model)
 
 
 def bands_of(wildcards):
@@ -194,7 +208,7 @@ def bands_of(wildcards):
 def fitted_from(wildcards):
     """The embeddings that a fit takes, in the order of its bands."""
     heard = heard_by(wildcards.participant)
-    return [RESULTS / f"embeddings/{model}/{heard}.nc" for model in bands_of(wildcards)]
+    return [f"{RESULTS}/embeddings/{model}/{heard}.nc" for model in bands_of(wildcards)]
 
 
 def layers_of_name(wildcards):
@@ -205,9 +219,11 @@ def layers_of_name(wildcards):
     return list(range(int(first), int(last[0] if last else first) + 1))
 
 
+@cache
 def score_files():
+    # Plain strings: a hundred thousand paths take a second more.
     return [
-        RESULTS / f"scores/{analysis}/{participant}/{model}/{layers_name(batch)}.nc"
+        f"{RESULTS}/scores/{analysis}/{participant}/{model}/{layers_name(batch)}.nc"
         for analysis in ANALYSES
         for participant in PARTICIPANTS
         for model in settings.analysis_models(config, analysis)
@@ -216,7 +232,7 @@ def score_files():
 
 
 NAMED = sorted({*MODELS, *config["models"]})
-LOCK = os.path.relpath(Path(workflow.basedir) / model_store.LOCK)
+LOCK = beside(model_store.LOCK)
 
 # Models that share a repository (a network and its untrained twin) share its files.
 FETCHED = {
@@ -224,7 +240,23 @@ FETCHED = {
     for name in NAMED
     if model_store.is_fetched(CATALOGUE[name])
 }
-or_say(model_store.check_lock, [CATALOGUE[name] for name in NAMED], LOCK)
+LOCKED = or_say(model_store.read_lock, LOCK)
+or_say(model_store.check_lock, [CATALOGUE[name] for name in NAMED], LOCKED)
+# The weights' and the architecture's, each in its manifest.
+PINS = {
+    (model_store.stored_name(CATALOGUE[name]), bool(CATALOGUE[name].get("untrained"))): or_say(
+        model_store.pin, CATALOGUE[name], LOCKED
+    )
+    for name in NAMED
+    if model_store.is_fetched(CATALOGUE[name])
+}
+
+
+def pin_of(entry):
+    """The revision that a model's files are pinned to; none for models that are not fetched."""
+    if not model_store.is_fetched(entry):
+        return None
+    return PINS[model_store.stored_name(entry), bool(entry.get("untrained"))]
 
 
 def model_manifest(name):

@@ -7,7 +7,7 @@ rule report:
         layers=RESULTS / "layers.tsv",
         participants=RESULTS / "participants.tsv",
         summary=RESULTS / "summary.nc",
-        scores=score_files(),
+        scores=lambda wildcards: score_files(),
         words=expand(RESULTS / "words/{participant}.tsv", participant=PARTICIPANTS),
         contamination=(
             expand(RESULTS / "contamination/{participant}.nc", participant=PARTICIPANTS)
@@ -17,7 +17,9 @@ rule report:
         truth=(
             expand(ROOT / "truth/{participant}.tsv", participant=PARTICIPANTS) if IS_DEMO else []
         ),
-        template=SOURCE / "highgamma/report/page.html.j2",
+        # They name all participants, so they are not among what a recording is read from.
+        layout=[ROOT / name for name in ROOT_FILES] if IS_DEMO else [],
+        template=beside("src/highgamma/report/page.html.j2"),
     output:
         report=report(
             RESULTS / "report.html",
@@ -42,7 +44,9 @@ rule report:
         mem_mb=megabytes(1500, 0.5),
     params:
         run=config["run"],
-        config={k: v for k, v in config.items() if k != "catalogue"},
+        config=settings.in_order(
+            {k: v for k, v in config.items() if k not in ("catalogue", "device")}
+        ),
         code=code("report"),
     message:
         "report of {params.run}"
