@@ -14,7 +14,7 @@ sys.path.insert(0, str(SOURCE))
 inherited = dict(os.environ).get("PYTHONPATH", "")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherited])))
 
-from highgamma import catalogue, fingerprint, settings
+from highgamma import batches, catalogue, fingerprint, settings
 from highgamma import models as model_store
 from highgamma.demo.dataset import ROOT_FILES, participant_files
 from highgamma.errors import InputError
@@ -95,6 +95,14 @@ def demo_files(participant):
     return [ROOT / name for name in participant_files(participant) if "truth" not in name]
 
 
+@cache
+def found_files(participant):
+    """A participant's files, as the data set's folders have them; looked for once."""
+    segments = or_say(recordings.find, ROOT, participant, task=DATASET["task"])
+    heard = [ROOT / DATASET["stimulus"]["words"]] if HAS_STIMULUS else []
+    return [str(path) for segment in segments for path in segment.paths()] + heard
+
+
 def recording_files(wildcards):
     """All files of a participant that the recording stage reads."""
     if wildcards.participant == "stimulus":
@@ -104,9 +112,7 @@ def recording_files(wildcards):
         ]
     if IS_DEMO:
         return demo_files(wildcards.participant)
-    segments = or_say(recordings.find, ROOT, wildcards.participant, task=DATASET["task"])
-    heard = [ROOT / DATASET["stimulus"]["words"]] if HAS_STIMULUS else []
-    return [path for segment in segments for path in segment.paths()] + heard
+    return found_files(wildcards.participant)
 
 
 def heard_by(participant):
@@ -135,14 +141,14 @@ def layer_batches(analysis, model):
         layers = known[-1:]
     else:
         layers = [layer for layer in sorted(wanted) if layer in known] or known[-1:]
-    size = config["layers_per_job"] or len(layers)
-    batches = [[layers[0]]]
-    for layer in layers[1:]:
-        if layer == batches[-1][-1] + 1 and len(batches[-1]) < size:
-            batches[-1].append(layer)
-        else:
-            batches.append([layer])
-    return batches
+    size = config["layers_per_job"]
+    if size == "auto":
+        size = batches.layers_per_job(
+            settings.fit_settings(config, analysis, model),
+            width=CATALOGUE[model]["width"] or 1,
+            layers=len(layers),
+        )
+    return batches.batches(layers, size=size)
 
 
 def layers_name(batch):
