@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ sys.path.insert(0, str(SOURCE))
 inherited = dict(os.environ).get("PYTHONPATH", "")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherited])))
 
-from highgamma import catalogue, compare, fingerprint, lock, settings
+from highgamma import batches, catalogue, compare, fingerprint, lock, settings
 from highgamma import models as model_store
 from highgamma.demo import models as demo_models
 from highgamma.demo.dataset import ROOT_FILES, participant_files
@@ -41,6 +42,12 @@ def or_say(function, *arguments, **options):
 if workflow.is_main_process:
     HELD = lock.hold(".snakemake")
 
+
+def beside(path):
+    """A file of the checkout from the working directory: who moves both together reruns nothing."""
+    return os.path.relpath(Path(workflow.basedir) / path)
+
+
 SCHEMA = settings.load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
 config = or_say(settings.checked, config, SCHEMA)
 or_say(settings.cross_checked, config)
@@ -65,7 +72,7 @@ DATASET = settings.in_order(
 ROOT = Path(DATASET["root"])
 IS_DEMO = "demo" in config
 HAS_STIMULUS = "stimulus" in DATASET
-DEMO_WORDS = Path(workflow.basedir) / "resources/demo-words"
+DEMO_WORDS = Path(beside("resources/demo-words"))
 DEMO_MODELS = Path("resources/demo/models")
 RESULTS = Path("results") / config["run"]
 LOGS = RESULTS / "logs"
@@ -118,6 +125,14 @@ def simulated_how(wildcards):
     return settings.in_order({"seed": demo["seed"], "gain_spread": spread, **own})
 
 
+@cache
+def found_files(participant):
+    """A participant's files, as the data set's folders have them; looked for once."""
+    segments = or_say(recordings.find, ROOT, participant, task=DATASET["task"])
+    heard = [ROOT / DATASET["stimulus"]["words"]] if HAS_STIMULUS else []
+    return [str(path) for segment in segments for path in segment.paths()] + heard
+
+
 def recording_files(wildcards):
     """All files of a participant that the recording stage reads."""
     if wildcards.participant == "stimulus":
@@ -126,11 +141,8 @@ def recording_files(wildcards):
             ROOT / DATASET["stimulus"]["words"],
         ]
     if IS_DEMO:
-        shared = [ROOT / name for name in ROOT_FILES]
-        return demo_files(wildcards.participant) + shared
-    segments = or_say(recordings.find, ROOT, wildcards.participant, task=DATASET["task"])
-    heard = [ROOT / DATASET["stimulus"]["words"]] if HAS_STIMULUS else []
-    return [path for segment in segments for path in segment.paths()] + heard
+        return demo_files(wildcards.participant)
+    return found_files(wildcards.participant)
 
 
 def all_recording_files(wildcards):
@@ -144,6 +156,7 @@ def heard_by(participant):
     return "stimulus" if HAS_STIMULUS else participant
 
 
+@cache
 def window_name(analysis, model):
     """Name of the word windows that a model is fitted to."""
     of = settings.fit_settings(config, analysis, model)
@@ -151,6 +164,7 @@ def window_name(analysis, model):
     return f"{of['signal']}_{of['align']}_{start:.3f}_{stop:.3f}"
 
 
+@cache
 def layer_batches(analysis, model):
     """The layers of a model that an analysis fits, as lists of consecutive layers, a list a job."""
     if model not in CATALOGUE:
@@ -163,14 +177,14 @@ def layer_batches(analysis, model):
         layers = known[-1:]
     else:
         layers = [layer for layer in sorted(wanted) if layer in known] or known[-1:]
-    size = config["layers_per_job"] or len(layers)
-    batches = [[layers[0]]]
-    for layer in layers[1:]:
-        if layer == batches[-1][-1] + 1 and len(batches[-1]) < size:
-            batches[-1].append(layer)
-        else:
-            batches.append([layer])
-    return batches
+    size = config["layers_per_job"]
+    if size == "auto":
+        size = batches.layers_per_job(
+            settings.fit_settings(config, analysis, model),
+            width=CATALOGUE[model]["width"] or 1,
+            layers=len(layers),
+        )
+    return batches.batches(layers, size=size)
 
 
 def layers_name(batch):
@@ -178,11 +192,17 @@ def layers_name(batch):
     return f"{batch[0]:02d}" if len(batch) == 1 else f"{batch[0]:02d}-{batch[-1]:02d}"
 
 
+def size_mb(input):
+    # `input.size_mb` starts an event loop for each job, a third of the time that a plan takes.
+    return sum(os.path.getsize(file) for file in input) / 2**20
+
+
 def megabytes(least, per_input=0.0):
     """Memory in MB, growing with the input's size and by half at each further attempt."""
 
     def mem_mb(wildcards, input, attempt):
-        return int((least + per_input * input.size_mb) * (1 + 0.5 * (attempt - 1)))
+        size = per_input * size_mb(input) if per_input else 0.0
+        return int((least + size) * (1 + 0.5 * (attempt - 1)))
 
     return mem_mb
 
@@ -191,7 +211,8 @@ def minutes(least, per_gigabyte=0.0):
     """Run time in minutes, growing with the input's size, and doubled at each further attempt."""
 
     def runtime(wildcards, input, attempt):
-        return int((least + per_gigabyte * input.size_mb / 1000) * 2 ** (attempt - 1))
+        size = per_gigabyte * size_mb(input) / 1000 if per_gigabyte else 0.0
+        return int((least + size) * 2 ** (attempt - 1))
 
     return runtime
 
@@ -234,18 +255,23 @@ def fitted_to(wildcards):
     participant = wildcards.participant
     if of["unit"] == "word":
         window = window_name(wildcards.analysis, wildcards.model)
-        return {"target": RESULTS / f"targets/{window}/{participant}.nc"}
+        return {"target": f"{RESULTS}/targets/{window}/{participant}.nc"}
     if of["signal"] == "high-gamma":
-        return {"neural": RESULTS / f"neural/{participant}.nc"}
-    return {"neural": RESULTS / f"neural/{of['signal']}/{participant}.nc"}
+        return {"neural": f"{RESULTS}/neural/{participant}.nc"}
+    return {"neural": f"{RESULTS}/neural/{of['signal']}/{participant}.nc"}
+
+
+@cache
+def fit_settings(analysis, model):
+    """Settings of a fit: the analysis's, with what its model brings along."""
+    settled = settings.fit_settings(config, analysis, model)
+    if model in CATALOGUE:
+        settled |= catalogue.fit_options(CATALOGUE[model], settled)
+    return settled
 
 
 def fitted_how(wildcards):
-    """Settings of a fit: the analysis's, with what its model brings along."""
-    settled = settings.fit_settings(config, wildcards.analysis, wildcards.model)
-    if wildcards.model in CATALOGUE:
-        settled |= catalogue.fit_options(CATALOGUE[wildcards.model], settled)
-    return settled
+    return fit_settings(wildcards.analysis, wildcards.model)
 
 
 def bands_of(wildcards):
@@ -256,7 +282,7 @@ def bands_of(wildcards):
 def fitted_from(wildcards):
     """The embeddings that a fit takes, in the order of its bands."""
     heard = heard_by(wildcards.participant)
-    return [RESULTS / f"embeddings/{model}/{heard}.nc" for model in bands_of(wildcards)]
+    return [f"{RESULTS}/embeddings/{model}/{heard}.nc" for model in bands_of(wildcards)]
 
 
 def layers_of_name(wildcards):
@@ -316,6 +342,7 @@ SUMMARISED = [p for p in PARTICIPANTS if p in {participant for _, participant, _
 RECORDED = SUMMARISED + (["stimulus"] if HAS_STIMULUS else [])
 
 
+@cache
 def score_files():
     return [path for fit in FITS for path in fit_files(*fit)]
 
@@ -390,7 +417,7 @@ def published_scores():
 
 
 NAMED = sorted({*MODELS, *config["models"]})
-LOCK = os.path.relpath(Path(workflow.basedir) / model_store.LOCK)
+LOCK = beside(model_store.LOCK)
 
 # Models that share a repository (a network and its untrained twin) share its files.
 FETCHED = {
@@ -398,7 +425,23 @@ FETCHED = {
     for name in NAMED
     if model_store.is_fetched(CATALOGUE[name])
 }
-or_say(model_store.check_lock, [CATALOGUE[name] for name in NAMED], LOCK)
+LOCKED = or_say(model_store.read_lock, LOCK)
+or_say(model_store.check_lock, [CATALOGUE[name] for name in NAMED], LOCKED)
+# The weights' and the architecture's, each in its manifest.
+PINS = {
+    (model_store.stored_name(CATALOGUE[name]), bool(CATALOGUE[name].get("untrained"))): or_say(
+        model_store.pin, CATALOGUE[name], LOCKED
+    )
+    for name in NAMED
+    if model_store.is_fetched(CATALOGUE[name])
+}
+
+
+def pin_of(entry):
+    """The revision that a model's files are pinned to; none for models that are not fetched."""
+    if not model_store.is_fetched(entry):
+        return None
+    return PINS[model_store.stored_name(entry), bool(entry.get("untrained"))]
 
 
 def model_manifest(name):

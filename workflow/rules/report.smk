@@ -7,7 +7,7 @@ rule report:
         layers=RESULTS / "layers.tsv",
         participants=RESULTS / "participants.tsv",
         summary=RESULTS / "summary.nc",
-        scores=score_files(),
+        scores=lambda wildcards: score_files(),
         words=expand(RESULTS / "words/{participant}.tsv", participant=SUMMARISED),
         contamination=audit_files(),
         truth=(expand(ROOT / "truth/{participant}.tsv", participant=SUMMARISED) if IS_DEMO else []),
@@ -17,7 +17,9 @@ rule report:
         published=published_scores(),
         group=RESULTS / "group.tsv",
         courses=timecourse_files(),
-        template=[SOURCE / f"highgamma/report/page.{part}" for part in ("html.j2", "css", "js")],
+        # They name all participants, so they are not among what a recording is read from.
+        layout=[ROOT / name for name in ROOT_FILES] if IS_DEMO else [],
+        template=[beside(f"src/highgamma/report/page.{x}") for x in ("html.j2", "css", "js")],
     output:
         report=report(
             RESULTS / "report.html",
@@ -49,7 +51,9 @@ rule report:
         runtime=minutes(30, 60),
     params:
         run=config["run"],
-        config={k: v for k, v in config.items() if k != "catalogue"},
+        config=settings.in_order(
+            {k: v for k, v in config.items() if k not in ("catalogue", "device")}
+        ),
         code=code("report"),
     message:
         "report of {params.run}"

@@ -3,7 +3,7 @@
 
 rule summary:
     input:
-        scores=score_files(),
+        scores=lambda wildcards: score_files(),
         channels=expand(RESULTS / "channels/{participant}.tsv", participant=SUMMARISED),
         contamination=audit_files(),
     output:
@@ -43,7 +43,7 @@ rule summary:
     params:
         run=config["run"],
         participants=PARTICIPANTS,
-        analyses=ANALYSES,
+        analyses={name: settings.in_order(of) for name, of in ANALYSES.items()},
         models=sorted({m for a in ANALYSES for m in settings.analysis_models(config, a)}),
         expected={a: settings.analysis_models(config, a) for a in ANALYSES},
         lacking=lacking(),

@@ -67,7 +67,7 @@ def check_models(
             device == "cuda" and entry["kind"] in catalogue.NETWORKS
         ):
             problems.attempt(SUBJECT, _device, entry, device)
-        states.append(_state(name, entry, lock, locked is not None, demo, problems, Path(models)))
+        states.append(_state(name, entry, locked, demo, problems, Path(models)))
     return states
 
 
@@ -80,8 +80,7 @@ def _device(entry: Mapping[str, Any], device: str) -> None:
 def _state(
     name: str,
     entry: Mapping[str, Any],
-    lock: str | Path,
-    lock_is_right: bool,
+    locked: store.Lock | None,
     demo: bool,
     problems: Problems,
     models: Path,
@@ -95,12 +94,12 @@ def _state(
         manifest = store.manifest_path(entry, models=models)
         assert manifest is not None
         if not manifest.is_file():
-            known = store.locked_files(entry, lock) if lock_is_right else None
+            known = None if locked is None else store.locked_files(entry, locked)
             return State(
                 name, "to be fetched", store.stored_name(entry), _to_fetch(entry, known, place)
             )
-        if lock_is_right:
-            problems.attempt(SUBJECT, store.check_lock, [entry], lock, models=models)
+        if locked is not None:
+            problems.attempt(SUBJECT, store.check_lock, [entry], locked, models=models)
         folder = place if "hub" in entry["source"] else place.parent
         problems.attempt(SUBJECT, _compare_with_manifest, manifest, folder)
     elif demo and not place.exists() and str(place).startswith(WRITTEN):
