@@ -1,7 +1,5 @@
 """Write random models of the sizes of the study's."""
 
-from pathlib import Path
-
 from highgamma.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
