@@ -490,7 +490,7 @@ def _batch_sums(
     crosses = np.empty((len(folds), t * count, p), dtype=np.float32)
     sy, syy = np.zeros((len(folds), t * count)), np.zeros((len(folds), t * count))
     for i, fold in enumerate(folds):
-        moved = Y[:, surrogates[:, fold.test]].reshape(t * count, -1)
+        moved = np.take(Y, surrogates[:, fold.test], axis=1).reshape(t * count, -1)
         np.matmul(moved, X[i], out=crosses[i])
         sy[i] = moved.sum(axis=1, dtype=np.float64)
         syy[i] = np.einsum("mi,mi->m", moved, moved)
@@ -500,7 +500,7 @@ def _batch_sums(
         cross = total - crosses[i]
         y_sum = total_y - sy[i]
         if len(solver.strips):
-            moved = Y[:, surrogates[:, solver.strips]].reshape(t * count, -1)
+            moved = np.take(Y, surrogates[:, solver.strips], axis=1).reshape(t * count, -1)
             cross -= moved @ X_strips[i]
             y_sum = y_sum - moved.sum(axis=1, dtype=np.float64)
         cross -= np.outer(y_sum.astype(np.float32), solver.mean.astype(np.float32))
