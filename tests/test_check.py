@@ -312,14 +312,12 @@ def test_what_is_to_be_fetched_is_known_from_the_lock_file_alone(tmp_path: Path)
         }
     }
     lock.write_text(yaml.safe_dump(pinned))
+    locked = models.read_lock(lock)
     known = catalogue.load(ROOT / "config/models.yaml")
-    assert models.locked_files(known["xls-r-300m"], models.read_lock(lock)) is None
-    assert (
-        sum(f["size"] for f in models.locked_files(known["gpt2"], models.read_lock(lock)).values())
-        == 5_003_000
-    )
+    assert models.locked_files(known["xls-r-300m"], locked) is None
+    assert sum(f["size"] for f in models.locked_files(known["gpt2"], locked).values()) == 5_003_000
     # An untrained twin needs no weights.
-    assert set(models.locked_files(known["gpt2-untrained"], models.read_lock(lock))) == {
+    assert set(models.locked_files(known["gpt2-untrained"], locked)) == {
         "config.json", "tokenizer.json"
     }  # fmt: skip
 
