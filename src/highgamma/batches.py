@@ -62,7 +62,7 @@ def layer_seconds(settings: Mapping[str, Any], *, width: int) -> float:
     anew = surrogates * sets * penalties * penalty * (1 if rank == samples else 3 * rank)
     way = settings["null_penalties"]
     chosen = penalties > 1 and (way == "chosen" or (way == "auto" and anew < _CHOOSING_LIMIT))
-    return (lags if curve else 1) * (fitting + (anew if chosen else kept)) / RATE
+    return float((lags if curve else 1) * (fitting + (anew if chosen else kept)) / RATE)
 
 
 def layers_per_job(settings: Mapping[str, Any], *, width: int, layers: int) -> int:
