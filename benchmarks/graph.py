@@ -4,11 +4,12 @@ A simulated data set (empty files, which a plan only counts) and a catalogue of 
 study of participants × models × layers × analyses; `snakemake --dry-run` plans it:
 
 `fresh`: nothing is there yet; `finished`: all outputs are there, as empty files, with the metadata
-that Snakemake writes (`--touch`); `penalty`: one analysis has another penalty since.
+that Snakemake writes (`--touch`); `another penalty`: one analysis has another one since; `a tenth`:
+with `--batch`; `trusted`: with `--trust-io-cache`; `database`: Snakemake's metadata in a database.
 
 `python -m benchmarks.graph` measures 150,000 fits with `layers_per_job: auto` and writes
 graph.json; `python -m benchmarks.graph 10 auto` plans 10 participants, `python -m benchmarks.graph
-100 1` one layer a job. Rows of other sizes stay as they are.
+100 1 fresh` one layer a job before anything is there. Rows of other sizes stay as they are.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,12 @@ MODELS, LAYERS, WIDTH = 20, 25, 768
 SUFFIXES = (
     *("ieeg.nwb", "ieeg.json", "channels.tsv", "events.tsv"),
     *("space-ACPC_electrodes.tsv", "space-ACPC_coordsystem.json"),
+)
+DATABASE = ("--persistence-backend", "db")
+# `--touch` waits a tenth of a second for each job, so that times differ; nothing here needs it.
+CALL = (
+    "import sys; from snakemake.cli import main; from snakemake.executors import touch; "
+    "touch.Executor.SLEEPING_TIME = 0; main(sys.argv[1:])"
 )
 Row = dict[str, Any]
 
@@ -81,8 +89,8 @@ def write_study(
 
 def snakemake(folder: Path, *arguments: str, config: str = "config.yaml") -> tuple[str, Row]:
     """What a call says, and what it took: seconds of the wall and of the processor, MiB."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", str(folder)]
-    command += ["--configfile", str(folder / config), *arguments]
+    command = [sys.executable, "-c", CALL, "--cores", "1", "--directory", str(folder)]
+    command += [*arguments, "--configfile", str(folder / config)]
     # wait4 alone tells the memory of one child; the largest of all so far would be another's.
     began = time.perf_counter()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
@@ -101,25 +109,25 @@ def snakemake(folder: Path, *arguments: str, config: str = "config.yaml") -> tup
     }
 
 
-def planned(folder: Path, *, config: str = "config.yaml", options: tuple[str, ...] = ()) -> Row:
+def planned(folder: Path, *options: str, config: str = "config.yaml") -> Row:
     """Jobs that a dry run plans, and what it took."""
-    text, used = snakemake(folder, "--dry-run", "--quiet", "rules", *options, config=config)
+    text, used = snakemake(folder, *options, "--dry-run", "--quiet", "rules", config=config)
     totals = [line.split()[1] for line in text.splitlines() if line.startswith("total")]
     return {"jobs": int(totals[0]) if totals else 0, **used}
 
 
-def finish(folder: Path) -> Row:
-    """Make every output, empty, and have Snakemake write its metadata; what that took."""
+def finish(folder: Path, *options: str) -> Row:
+    """Make every output, empty, and have Snakemake write its metadata; what the latter took."""
     text, _ = snakemake(folder, "--summary")
     for line in text.splitlines():
         path = folder / line.split("\t")[0]
-        if line.startswith("results/"):
+        if line.startswith("results/") and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir() if path.name == "figures" else path.touch()
-    return snakemake(folder, "--touch", "--forceall", "--quiet", "all")[1]
+    return snakemake(folder, "--touch", "--forceall", "--quiet", "all", *options)[1]
 
 
-def results(participants: int, layers_per_job: str | int) -> list[Row]:
+def results(participants: int, layers_per_job: str | int, *, states: Sequence[str]) -> list[Row]:
     """Rows for a study of this many participants."""
     import yaml
 
@@ -132,24 +140,28 @@ def results(participants: int, layers_per_job: str | int) -> list[Row]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         config = write_study(folder, participants=participants, layers_per_job=layers_per_job)
+        config["analyses"]["words"]["alphas"] = [1, 100]
+        (folder / "penalty.yaml").write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
+        # `report` reads the scores as well, so a part is planned up to the tables.
+        tenth = ("results/large/electrodes.tsv", "--batch", "summary=1/10")
 
         def row(name: str, **measured: Any) -> None:
             rows.append({"name": name, **about, **measured})
             print(rows[-1], flush=True)
 
-        row("fresh", **planned(folder))
-        finish(folder)
-        row("finished", **planned(folder))
-        row(
-            "finished, inventory of the last plan", **planned(folder, options=("--trust-io-cache",))
-        )
-        config["analyses"]["words"]["alphas"] = [1, 100]
-        (folder / "penalty.yaml").write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
-        row("another penalty", **planned(folder, config="penalty.yaml"))
-        row(
-            "another penalty, a tenth of it",
-            **planned(folder, config="penalty.yaml", options=("--batch", "summary=1/10")),
-        )
+        for state in states:
+            if state == "fresh":
+                row("fresh", **planned(folder))
+                row("fresh, a tenth", **planned(folder, *tenth))
+            if state == "finished":
+                row("metadata written", **finish(folder))
+                row("finished", **planned(folder))
+                row("finished, trusted", **planned(folder, "--trust-io-cache"))
+                row("another penalty", **planned(folder, config="penalty.yaml"))
+                row("another penalty, a tenth", **planned(folder, *tenth, config="penalty.yaml"))
+            if state == "database":
+                row("metadata written, database", **finish(folder, *DATABASE))
+                row("finished, database", **planned(folder, *DATABASE))
     return rows
 
 
@@ -158,7 +170,8 @@ def main(arguments: list[str]) -> None:
     size: str | int = arguments[1] if len(arguments) > 1 else "auto"
     path = HERE / "graph.json"
     kept: list[Row] = json.loads(path.read_text("utf-8")) if path.exists() else []
-    new = results(participants, size if size == "auto" else int(size))
+    states = arguments[2:] or ("fresh", "finished", "database")
+    new = results(participants, size if size == "auto" else int(size), states=states)
     same = [(row["name"], row["participants"], str(row["layers_per_job"])) for row in new]
     kept = [
         row
