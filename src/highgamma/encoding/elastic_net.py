@@ -328,8 +328,12 @@ def refit_elastic_net(
     """Fit and predict every outer fold with given penalties (K, t)."""
     chosen = range(len(split.folds)) if outer is None else outer
     if statistics is None:
-        options = {"l1_ratio": l1_ratio, "standardize": standardize}
-        if not anything_enters(design, targets, split, alpha, **options, outer=chosen):
+        if not anything_enters(
+            *(design, targets, split, alpha),
+            l1_ratio=l1_ratio,
+            standardize=standardize,
+            outer=chosen,
+        ):
             return _intercepts(design, targets, split, alpha, chosen)
         statistics = block_statistics(design, targets, split)
     fit = empty_fit(*(len(targets), len(split.folds), targets.shape[1]))
