@@ -21,7 +21,13 @@ include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/encoding.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/summary.smk"
+include: "workflow/rules/group.smk"
+include: "workflow/rules/timecourse.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/provenance.smk"
+include: "workflow/rules/archive.smk"
+include: "workflow/rules/check.smk"
 
 
 if IS_DEMO:
@@ -32,6 +38,10 @@ if IS_DEMO:
 report: "workflow/report/workflow.rst"
 
 
+onerror:
+    print(unfinished(), end="", file=sys.stderr)
+
+
 localrules:
     all,
 
@@ -40,3 +50,6 @@ rule all:
     default_target: True
     input:
         RESULTS / "report.html",
+        RESULTS / "group.tsv",
+        timecourse_files(),
+        RESULTS / "provenance.json",

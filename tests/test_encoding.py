@@ -9,6 +9,7 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import pearsonr
 
+from highgamma.embeddings.position import position_embeddings
 from highgamma.encoding import scores
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.components import principal_components
@@ -221,6 +222,24 @@ def test_position_features_win_only_where_neighbours_leak():
     honest = fit_frames(neural, position, layers=[0], gap=2.0, alphas=alphas)
     assert (leaky.r.values > 0.5).all() and leaky.attrs["leaky"] == 1
     assert (honest.r.values < 0.3).all() and honest.attrs["leaky"] == 0
+
+
+def test_position_stands_under_the_split_that_its_analysis_asks_for():
+    neural, embeddings = frame_world(seconds=60)
+    made = position_embeddings(
+        {"spacing": 1.0, "blur": 0.5, "shift": 0.1, "most": 1000}, extents=[(0, 0.0, 60.0)]
+    )
+    bumps = np.concatenate(list(made.blocks), axis=1)
+    position = xr.Dataset(
+        {"embedding": (("layer", "sample", "feature"), bumps)},
+        coords={"layer": [0], **{k: ("sample", v) for k, v in made.coordinates.items()}},
+        attrs={"unit": "frame", **made.attributes},
+    )
+    beside = fit_frames(neural, position, layers=[0], gap=1.1)
+    model = fit_frames(neural, embeddings, layers=[0], gap=0.5, lags=[-0.3, 0.3])
+    # Ten bumps a second, brought to the signal's hundred frames, ask for no wider gap.
+    assert beside.attrs["gap_s"] == pytest.approx(model.attrs["gap_s"]) == pytest.approx(1.1)
+    assert beside.attrs["distance_s"] == pytest.approx(model.attrs["distance_s"])
 
 
 def test_folds_shorter_than_gap_and_lags_are_refused():

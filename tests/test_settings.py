@@ -109,6 +109,39 @@ def test_the_bands_of_a_banded_ridge_make_one_fit_of_several_models():
     assert settings.embedded_models(config) == ["gpt2", "mel"]
 
 
+def test_position_is_fitted_beside_every_model_that_looks_at_its_input():
+    def fitted(**analysis):
+        whole = {"unit": "frame", "models": ["mel"], **analysis}
+        config = settings.checked(minimal(analyses={"a": whole}), SCHEMA)
+        settings.cross_checked(config)
+        return settings.analysis_models(config, "a")
+
+    assert fitted() == ["mel", "position"]
+    assert fitted(controls=["position"]) == ["mel", "position"]
+    assert fitted(unit="word", estimator="elastic-net") == ["mel", "position"]
+    assert fitted(position=False) == ["mel"]
+    assert fitted(estimator="mean") == ["mel"]
+    assert fitted(estimator="banded-ridge", bands=["mel", "gpt2"]) == ["mel+gpt2"]
+
+
+def test_position_beside_the_models_leaves_their_fits_as_they_are():
+    config = settings.checked(minimal(), SCHEMA)
+    without = settings.checked(
+        minimal(analyses={"words": {"unit": "word", "position": False}}), SCHEMA
+    )
+    one, other = (settings.fit_settings(c, "words", "mel") for c in (config, without))
+    assert one == other
+
+
+def test_a_control_of_a_banded_ridge_is_a_ridge_of_its_own():
+    banded = {"unit": "frame", "estimator": "banded-ridge", "bands": ["mel", "gpt2"]}
+    config = settings.checked(minimal(analyses={"b": {**banded, "controls": ["mel"]}}), SCHEMA)
+    assert settings.analysis_models(config, "b") == ["mel+gpt2", "mel"]
+    control, joint = (settings.fit_settings(config, "b", m) for m in ("mel", "mel+gpt2"))
+    assert (control["estimator"], control["bands"]) == ("ridge", None)
+    assert (joint["estimator"], joint["bands"]) == ("banded-ridge", ["mel", "gpt2"])
+
+
 def test_bands_without_the_banded_ridge_are_refused():
     alone = {"unit": "frame", "bands": ["mel", "gpt2"]}
     with pytest.raises(InputError, match="go together"):
@@ -135,3 +168,66 @@ def test_every_key_is_described():
 
 def test_the_reference_in_the_documentation_is_made_from_the_schema():
     assert (ROOT / "docs/config.md").read_text() == settings.reference(SCHEMA)
+
+
+def leakage(**further):
+    return minimal(analyses={"leak": {"preset": "leakage", "unit": "frame", **further}})
+
+
+def test_the_leakage_preset_is_one_analysis_under_three_splits():
+    config = settings.checked(leakage(models=["mel"], lags=[-0.1, 0.1]), SCHEMA)
+    settings.cross_checked(config)
+    assert {name: a["split"] for name, a in config["analyses"].items()} == {
+        "leak-shuffled": "shuffled",
+        "leak-contiguous": "contiguous",
+        "leak-leave-one-word-out": "leave-one-word-out",
+    }
+    for name, analysis in config["analyses"].items():
+        assert settings.analysis_models(config, name) == ["mel", "position"]
+        assert analysis["part_of"] == "leak" and analysis["lags"] == [-0.1, 0.1]
+        assert (analysis["permutations"], analysis["layers"]) == (0, "last")
+    assert settings.timecourse_analyses(config) == []
+    assert settings.checked(config, SCHEMA) == config
+
+
+def test_a_preset_refuses_what_it_sets_itself_and_names_that_are_taken():
+    config = leakage(split="trial", position=False)
+    config["analyses"]["leak-shuffled"] = {"unit": "word"}
+    with pytest.raises(InputError) as raised:
+        settings.checked(config, SCHEMA)
+    said = str(raised.value)
+    for part in ("analyses.leak.split", "analyses.leak.position", "analyses.leak-shuffled"):
+        assert part in said
+
+
+def test_an_analysis_of_words_has_no_time_course():
+    config = settings.checked(
+        minimal(timecourse={"analyses": ["words", "framse"], "window": [1, 0]},
+                analyses={"words": {"unit": "word"}, "frames": {"unit": "frame"}}),
+        SCHEMA,
+    )  # fmt: skip
+    with pytest.raises(InputError) as raised:
+        settings.cross_checked(config)
+    said = str(raised.value)
+    for part in ("'words' is of words", "did you mean 'frames'", "runs backward"):
+        assert part in said
+
+
+def test_what_a_run_is_compared_with_is_a_name_or_a_name_with_other_names():
+    assert settings.compared(settings.checked(minimal(), SCHEMA)) is None
+    short = settings.checked(minimal(compare="older"), SCHEMA)
+    assert settings.compared(short) == {"run": "older", "analyses": {}, "models": {}}
+    whole = settings.checked(minimal(compare={"run": "older", "models": {"mel": "fbank"}}), SCHEMA)
+    assert settings.compared(whole)["models"] == {"mel": "fbank"}
+
+
+def test_the_published_scores_are_paired_with_models_of_their_analysis():
+    paired = {"scores": "table.tsv", "analysis": "words", "models": {"mel": "gpt2"}}
+    settings.cross_checked(settings.checked(minimal(published=paired), SCHEMA))
+    for change, problem in (
+        ({"analysis": "wrods"}, "published.analysis: there is no analysis 'wrods' .*'words'"),
+        ({"models": {"mle": "gpt2"}}, "published.models: 'mle' is no model of words .*'mel'"),
+    ):
+        config = settings.checked(minimal(published=paired | change), SCHEMA)
+        with pytest.raises(InputError, match=problem):
+            settings.cross_checked(config)

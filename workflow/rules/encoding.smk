@@ -4,7 +4,7 @@
 rule encoding:
     input:
         unpack(fitted_to),
-        words=lambda wildcards: RESULTS / f"words/{heard_by(wildcards.participant)}.tsv",
+        words=lambda wildcards: f"{RESULTS}/words/{heard_by(wildcards.participant)}.tsv",
         embeddings=fitted_from,
     output:
         scores=RESULTS / "scores/{analysis}/{participant}/{model}/{layers}.nc",

@@ -329,7 +329,10 @@ def refit_elastic_net(
     chosen = range(len(split.folds)) if outer is None else outer
     if statistics is None:
         if not anything_enters(
-            *(design, targets, split, alpha),
+            design,
+            targets,
+            split,
+            alpha,
             l1_ratio=l1_ratio,
             standardize=standardize,
             outer=chosen,
