@@ -31,7 +31,7 @@ from highgamma.encoding.ridge import (
     solve_each,
     squared_predictions,
 )
-from highgamma.encoding.routines import blas, lapack
+from highgamma.encoding.routines import lapack
 from highgamma.encoding.scores import FoldSums, fold_sums
 from highgamma.encoding.splits import FloatArray, IntArray, Split
 from highgamma.encoding.statistics import (
@@ -318,7 +318,7 @@ def choosing_costs(
 class _FoldSolver:
     """One outer fold's solutions: for a penalty, weights = inverse @ cross (centred, raw units).
 
-    `factor` is None where the held-out block's rows are cheaper than its Gram matrix.
+    `factor` is a root of the held-out block's Gram matrix, None where its rows are cheaper.
     """
 
     n_train: int
@@ -349,18 +349,20 @@ def _inverse(gram: FloatArray, scale: FloatArray, alpha: float) -> Real:
     return np.asfortranarray(inverse, dtype=np.float32 if single else np.float64)
 
 
-def _square_root(gram: FloatArray, rows: Real) -> Real:
-    """Lower L with LLᵀ = gram = ΣXᵀX of these rows (n, p), also where gram is singular.
+def _square_root(gram: FloatArray, *, rounding: float) -> Real:
+    """F (p, r) with FFᵀ = gram, to the rounding it was summed with, r its numerical rank.
 
-    Rounding leaves such a Gram matrix indefinite; the rows' own triangular factor is then taken.
+    Cholesky, and where rounding leaves the matrix indefinite, Cholesky with pivots.
     """
     factor = gram_factor(gram)
     if factor is not None:
         return factor
-    triangle = np.zeros(gram.shape, rows.dtype)
-    upper = np.linalg.qr(rows, mode="r")
-    triangle[: len(upper)] = upper
-    return triangle.T
+    (pstrf,) = lapack(gram.dtype, "pstrf")
+    tolerance = 8 * rounding * float(np.diagonal(gram).max(initial=0))
+    lower, pivots, rank, _ = pstrf(gram, tol=tolerance, lower=1)
+    root = np.zeros((len(gram), rank))
+    root[pivots - 1] = np.tril(lower)[:, :rank]
+    return root
 
 
 def null_from_statistics(
@@ -394,14 +396,14 @@ def null_from_statistics(
     sums = np.zeros((5, count, folds, t))
     n = np.array([len(fold.test) for fold in statistics.split.folds], dtype=np.float64)
     for channels in _channel_groups(alpha, p):
+        solvers = {
+            i: _fold_solver(statistics, i, alpha[i, channels], standardize=standardize)
+            for i in wanted
+        }
         X = [
             statistics.centred_rows(fold.test).astype(np.float32, copy=False)
             for fold in statistics.split.folds
         ]
-        solvers = {
-            i: _fold_solver(statistics, i, alpha[i, channels], X[i], standardize=standardize)
-            for i in wanted
-        }
         n_rows = len(statistics.targets)
         per_surrogate = 4 * len(channels) * (n_rows + (folds + 6) * p)
         batch = int(np.clip(BATCH_BYTES // per_surrogate, 1, count))
@@ -436,7 +438,7 @@ def _channel_groups(alpha: FloatArray, p: int) -> list[IntArray]:
 
 
 def _fold_solver(
-    statistics: BlockStatistics, i: int, alpha: FloatArray, rows: Real, *, standardize: bool
+    statistics: BlockStatistics, i: int, alpha: FloatArray, *, standardize: bool
 ) -> _FoldSolver:
     training = statistics.training([i])
     mean = np.asarray(training.x / training.n, dtype=np.float64)
@@ -457,8 +459,8 @@ def _fold_solver(
             - np.outer(mean, x)
             + block.n * np.outer(mean, mean)
         )
-        root = _square_root(about_mean, rows - mean.astype(rows.dtype))
-        factor = np.asfortranarray(root, dtype=np.float32)
+        rounding = float(np.finfo(statistics.dtype).eps)
+        factor = _square_root(about_mean, rounding=rounding).astype(np.float32)
     strips = np.flatnonzero(~statistics.split.folds[i].train & (statistics.split.block != i))
     return _FoldSolver(
         training.n,
@@ -520,9 +522,7 @@ def _batch_sums(
             if solver.factor is None:
                 product = single @ X[i].T - shift.astype(np.float32)[:, None]
             else:
-                (trmm,) = blas(single.dtype, "trmm")
-                # In BLAS's order of memory the rows are columns.
-                product = trmm(1.0, solver.factor, single.T, lower=1, trans_a=1, overwrite_b=1).T
+                product = single @ solver.factor
             sums[1, i, here] = sf
             sums[3, i, here] = np.einsum("mp,mp->m", product, product, dtype=np.float64)
             sums[4, i, here] = against
