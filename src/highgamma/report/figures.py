@@ -748,7 +748,7 @@ def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
             grid[0].set_ylabel("sound (Hz)")
             if image is not None:
                 bar = below.colorbar(image, ax=list(grid), shrink=0.8, aspect=18, pad=0.01)
-                bar.set_label("correlation")
+                bar.set_label("locking")
                 bar.outline.set_visible(False)
         foul_total = sum(int((false_discovery_q(a.p) < LEVEL).sum()) for a in audits.values())
         return _drawn(
@@ -759,8 +759,8 @@ def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
             caption="Whether the microphone is in the electrode. Above: p of every electrode, "
             "sorted; without contamination the dots follow the dashed line. "
             + (
-                "Below: correlation of the sound’s power at one frequency with the electrode’s at "
-                "another, for the electrode with the strongest evidence of each participant. "
+                "Below: how far an electrode’s phase at one frequency advances with the sound’s "
+                "at another, for the electrode with the strongest evidence of each participant. "
                 "Speech in the brain has no reason to prefer the diagonal; a shaken cable does."
                 if with_matrix
                 else ""
