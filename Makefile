@@ -7,7 +7,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test lint bench config-reference clean
+.PHONY: help environment demo test lint bench faults config-reference clean
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -38,6 +38,9 @@ lint: environment ## check style, types and workflow
 
 bench: environment ## measure speed and memory against other software (long)
 	@$(BIN)/python -m benchmarks
+
+faults: environment ## kill the demo at random times, and compare what comes out (long)
+	@$(BIN)/python -m benchmarks.faults
 
 config-reference: environment ## write docs/config.md from the schema
 	@$(BIN)/python -m highgamma.settings workflow/schemas/config.schema.yaml docs/config.md

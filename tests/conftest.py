@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from filelock import FileLock
+from running import ROOT, snakemake
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +18,26 @@ def shared_data() -> Path:
         if os.environ.get("HIGHGAMMA_REQUIRE_SHARED_DATA"):
             pytest.fail(f"the real test data are required but absent: {folder}")
         pytest.skip(f"no real test data at {folder} (HIGHGAMMA_SHARED_DATA names another place)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Path:
+    """The folder of a complete demo run, made by whichever worker asks first; read it only.
+
+    HIGHGAMMA_DEMO_RUN names one that is there already.
+    """
+    if ready := os.environ.get("HIGHGAMMA_DEMO_RUN"):
+        return Path(ready)
+    base = tmp_path_factory.getbasetemp()
+    # Every worker of a parallel run has a folder of its own inside the run's.
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    folder = shared / "demo-run"
+    with FileLock(shared / "demo-run.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            done = snakemake(folder=folder)
+            (folder / "said.txt").write_text(f"{done.returncode}\n{done.stdout}{done.stderr}")
+    said = (folder / "said.txt").read_text()
+    assert said.startswith("0\n"), said
     return folder

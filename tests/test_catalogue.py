@@ -61,6 +61,20 @@ def test_every_trained_network_has_an_untrained_twin_that_differs_in_nothing_els
             assert twin == {**entry, "untrained": True, "seed": 0}, name
 
 
+def test_every_trained_model_says_where_its_facts_and_its_licence_were_read() -> None:
+    entries = catalogue.read_catalogue(MODELS)
+    for name, entry in entries.items():
+        if entry.get("untrained") or "source" not in entry:
+            continue
+        facts = entry["facts"].split()
+        assert entry["language"], name
+        if facts[0] == "as":
+            assert facts[1].rstrip(";") in entries, name
+        else:
+            # What is open is said to be open.
+            assert "licence" in entry or "licence" in " ".join(facts), name
+
+
 def test_the_surprisal_of_a_language_model_has_one_layer_however_deep_the_model_is(
     known: catalogue.Catalogue,
 ) -> None:

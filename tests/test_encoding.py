@@ -9,6 +9,7 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import pearsonr
 
+from highgamma.encoding import scores
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.components import principal_components
 from highgamma.encoding.fit import fit_analysis
@@ -143,6 +144,30 @@ def test_a_lag_curve_finds_the_planted_lag_with_an_interval():
     assert (fit.peak_lag_low.values[0, :3] <= 0.1 + 0.005).all()
     assert (fit.peak_lag_high.values[0, :3] >= 0.1 - 0.005).all()
     np.testing.assert_allclose(fit.p.values[0, :3], 1 / 20)
+
+
+def test_surrogates_of_a_lag_curve_count_with_their_best_lag():
+    neural, embeddings = frame_world(seconds=60)
+    null = {"permutations": 9, "min_shift": 2.0, "lag_step": 0.1}
+    lags = (0.0, 0.1, 0.2)
+    curve = fit_frames(neural, embeddings, layers=[7], lags=[0.0, 0.2], lag_mode="curve", **null)
+    # One lag has no span of its own, so the purge gap is widened by that of the curve.
+    gap = json.loads(curve.attrs["analysis"])["gap"] + 0.2
+    single = [
+        fit_frames(neural, embeddings, layers=[7], lags=[a, a], gap=gap, **null) for a in lags
+    ]
+    assert all((one.time.values == curve.time.values).all() for one in single)
+    np.testing.assert_allclose(
+        curve.null_r, np.maximum.reduce([one.null_r.values for one in single]), atol=1e-6
+    )
+
+
+def test_the_mean_of_the_other_words_correlates_at_exactly_minus_one():
+    Y = np.random.default_rng(0).normal(5, 1, (40, 3))
+    left_out = np.stack([np.delete(Y, i, axis=0).mean(axis=0) for i in range(40)])
+    np.testing.assert_allclose(scores.plain_r(left_out, Y), -1.0, atol=1e-9)
+    assert pearsonr(Y[:, 0], Y[:, 1])[0] == pytest.approx(scores.plain_r(Y[:, [0]], Y[:, [1]])[0])
+    assert np.isnan(scores.plain_r(np.full((40, 1), 3.3), Y[:, :1])).all()
 
 
 def test_missing_and_constant_channels_cost_the_others_nothing():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -96,3 +99,16 @@ def test_a_name_inside_its_folder_is_joined(tmp_path):
 def test_the_nearest_name_is_proposed_and_a_far_one_is_not():
     assert nearest("gpt-2", ["gpt2", "mel"]) == " (did you mean 'gpt2'?)"
     assert nearest("zzz", ["gpt2", "mel"]) == ""
+
+
+def test_what_a_killed_process_left_of_a_file_is_cleared_by_the_next_one(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = tmp_path / f".table.tsv.{dead.pid}.part"
+    living = tmp_path / f".table.tsv.{os.getppid()}.part"
+    for path in (left, living):
+        path.write_text("half")
+    with store.written_whole(tmp_path / "table.tsv") as temporary:
+        temporary.write_text("whole")
+    assert not left.exists()
+    assert living.exists()

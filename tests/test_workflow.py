@@ -1,55 +1,20 @@
 """The graph as a user runs it: what is planned, what is found, what is said when something is off.
 
-The complete demo is run once, in a temporary folder, and shared by all tests that read it.
+The complete demo is run once, in a temporary folder, and shared by all tests that read it
+(`demo` in conftest.py).
 """
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from running import ROOT, jobs, snakemake
 
 from highgamma.store import read_dataset, read_table
-
-ROOT = Path(__file__).parents[1]
-
-
-def snakemake(*arguments: str, folder: Path, cores: int = 2) -> subprocess.CompletedProcess[str]:
-    """Run Snakemake on this repository's Snakefile, with `folder` as the working directory."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "snakemake", "--cores", str(cores)),
-            *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)),
-            *arguments,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-
-
-def jobs(plan: str) -> dict[str, int]:
-    """Number of jobs by rule, out of the table that a dry run prints."""
-    table = plan.split("Job stats:")[1].split("total")[0]
-    return {name: int(n) for name, n in re.findall(r"^(\w+)\s+(\d+)\s*$", table, re.MULTILINE)}
-
-
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory) -> Path:
-    """The folder of a complete demo run."""
-    folder = tmp_path_factory.mktemp("demo")
-    done = snakemake(folder=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,10 @@ class InputError(Exception):
         return "\n".join(lines)
 
 
+class DamagedFileError(InputError):
+    """A file that the workflow wrote is damaged; made anew, it would be whole."""
+
+
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
     """Say which known name was probably meant: `" (did you mean 'ridge'?)"`, or nothing."""
     from difflib import get_close_matches

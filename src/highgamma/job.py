@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from highgamma.errors import InputError
+from highgamma.errors import DamagedFileError, InputError
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -32,7 +32,8 @@ def job(
     The hub of models is switched off, except for a job that fetches (`network`), whose progress
     goes to the terminal too.
     An `InputError` ends the process with its message and status 1, without a traceback; any
-    other error leaves its traceback in the log and is raised again.
+    other error leaves its traceback in the log and is raised again. A damaged file of the results
+    is set aside, so that the next run makes it anew.
     """
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
@@ -56,6 +57,8 @@ def job(
         yield logger
     except InputError as error:
         logger.error("%s", error)
+        if isinstance(error, DamagedFileError) and _set_aside(str(error.where)):
+            logger.error("it was set aside as %s.damaged: run again", error.where)
         logger.handlers = []
         sys.exit(1)
     except BaseException:
@@ -63,3 +66,15 @@ def job(
         raise
     finally:
         to_file.close()
+
+
+def _set_aside(path: str) -> bool:
+    """Rename a file of the results; files from elsewhere are not touched."""
+    whole = Path(path).resolve()
+    if not whole.is_relative_to(Path("results").resolve()):
+        return False
+    try:
+        os.replace(whole, f"{whole}.damaged")
+    except OSError:
+        return False
+    return True

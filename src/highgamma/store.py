@@ -6,6 +6,7 @@ made them; tables are tab-separated, with `n/a` for what is missing, as BIDS wri
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Hashable, Iterator, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from highgamma import __version__
-from highgamma.errors import InputError
+from highgamma.errors import DamagedFileError, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     # The process id keeps two runs on one folder from writing into the same temporary file.
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _clear_parts(target)
     try:
         yield temporary
         with open(temporary, "rb") as written:
@@ -47,6 +49,18 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _clear_parts(target: Path) -> None:
+    """Remove what killed processes left of a file that they were writing."""
+    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        process = part.name.split(".")[-2]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            part.unlink(missing_ok=True)
+        except (ValueError, PermissionError):
+            continue
 
 
 def provenance(stage: str, parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -109,14 +123,24 @@ def open_dataset(path: str | os.PathLike[str]) -> Iterator[xr.Dataset]:
     try:
         dataset = xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False)
     except OSError as error:
-        raise InputError(
-            f"the file is no readable NetCDF file: {error.strerror or error}",
-            where=path,
-            expected="a file that this workflow wrote and nothing cut short",
-            remedy="delete the file and run again; the workflow makes it anew",
-        ) from error
+        raise _damaged(path, error.strerror or str(error)) from error
     with dataset:
-        yield dataset
+        try:
+            yield dataset
+        except (OSError, RuntimeError) as error:
+            # What netCDF4 says of a compressed piece that does not unpack.
+            if "HDF error" not in str(error):
+                raise
+            raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: str | os.PathLike[str], reason: str) -> DamagedFileError:
+    return DamagedFileError(
+        f"the file is no readable NetCDF file: {reason}",
+        where=path,
+        expected="a file that this workflow wrote and nothing cut short or changed",
+        remedy="delete the file and run again; the workflow makes it anew",
+    )
 
 
 def read_dataset(path: str | os.PathLike[str]) -> xr.Dataset:

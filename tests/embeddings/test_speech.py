@@ -163,7 +163,7 @@ def test_a_sounds_features_do_not_depend_on_the_sounds_in_its_batch(loaded, name
         np.testing.assert_allclose(together[number], alone, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [*WAVEFORM, "whisper"])
+@pytest.mark.parametrize("name", [*WAVEFORM, "whisper", "whisper-large-v3"])
 def test_a_recording_of_one_window_is_heard_in_one_pass(loaded, name: str) -> None:
     network = loaded(name)
     ear = speech.ear_of(network)

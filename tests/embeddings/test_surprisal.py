@@ -53,15 +53,19 @@ def words_of(*words: str, segment: list[int] | None = None) -> Words:
 def plain_loop(network: Network, ids: list[int]) -> list[tuple[float, float, int]]:
     """Surprisal, entropy and rank of each token but the first: one pass a token, by the formulas.
 
-    Logits are the product of the last hidden state and the word embedding, which GPT-2 shares.
+    Logits are the product of the last hidden state and a vector for each token: the word
+    embedding itself, which GPT-2 and the small Llama 3 share, or a matrix of its own (Llama 2).
     """
     import torch
 
-    vectors = network.module.transformer.wte.weight.double().numpy()
+    module = network.module
+    tied = module.config.tie_word_embeddings
+    head = module.get_input_embeddings() if tied else module.lm_head
+    vectors = head.weight.double().numpy()
     out = []
     for number in range(1, len(ids)):
         with torch.no_grad():
-            state = network.module.transformer(torch.tensor([ids[:number]])).last_hidden_state
+            state = module.base_model(torch.tensor([ids[:number]])).last_hidden_state
         logits = vectors @ state[0, -1].double().numpy()
         p = np.exp(logits - logits.max())
         p /= p.sum()
@@ -126,6 +130,23 @@ def test_surprisal_entropy_and_rank_are_those_of_a_plain_loop(gpt2) -> None:
         assert got[0, number, 2] == tokens[start][2]
         pieces += stop - start > 1
     assert pieces > 3
+
+
+@pytest.mark.parametrize("name", ["llama-2", "llama-3"])
+def test_llamas_surprisal_is_that_of_a_plain_loop(saved, name: str) -> None:
+    model = entry("text", feature="surprisal", prefix_space=True)
+    network = load_language_model(model, saved(name), device="cpu")
+    tokenizer = load_tokenizer(model, saved(name))
+    words = TALE[:4]
+    got = next(
+        surprisal.surprisals_in_context(network, tokenizer, words, context=60, prefix_space=True)
+    )
+    tokens = text.tokenize_text(tokenizer, words, prefix_space=True)
+    start = 1 if name == "llama-2" else START
+    scores = plain_loop(network, [start, *tokens.ids])
+    for number, (a, b) in enumerate(tokens.spans):
+        expected = (sum(t[0] for t in scores[a:b]), scores[a][1], scores[a][2])
+        np.testing.assert_allclose(got[0, number], expected, rtol=1e-4)
 
 
 def test_in_overlapping_windows_words_are_predicted_from_the_context_asked_for(gpt2) -> None:
@@ -234,9 +255,10 @@ def test_llamas_padding_token_takes_no_room_in_its_window(saved) -> None:
     assert (network.layers, network.width) == (LAYERS, WIDTH)
 
 
-def test_robertas_positions_begin_after_its_padding_token(saved) -> None:
+@pytest.mark.parametrize("name", ["roberta", "xlm-r"])
+def test_robertas_positions_begin_after_its_padding_token(saved, name: str) -> None:
     from highgamma.embeddings.pretrained import load_network
 
-    network = load_network(entry("text"), saved("roberta"), device="cpu")
+    network = load_network(entry("text"), saved(name), device="cpu")
     # 130 positions, numbered from 2: 128 tokens.
     assert text.longest(network, 0) == 128

@@ -15,7 +15,10 @@ from highgamma.embeddings.stream import Words
 from highgamma.errors import InputError
 
 DUTCH = ["goed", "kat", "zonnebloemenveld", "9", "`tot", "onmiddellijk", "a", "vrijheid"]
-ALL = ["gpt2", "bert", "roberta", "llama"]
+ALL = ["gpt2", "bert", "roberta", "xlm-r", "llama", "llama-2"]
+SENTENCEPIECE = ["xlm-r", "llama-2"]
+# Words of the two small vocabularies: an unknown token counts as special below.
+KNOWN = ["maan", "zonbloem", "maanbloemen", "kat", "de"]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def plain_loop(network: Network, ids: list[int]) -> np.ndarray:
 @pytest.mark.parametrize("name", ALL)
 def test_layers_of_isolated_words_are_those_of_one_pass_a_word(loaded, name: str) -> None:
     network, tokenizer = loaded(name)
-    words = DUTCH if name != "bert" else ["maan", "zonbloem", "maanbloemen", "kat", "de"]
+    words = KNOWN if name in ("bert", "xlm-r") else DUTCH
     got = np.concatenate(list(text.isolated_words(network, tokenizer, words, batch=3)), axis=1)
     assert got.shape == (LAYERS + 1, len(words), WIDTH)
     special = set(tokenizer.all_special_ids)
@@ -154,13 +157,44 @@ def test_tokens_of_a_running_text_belong_to_the_words_that_a_walk_finds(loaded) 
     assert sum(b - a for a, b in tokens.spans) == len(tokens.ids)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama"])
+@pytest.mark.parametrize("name", SENTENCEPIECE)
+def test_sentencepiece_divides_a_word_alone_as_inside_a_text(loaded, name: str) -> None:
+    tokenizer = loaded(name)[1]
+    words = ["zonbloemen", "het", "maanbloem", "kat", "de"]
+    running = text.tokenize_text(tokenizer, words)
+    pieces = tokenizer.convert_ids_to_tokens(running.ids)
+    assert pieces[:6] == ["▁zon", "bloem", "en", "▁het", "▁maan", "bloem"]
+    for word, (start, stop) in zip(words, running.spans, strict=True):
+        alone = text.tokenize_word(tokenizer, word)
+        a, b = alone.spans[0]
+        assert running.ids[start:stop] == alone.ids[a:b]
+        # The mark of a word's beginning is the tokenizer's own: no second one is put there.
+        assert text.tokenize_word(tokenizer, word, prefix_space=True) == alone
+
+
+def test_special_tokens_of_xlm_r_surround_a_text_and_llamas_begins_it(loaded) -> None:
+    for name, before, after in (("xlm-r", ["<s>"], ["</s>"]), ("llama-2", ["<s>"], [])):
+        tokenizer = loaded(name)[1]
+        around = [tokenizer.convert_ids_to_tokens(ids) for ids in text.surroundings(tokenizer)]
+        assert around == [before, after]
+
+
+def test_the_bytes_of_characters_that_llama_does_not_know_belong_to_their_word(loaded) -> None:
+    tokenizer = loaded("llama-2")[1]
+    words = ["de", "één", "maan", "—", "ſ"]
+    tokens = text.tokenize_text(tokenizer, words)
+    # UTF-8: é is two bytes, — three, ſ two; each of these words has its mark before it.
+    assert [b - a for a, b in tokens.spans] == [1, 6, 1, 4, 3]
+    for word, (start, stop) in zip(words, tokens.spans, strict=True):
+        assert tokenizer.decode(tokens.ids[start:stop]).strip() == word
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_only_causal_networks_are_taken_for_causal(loaded, name: str) -> None:
-    assert text.is_causal(loaded(name)[0])
-    assert not text.is_causal(loaded("bert")[0])
+    assert text.is_causal(loaded(name)[0]) == (name in ("gpt2", "llama", "llama-2"))
 
 
-@pytest.mark.parametrize("name", ["gpt2", "roberta", "bert"])
+@pytest.mark.parametrize("name", ["gpt2", "roberta", "bert", "xlm-r", "llama-2"])
 def test_a_text_that_fits_into_one_window_is_read_in_one_pass(loaded, name: str) -> None:
     network, tokenizer = loaded(name)
     words = ["de", "maan", "zon", "kat", "het"]

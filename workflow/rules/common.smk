@@ -13,7 +13,7 @@ sys.path.insert(0, str(SOURCE))
 inherited = dict(os.environ).get("PYTHONPATH", "")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherited])))
 
-from highgamma import catalogue, fingerprint, settings
+from highgamma import catalogue, fingerprint, lock, settings
 from highgamma import models as model_store
 from highgamma.demo.dataset import ROOT_FILES, participant_files
 from highgamma.errors import InputError
@@ -27,6 +27,10 @@ def or_say(function, *arguments, **options):
     except InputError as error:
         raise WorkflowError(str(error))
 
+
+# A run that was killed shall not keep the next one from starting.
+if workflow.is_main_process:
+    HELD = lock.hold(".snakemake")
 
 SCHEMA = settings.load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
 config = or_say(settings.checked, config, SCHEMA)
@@ -150,6 +154,21 @@ def megabytes(least, per_input=0.0):
         return int((least + per_input * input.size_mb) * (1 + 0.5 * (attempt - 1)))
 
     return mem_mb
+
+
+def minutes(least, per_gigabyte=0.0):
+    """Run time in minutes, growing with the input's size, and doubled at each further attempt."""
+
+    def runtime(wildcards, input, attempt):
+        return int((least + per_gigabyte * input.size_mb / 1000) * 2 ** (attempt - 1))
+
+    return runtime
+
+
+def gpus(wildcards):
+    """GPUs that a job of a network asks its cluster for; other models need none."""
+    network = CATALOGUE[wildcards.model]["kind"] in catalogue.NETWORKS
+    return config["gpus"] if network and config["device"] != "cpu" else 0
 
 
 def window_of(wildcards):

@@ -17,6 +17,7 @@ rule contamination:
     threads: 1
     resources:
         mem_mb=megabytes(2000),
+        runtime=minutes(10, 30),
     params:
         participant="{participant}",
         dataset=DATASET,

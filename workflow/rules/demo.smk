@@ -19,6 +19,7 @@ rule demo:
     threads: 1
     resources:
         mem_mb=2000,
+        runtime=minutes(20),
     params:
         root=lambda wildcards, output: str(Path(output.truth).parents[1]),
         participant="{participant}",
@@ -41,6 +42,7 @@ rule demo_dataset:
     threads: 1
     resources:
         mem_mb=500,
+        runtime=minutes(10),
     params:
         root=lambda wildcards, output: str(Path(output[0]).parent),
         participants=PARTICIPANTS,
@@ -62,6 +64,7 @@ rule demo_speech_model:
     threads: 1
     resources:
         mem_mb=500,
+        runtime=minutes(10),
     params:
         code=code("demo_speech_model"),
     message:

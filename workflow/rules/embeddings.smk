@@ -22,6 +22,8 @@ rule embeddings:
     threads: 1
     resources:
         mem_mb=megabytes(3000),
+        runtime=minutes(60, 600),
+        gpu=gpus,
     params:
         participant="{participant}",
         dataset=DATASET,

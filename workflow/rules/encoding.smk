@@ -17,6 +17,7 @@ rule encoding:
     threads: 1
     resources:
         mem_mb=megabytes(2000, 2.0),
+        runtime=minutes(60, 240),
     params:
         participant="{participant}",
         analysis=fitted_how,

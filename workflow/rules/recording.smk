@@ -17,6 +17,7 @@ rule recording:
     threads: 1
     resources:
         mem_mb=megabytes(1000, 0.5),
+        runtime=minutes(10, 5),
     params:
         participant="{participant}",
         dataset=DATASET,

@@ -40,6 +40,7 @@ rule report:
     threads: 1
     resources:
         mem_mb=megabytes(1500, 0.5),
+        runtime=minutes(30, 60),
     params:
         run=config["run"],
         config={k: v for k, v in config.items() if k != "catalogue"},

@@ -39,6 +39,7 @@ rule summary:
     threads: 1
     resources:
         mem_mb=megabytes(1000, 0.5),
+        runtime=minutes(30, 60),
     params:
         run=config["run"],
         participants=PARTICIPANTS,

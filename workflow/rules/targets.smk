@@ -21,6 +21,7 @@ rule targets:
     threads: 1
     resources:
         mem_mb=megabytes(2000),
+        runtime=minutes(10, 30),
     params:
         participant="{participant}",
         dataset=DATASET,

@@ -17,6 +17,7 @@ from highgamma.encoding.splits import FloatArray, IntArray, Split
 
 # Deviations below this share of the target's magnitude are rounding, not signal.
 CONSTANT = 1e-10
+ROUNDING = 1e-14
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,21 @@ def across_channels(prediction: FloatArray, targets: FloatArray) -> tuple[float,
 def mean_prediction(fit: NestedFit, split: Split) -> FloatArray:
     """The prediction (n, t) that ignores its input: every fold's training mean."""
     return fit.training_mean[split.block]
+
+
+def plain_r(prediction: FloatArray, targets: FloatArray) -> FloatArray:
+    """Pearson's r (t,) over all samples of prediction and target, both (n, t), as they stand.
+
+    Of the leave-one-out training means it is exactly -1: they are (S - y)/(n - 1), with S the sum
+    of all y. NaN where one of the two is constant.
+    """
+    y, f = targets - targets.mean(axis=0), prediction - prediction.mean(axis=0)
+    for deviation, values in ((y, targets), (f, prediction)):
+        # The training means of near-constant folds differ by rounding alone.
+        magnitude = np.abs(values).max(axis=0)
+        deviation[:, np.abs(deviation).max(axis=0) <= ROUNDING * magnitude] = 0.0
+    n, none = np.asarray(float(len(y))), np.zeros(y.shape[1])
+    return _correlation(n, none, none, (y * y).sum(0), (f * f).sum(0), (y * f).sum(0))
 
 
 def p_values(observed: FloatArray, null: FloatArray) -> FloatArray:

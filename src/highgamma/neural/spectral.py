@@ -34,7 +34,7 @@ that all arrays stay in its cache."""
 RINGING = 1e-5
 """What is left of an impulse response where the overlap ends, as a share of its start."""
 
-ROWS = 2048
+ROWS = 256
 """Samples that are transposed at a time."""
 
 NEGLIGIBLE = 1e-9
@@ -160,12 +160,14 @@ def extended(
     before, after = max(0, overlap - first), max(0, last + overlap - n_samples)
     start, stop = first - overlap + before, last + overlap - after
     voltage = read(channels, start, stop)
-    sample = np.arange(start, stop, dtype=np.float64)[:, None]
     straight = np.empty((voltage.shape[1], stop - start), np.float32)
-    # A few thousand samples at a time stay in the cache while they change places.
+    ramp = trend[1] * np.arange(ROWS)[:, None]
+    # A few hundred samples at a time stay in the cache while they change places.
     for row in range(0, stop - start, ROWS):
-        rows = slice(row, row + ROWS)
-        straight[:, rows] = (voltage[rows] - (trend[0] + trend[1] * sample[rows])).T
+        rows = voltage[row : row + ROWS]
+        level = rows - ramp[: len(rows)]
+        level -= trend[0] + trend[1] * (start + row)
+        straight[:, row : row + ROWS] = level.T
     parts: list[Float32Array] = []
     # The overlap is shorter than the segment, so what is reflected has been read.
     if before:

@@ -34,7 +34,7 @@ def survey(
     """Look at every sample once, `piece` values at a time.
 
     The line is the closed form `slope = Σ (t - t̄) x / Σ (t - t̄)²`,
-    `value = x̄ - slope t̄`. A channel is flat where its largest and smallest sample are equal.
+    `value = x̄ - slope t̄`. A channel is flat where all samples equal the first.
 
     Raises
     ------
@@ -43,19 +43,23 @@ def survey(
     """
     n_channels = len(names)
     middle = (n_samples - 1) / 2
-    lowest, highest = np.full(n_channels, np.inf), np.full(n_channels, -np.inf)
     sums = np.zeros((2, n_channels))
     missing = np.zeros(n_channels, np.int64)
+    flat = np.ones(n_channels, bool)
+    first: FloatArray | None = None
     step = max(1, piece // max(1, n_channels))
     for start in range(0, n_samples, step):
         stop = min(start + step, n_samples)
         voltage = read(slice(0, n_channels), start, stop)
-        low, high = voltage.min(axis=0), voltage.max(axis=0)
-        if not np.isfinite(low + high).all():
-            missing += (~np.isfinite(voltage)).sum(axis=0)
-        lowest, highest = np.minimum(lowest, low), np.maximum(highest, high)
+        first = voltage[0].copy() if first is None else first
+        # Only channels that have not moved so far need to be looked at again.
+        still = np.flatnonzero(flat)
+        flat[still] = (voltage[:, still] == first[still]).all(axis=0)
         weights = np.stack([np.ones(stop - start), np.arange(start, stop) - middle])
-        sums += weights @ voltage
+        found = weights @ voltage
+        if not np.isfinite(found).all():
+            missing += (~np.isfinite(voltage)).sum(axis=0)
+        sums += found
     if missing.any():
         worst = int(missing.argmax())
         others = int((missing > 0).sum()) - 1
@@ -71,4 +75,4 @@ def survey(
     # Σ (t - t̄)² of N consecutive numbers
     slope = sums[1] / max(1.0, n_samples * (n_samples**2 - 1) / 12)
     value = sums[0] / n_samples - slope * middle
-    return Survey(flat=lowest == highest, trend=np.stack([value, slope]))
+    return Survey(flat=flat, trend=np.stack([value, slope]))
