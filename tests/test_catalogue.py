@@ -205,3 +205,14 @@ def test_a_missing_package_is_named_with_the_remedy() -> None:
     entry = {"source": {"package": "no-such", "folder": "no_such_package/model"}}
     with pytest.raises(InputError, match="pip install no-such"):
         catalogue.location(entry)
+
+
+def test_position_takes_the_split_of_its_analysis_and_no_lags(known) -> None:
+    of = {"lags": [-0.2, 0.3], "gap": 0.5, "standardize": True, "features": "flatten"}
+    changed = catalogue.fit_options(known["position"], of)
+    # The gap that a fit keeps is its own and the span of its lags.
+    assert changed["lags"] is None
+    assert changed["gap"] == pytest.approx(0.5 + 0.3 + 0.2)
+    assert changed["standardize"] is False
+    assert catalogue.fit_options(known["mel"], of) == {}
+    assert catalogue.fit_options(known["position"], {**of, "lags": None})["gap"] == 0.5

@@ -141,6 +141,21 @@ def test_position_features_know_the_time_and_nothing_else() -> None:
     assert (far < 0.1).all()
 
 
+def test_position_features_of_a_long_recording_are_wider_not_more() -> None:
+    extents = [(0, 0.0, 60.0), (1, 0.0, 60.0)]
+    few = position_embeddings({**MODELS["position"], "most": 30}, extents=extents)
+    values = np.concatenate(list(few.blocks), axis=1)[0]
+    time = few.coordinates["time"]
+    # 120 s for 30 bumps: one every 4 s, and twice as wide as half of that.
+    assert values.shape == (1200, 30)
+    np.testing.assert_allclose(
+        time[values[:600, :15].argmax(axis=0)], 2.0 + 4.0 * np.arange(15), atol=0.06
+    )
+    one = values[:600, 5]
+    assert one[np.abs(time[:600] - 24.05).argmin()] == pytest.approx(np.exp(-0.5), abs=0.02)
+    assert few.attributes["spacing_s"] == 4.0
+
+
 def stream(values: np.ndarray, cuts: list[int]) -> Embeddings:
     n = values.shape[1]
     return Embeddings(

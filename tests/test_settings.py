@@ -109,6 +109,39 @@ def test_the_bands_of_a_banded_ridge_make_one_fit_of_several_models():
     assert settings.embedded_models(config) == ["gpt2", "mel"]
 
 
+def test_position_is_fitted_beside_every_model_that_looks_at_its_input():
+    def fitted(**analysis):
+        whole = {"unit": "frame", "models": ["mel"], **analysis}
+        config = settings.checked(minimal(analyses={"a": whole}), SCHEMA)
+        settings.cross_checked(config)
+        return settings.analysis_models(config, "a")
+
+    assert fitted() == ["mel", "position"]
+    assert fitted(controls=["position"]) == ["mel", "position"]
+    assert fitted(unit="word", estimator="elastic-net") == ["mel", "position"]
+    assert fitted(position=False) == ["mel"]
+    assert fitted(estimator="mean") == ["mel"]
+    assert fitted(estimator="banded-ridge", bands=["mel", "gpt2"]) == ["mel+gpt2"]
+
+
+def test_position_beside_the_models_leaves_their_fits_as_they_are():
+    config = settings.checked(minimal(), SCHEMA)
+    without = settings.checked(
+        minimal(analyses={"words": {"unit": "word", "position": False}}), SCHEMA
+    )
+    one, other = (settings.fit_settings(c, "words", "mel") for c in (config, without))
+    assert one == other
+
+
+def test_a_control_of_a_banded_ridge_is_a_ridge_of_its_own():
+    banded = {"unit": "frame", "estimator": "banded-ridge", "bands": ["mel", "gpt2"]}
+    config = settings.checked(minimal(analyses={"b": {**banded, "controls": ["mel"]}}), SCHEMA)
+    assert settings.analysis_models(config, "b") == ["mel+gpt2", "mel"]
+    control, joint = (settings.fit_settings(config, "b", m) for m in ("mel", "mel+gpt2"))
+    assert (control["estimator"], control["bands"]) == ("ridge", None)
+    assert (joint["estimator"], joint["bands"]) == ("banded-ridge", ["mel", "gpt2"])
+
+
 def test_bands_without_the_banded_ridge_are_refused():
     alone = {"unit": "frame", "bands": ["mel", "gpt2"]}
     with pytest.raises(InputError, match="go together"):

@@ -13,6 +13,7 @@ import xarray as xr
 
 from highgamma import store, summary
 from highgamma.errors import InputError
+from highgamma.summary.verdict import VERDICTS, Score, judge
 
 COLUMNS = [
     *("analysis", "participant", "electrode", "x", "y", "z", "region", "model", "layer"),
@@ -47,6 +48,9 @@ def write_scores(
     coefficients: np.ndarray | None = None,
     names: list[str] | None = None,
     flat: list[int] | None = None,
+    mean_r: np.ndarray | None = None,
+    ceiling: np.ndarray | None = None,
+    spaces: dict[str, dict[str, np.ndarray]] | None = None,
 ) -> list[Path]:
     """Write score files from measured (sample, channel) and predicted (layer, sample, channel).
 
@@ -156,12 +160,26 @@ def write_scores(
             )
         if flat is not None:
             data["flat"] = ("channel", np.array(flat, dtype="int8"))
+        if mean_r is not None:
+            data["mean_r"] = ("channel", mean_r)
+        attrs = {"distance_s": distance_s, "leaky": leaky, "unit": unit}
+        if ceiling is not None:
+            data["noise_ceiling"] = ("channel", ceiling)
+            data["explainable"] = ("channel", ceiling**2)
+            attrs["noise_ceiling"] = "estimated" if np.isfinite(ceiling).any() else "not-estimable"
+        if spaces is not None:
+            coords["space"] = list(spaces)
+            for name in ("unique", "share"):
+                data[name] = (("space", "channel"), [of[name] for of in spaces.values()])
+            data["shared"] = ("channel", next(iter(spaces.values()))["shared"])
+            data["band_alpha"] = (
+                ("fold", "space", "channel"),
+                np.stack([of["alpha"] for of in spaces.values()], axis=1),
+            )
         path = (
             root / "scores" / analysis / participant / model / f"{batch[0]:02d}-{batch[-1]:02d}.nc"
         )
-        dataset = xr.Dataset(
-            data, coords=coords, attrs={"distance_s": distance_s, "leaky": leaky, "unit": unit}
-        )
+        dataset = xr.Dataset(data, coords=coords, attrs=attrs)
         store.write_dataset(dataset, path, stage="encoding", parameters={"analysis": analysis})
         written.append(path)
     return written
@@ -428,7 +446,273 @@ def test_contaminated_electrodes_are_those_whose_q_is_small_within_their_partici
     assert table["flags"].str.contains("leaky-split").all()
 
 
+def test_every_named_control_has_a_row_for_every_electrode(tmp_path):
+    rng = np.random.default_rng(3)
+    measured, predicted = signals()
+    paths = []
+    for model, noise in (("text", 0.0), ("sound", 4.0), ("untrained", 9.0)):
+        paths += write_scores(
+            tmp_path, analysis="words", participant="sub-01", model=model, layers=[0],
+            measured=measured, predicted=predicted + rng.normal(0, noise, predicted.shape),
+        )  # fmt: skip
+    result = summarised(
+        tmp_path, paths, analyses={"words": {"controls": ["untrained", "sound", "absent"]}},
+        models=["text", "sound", "untrained"],
+    )  # fmt: skip
+    skill = result.electrodes.set_index(["model", "electrode"])["skill"]
+    table = result.gains
+    assert list(table.columns) == [
+        *("analysis", "participant", "electrode", "model"),
+        *("control", "skill", "control_skill", "gain"),
+    ]
+    assert len(table) == 3 * 4 and set(table["model"]) == {"text"}
+    for row in table[table["control"] != "absent"].itertuples():
+        own, other = skill["text", row.electrode], skill[row.control, row.electrode]
+        assert (row.skill, row.control_skill) == (own, other)
+        assert row.gain == pytest.approx(own - other)
+    absent = table[table["control"] == "absent"]
+    assert absent["gain"].isna().all() and absent["skill"].notna().all()
+
+
+# ------------------------------------------------------------------------ position, mean predictor
+
+
+def test_position_stands_beside_every_model_of_its_analysis_and_is_no_finding(tmp_path):
+    measured, predicted = signals()
+    paths = []
+    for analysis, model in (("words", "text"), ("words", "position"), ("frames", "text")):
+        paths += write_scores(
+            tmp_path, analysis=analysis, participant="sub-01", model=model, layers=[0],
+            measured=measured, predicted=predicted if model == "text" else measured[None],
+            null_r=np.zeros((99, 1, 4)),
+        )  # fmt: skip
+    table = summarised(
+        tmp_path, paths, analyses={"words": {}, "frames": {}}, models=["text", "position"]
+    ).electrodes
+    words = table[table["analysis"] == "words"].set_index(["model", "electrode"])
+    for electrode in ("LA1", "LA2", "LA3", "LA4"):
+        own = words.loc[("position", electrode)]
+        assert own["r"] == pytest.approx(1) and own["skill"] == pytest.approx(1)
+        beside = words.loc[("text", electrode)]
+        assert (beside["position_r"], beside["position_skill"]) == (own["r"], own["skill"])
+        assert own["verdict"] == "explained by controls"
+    # Beside the models only: it is subtracted from nothing unless the analysis names it.
+    assert words["gain"].isna().all()
+    frames = table[table["analysis"] == "frames"]
+    assert frames[["position_r", "position_skill"]].isna().all(axis=None)
+
+
+def test_the_mean_predictor_and_the_ceiling_stand_in_the_table(tmp_path):
+    measured, predicted = signals()
+    ceiling = np.array([0.8, 0.5, np.nan, 0.0])
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0, 1],
+        measured=measured, predicted=np.repeat(predicted, 2, axis=0), batches=[[0], [1]],
+        mean_r=np.full(4, -1.0), ceiling=ceiling,
+    )  # fmt: skip
+    paths += write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="sound", layers=[0],
+        measured=measured, predicted=predicted, ceiling=np.full(4, np.nan),
+    )  # fmt: skip
+    table = summarised(tmp_path, paths, models=["text", "sound"]).electrodes
+    text, sound = (table[table["model"] == model] for model in ("text", "sound"))
+    assert text["mean_r"].tolist() == [-1] * 4
+    assert np.array_equal(text["noise_ceiling"], ceiling, equal_nan=True)
+    assert text["ceiling_status"].tolist() == ["estimated"] * 4
+    # A file of an earlier version says nothing of the mean predictor; it is not made up.
+    assert sound["mean_r"].isna().all()
+    assert sound["ceiling_status"].tolist() == ["not-estimable"] * 4
+    assert sound["noise_ceiling"].isna().all()
+
+
+# ------------------------------------------------------------------------------------ the verdict
+
+
+def score(**changes) -> Score:
+    """A score with which nothing is wrong."""
+    sound = {
+        "skill": 0.12, "q": 0.004, "gain": 0.03, "audit_q": 0.6, "distance_s": 0.55,
+        "best_control": "mel",
+    }  # fmt: skip
+    return Score(**(sound | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "rule"),
+    [
+        ({}, "supported", "q = 0.004 is below 0.05; gain over mel = 0.03 is above 0"),
+        (
+            {"gain": np.nan, "best_control": None},
+            "supported",
+            "q = 0.004 is below 0.05; no control is named",
+        ),
+        (
+            {"gain": np.nan, "best_control": None, "role": "control"},
+            "supported",
+            "q = 0.004 is below 0.05; a control itself, measured against no other",
+        ),
+        (
+            {"audit_q": np.nan},
+            "supported",
+            "q = 0.004 is below 0.05; gain over mel = 0.03 is above 0; not audited for sound",
+        ),
+        ({"flat": True, "skill": np.nan}, "not estimable", "the signal is constant"),
+        ({"skill": np.nan}, "not estimable", "there is no score"),
+        (
+            {"leaky": True, "distance_s": 0.01},
+            "leaky split",
+            "the split mixes neighbours: a training sample lies 0.01 s from a held-out one",
+        ),
+        (
+            {"intercept_only": True, "skill": 0.0, "q": np.nan},
+            "not significant",
+            "the fit ignores its input and predicts the training mean",
+        ),
+        ({"skill": -0.0123}, "not significant", "skill = -0.012 is not above 0"),
+        ({"skill": 0.0}, "not significant", "skill = 0 is not above 0"),
+        (
+            {"tested": False, "q": np.nan},
+            "not estimable",
+            "no permutations were drawn, so there is no p",
+        ),
+        ({"q": np.nan}, "not estimable", "r is not defined"),
+        ({"q": 0.31}, "not significant", "q = 0.31 is not below 0.05"),
+        ({"q": 0.05}, "not significant", "q = 0.05 is not below 0.05"),
+        ({"q": 0.05004}, "not significant", "q = 0.05004 is not below 0.05"),
+        (
+            {"contaminated": True, "audit_q": 0.0021},
+            "contaminated",
+            "the audit of sound has q = 0.0021, below 0.05",
+        ),
+        ({"gain": -0.02}, "explained by controls", "gain over mel = -0.02 is not above 0"),
+        ({"gain": 0.0}, "explained by controls", "gain over mel = 0 is not above 0"),
+        (
+            {"lacking": ("untrained",)},
+            "not estimable",
+            "the gain over untrained is not known: no score of it here",
+        ),
+        (
+            {"role": "position", "gain": np.nan},
+            "explained by controls",
+            "position in time is a control, never a finding",
+        ),
+    ],
+)
+def test_a_verdict_names_its_rule_with_the_numbers(changes, verdict, rule):
+    assert judge(score(**changes)) == (verdict, rule)
+
+
+def test_of_several_faults_the_first_in_the_declared_order_gives_the_verdict():
+    faults = [
+        ({"flat": True}, "not estimable"),
+        ({"leaky": True}, "leaky split"),
+        ({"intercept_only": True}, "not significant"),
+        ({"skill": -1.0}, "not significant"),
+        ({"tested": False}, "not estimable"),
+        ({"q": 0.5}, "not significant"),
+        ({"contaminated": True}, "contaminated"),
+        ({"gain": -1.0}, "explained by controls"),
+    ]
+    for first in range(len(faults)):
+        together = {}
+        for changes, _ in faults[first:]:
+            together |= changes
+        assert judge(score(**together))[0] == faults[first][1]
+    assert {verdict for _, verdict in faults} | {"supported"} == set(VERDICTS)
+
+
+def test_the_verdicts_in_the_table_follow_its_own_figures(tmp_path):
+    measured, predicted = signals(channels=8, n=120)
+    measured[:, 5] = 3.0
+    paths = []
+    for k, model in enumerate(("text", "sound")):
+        paths += write_scores(
+            tmp_path, analysis="words", participant="sub-01", model=model, layers=[0],
+            measured=measured, permutations=199, seed=k,
+            predicted=predicted if model == "text" else predicted[:, :, [0, 1, 2, 4, 3, 5, 7, 6]],
+        )  # fmt: skip
+    table = summarised(
+        tmp_path, paths, analyses={"words": {"controls": ["sound"]}}, models=["text", "sound"],
+        contamination={"sub-01": {"LA2": 1e-4, **{f"LA{k}": 0.5 for k in (1, 3, 4, 5, 6, 7, 8)}}},
+    ).electrodes  # fmt: skip
+    text = table[table["model"] == "text"].set_index("electrode")
+    assert text.loc["LA2", "verdict"] == "contaminated"
+    assert text.loc["LA6", "verdict"] == "not estimable"
+    expected = {
+        (True, True): "supported",
+        (True, False): "explained by controls",
+        (False, True): "not significant",
+        (False, False): "not significant",
+    }
+    for _, row in text.drop(["LA2", "LA6"]).iterrows():
+        significant = row["q"] < 0.05 and row["skill"] > 0
+        assert row["verdict"] == expected[significant, row["gain"] > 0]
+    assert {"supported", "explained by controls", "not significant"} <= set(text["verdict"])
+
+
 # -------------------------------------------------------------------------------------- the tables
+
+
+def test_the_partition_has_a_row_for_every_space_of_a_banded_ridge(tmp_path):
+    measured, predicted = signals()
+    rng = np.random.default_rng(8)
+    shared = rng.uniform(size=4)
+    spaces = {
+        name: {
+            "unique": rng.uniform(size=4), "share": rng.uniform(size=4), "shared": shared,
+            "alpha": rng.uniform(1, 9, size=(5, 4)),
+        }
+        for name in ("mel", "text")
+    }  # fmt: skip
+    spaces["mel"]["alpha"][1:4, 2] = np.inf
+    ceiling = np.array([0.9, np.nan, 0.4, 0.2])
+    paths = write_scores(
+        tmp_path, analysis="both", participant="sub-01", model="mel+text", layers=[0],
+        measured=measured, predicted=predicted, spaces=spaces, ceiling=ceiling,
+    )  # fmt: skip
+    paths += write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0],
+        measured=measured, predicted=predicted,
+    )  # fmt: skip
+    result = summarised(
+        tmp_path, paths, analyses={"both": {}, "words": {}}, models=["mel+text", "text"]
+    )
+    assert list(result.partition.columns)[:11] == [
+        *("analysis", "participant", "electrode", "model", "space"),
+        *("skill", "unique", "share", "shared", "noise_ceiling", "explainable"),
+    ]
+    assert len(result.partition) == 2 * 4 and set(result.partition["analysis"]) == {"both"}
+    skill = result.electrodes.query("analysis == 'both'").set_index("electrode")["skill"]
+    for space, rows in result.partition.groupby("space"):
+        assert np.array_equal(rows["unique"], spaces[space]["unique"])
+        assert np.array_equal(rows["share"], spaces[space]["share"])
+        assert np.array_equal(rows["shared"], shared)
+        assert np.array_equal(rows["skill"], skill[rows["electrode"]])
+        assert np.array_equal(rows["noise_ceiling"], ceiling, equal_nan=True)
+        assert rows["explainable"].to_numpy() == pytest.approx(ceiling**2, nan_ok=True)
+        assert np.array_equal(rows["alpha"], np.median(spaces[space]["alpha"], axis=0))
+    assert np.isinf(result.partition.query("space == 'mel'")["alpha"]).tolist() == [
+        *(False, False, True, False)
+    ]
+
+
+def test_a_run_without_controls_and_bands_has_tables_with_their_header_alone(tmp_path):
+    measured, predicted = signals()
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0],
+        measured=measured, predicted=predicted,
+    )  # fmt: skip
+    result = summarised(tmp_path, paths)
+    names = ("gains", "partition", "missing")
+    summary.write(result, arrays=tmp_path / "s.nc", **{n: tmp_path / f"{n}.tsv" for n in names})
+    headers = {
+        "gains": "analysis participant electrode model control skill control_skill gain",
+        "partition": "analysis participant electrode model space skill unique share shared "
+        "noise_ceiling explainable alpha ceiling_status",
+        "missing": "analysis participant model stage file",
+    }
+    for name in names:
+        assert (tmp_path / f"{name}.tsv").read_text().split() == headers[name].split()
 
 
 def test_the_tables_have_the_promised_columns(tmp_path):
@@ -441,7 +725,12 @@ def test_the_tables_have_the_promised_columns(tmp_path):
     out = [tmp_path / name for name in ("e.tsv", "l.tsv", "p.tsv", "s.nc")]
     summary.write(result, electrodes=out[0], layers=out[1], participants=out[2], arrays=out[3])
     header = out[0].read_text().splitlines()[0].split("\t")
-    assert header[: len(COLUMNS)] == COLUMNS
+    assert header == [
+        *COLUMNS,
+        *("stability", "best_control", "peak_lag", "peak_lag_low", "peak_lag_high", "distance_s"),
+        *("mean_r", "position_r", "position_skill", "verdict", "rule"),
+        *("noise_ceiling", "ceiling_status"),
+    ]
     assert out[1].read_text().splitlines()[0] == (
         "analysis\tparticipant\tmodel\tlayer\tn_electrodes\tr_mean\tr_median\tr_max"
         "\tskill_mean\tskill_median"
@@ -487,6 +776,26 @@ def test_a_participant_without_scores_is_named(tmp_path, caplog):
     row = result.participants.set_index("participant").loc["sub-02"]
     assert row["n_electrodes"] == 0 and np.isnan(row["pcc_across_channels"])
     assert "sub-02" in result.arrays.attrs["missing"]
+    assert result.missing[["analysis", "participant", "model"]].values.tolist() == [
+        ["words", "sub-02", "text"]
+    ]
+
+
+def test_a_model_that_nobody_has_is_named_with_the_stage_that_did_not_finish(tmp_path):
+    measured, predicted = signals()
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0],
+        measured=measured, predicted=predicted,
+    )  # fmt: skip
+    lacking = [
+        ("words", "sub-01", "sound", "embeddings", "embeddings/sound/sub-01.nc"),
+        ("n/a", "sub-01", "n/a", "contamination", "contamination/sub-01.nc"),
+    ]
+    missing = summarised(
+        tmp_path, paths, models=["text", "sound"], expected={"words": ["text", "sound"]},
+        lacking=lacking,
+    ).missing  # fmt: skip
+    assert [tuple(row) for row in missing.to_numpy()] == lacking
 
 
 def test_the_arrays_hold_the_tables_numbers_and_every_layer(tmp_path):

@@ -78,6 +78,7 @@ OPTIONS: dict[str, dict[str, _Option]] = {
         "spacing": _Option(_NUMBER, 1.0, "seconds, above 0", minimum=1e-6),
         "blur": _Option(_NUMBER, 0.5, "seconds, above 0", minimum=1e-6),
         "shift": _Option(_NUMBER, 0.1, "seconds, above 0", minimum=1e-6),
+        "most": _Option((int,), 1000, "a count, 1 or more", minimum=1),
     },
 }
 KINDS = tuple(OPTIONS)
@@ -262,13 +263,24 @@ def files_of(catalogue: Catalogue, name: str, *, models: str | Path = MODELS) ->
     return sorted({str(path) for pattern in patterns for path in place.glob(pattern)})
 
 
-def fit_options(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a fit that a model brings with it.
+def fit_options(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model changes in the settings of its fit.
 
     Position features share one scale and are taken as they are: of a bump inside a held-out block,
-    training samples have its last trace alone, and z-scoring would blow it up a thousandfold.
+    training samples have its last trace alone, and z-scoring would blow it up a thousandfold. A
+    delayed copy of them is position again, so they are fitted without lags; the lags' span goes
+    into the gap, which leaves the split as it is for the other models.
     """
-    return {"standardize": False} if entry["kind"] == "position" else {}
+    if entry["kind"] != "position":
+        return {}
+    first, last = settings["lags"] or (0.0, 0.0)
+    return {
+        "standardize": False,
+        "features": "mean",
+        "components": None,
+        "lags": None,
+        "gap": settings["gap"] + last - first,
+    }
 
 
 def needs(entry: Mapping[str, Any]) -> tuple[str, ...]:

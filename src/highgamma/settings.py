@@ -11,8 +11,11 @@ from highgamma.errors import InputError, nearest
 
 Settings = dict[str, Any]
 
-CHOICES = ("models", "layers", "controls", "overrides")
+CHOICES = ("models", "layers", "controls", "overrides", "position")
 """Keys of an analysis that say what is fitted, not how."""
+
+POSITION = "position"
+"""The catalogue's model that knows nothing but the time, fitted beside the others."""
 
 
 def load_schema(path: str | Path) -> Settings:
@@ -52,12 +55,17 @@ def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Settings:
 
 
 def analysis_models(config: Mapping[str, Any], analysis: str) -> list[str]:
-    """Names of what an analysis fits: its models and controls, or its bands joined by `+`."""
+    """Names of what an analysis fits: its models (or its bands joined by `+`), controls, position.
+
+    Position features are fitted beside whatever looks at its input, with the same estimator; a
+    banded ridge has its own bands instead.
+    """
     settings = config["analyses"][analysis]
     if settings["bands"]:
         return list(dict.fromkeys(["+".join(settings["bands"]), *settings["controls"]]))
     own = config["models"] if settings["models"] == "all" else settings["models"]
-    return list(dict.fromkeys([*own, *settings["controls"]]))
+    beside = [POSITION] if settings["position"] and settings["estimator"] != "mean" else []
+    return list(dict.fromkeys([*own, *settings["controls"], *beside]))
 
 
 def embedded_models(config: Mapping[str, Any]) -> list[str]:
@@ -135,10 +143,13 @@ def fit_settings(config: Mapping[str, Any], analysis: str, model: str) -> Settin
     """What the fit of a model depends on: its analysis, with what `overrides` says of the model.
 
     The choices of models, layers and controls are left out: a model that is added, or a control
-    that is named later, leaves the fits of the others as they are.
+    that is named later, leaves the fits of the others as they are. A control of a banded ridge is
+    a ridge of its own.
     """
     settings = config["analyses"][analysis]
     whole = {**settings, **settings["overrides"].get(model, {})}
+    if whole["bands"] and "+" not in model:
+        whole |= {"estimator": "ridge", "bands": None}
     return in_order({k: v for k, v in whole.items() if k not in CHOICES})
 
 

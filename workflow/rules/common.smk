@@ -201,7 +201,7 @@ def fitted_how(wildcards):
     """Settings of a fit: the analysis's, with what its model brings along."""
     settled = settings.fit_settings(config, wildcards.analysis, wildcards.model)
     if wildcards.model in CATALOGUE:
-        settled |= catalogue.fit_options(CATALOGUE[wildcards.model])
+        settled |= catalogue.fit_options(CATALOGUE[wildcards.model], settled)
     return settled
 
 

@@ -35,11 +35,14 @@ def position_embeddings(
     ----------
     model
         Resolved catalogue entry of kind `position`: `spacing` of the bumps, their `blur` (standard
-        deviation) and the `shift` between frames, s.
+        deviation) and the `shift` between frames, s; `most`, how many bumps there may be. Where the
+        segments are longer than that many spacings, spacing and blur grow alike.
     extents
         Number, start and stop (s) of each segment.
     """
     spacing, blur, shift = (float(model[key]) for key in ("spacing", "blur", "shift"))
+    wider = max(1.0, sum(stop - start for _, start, stop in extents) / (model["most"] * spacing))
+    spacing, blur = spacing * wider, blur * wider
     grids = [
         (
             number,
@@ -71,5 +74,5 @@ def position_embeddings(
             ),
         },
         blocks=blocks(),
-        attributes={"rate_hz": 1.0 / shift},
+        attributes={"rate_hz": 1.0 / shift, "spacing_s": spacing, "blur_s": blur},
     )

@@ -1,0 +1,47 @@
+"""Tables over a whole run: which electrodes hold, for which model, at which layer.
+
+The layer is chosen for each electrode inside every fold, on that fold's training samples alone;
+the score is that of the chosen layers on the held-out samples. A significance is a share of
+circular shifts that do as well, controlled for false discoveries over a declared family: all
+electrodes of all participants, for one analysis and one model.
+"""
+
+from highgamma.summary.choice import (
+    FAMILY,
+    LEVEL,
+    Choice,
+    FoldSums,
+    choose,
+    chosen_layers,
+    false_discovery_q,
+    gains,
+    permutation_p,
+    pooled_r,
+    pooled_skill,
+)
+from highgamma.summary.fits import Fit, fold_sums, read_fits
+from highgamma.summary.run import Summary, read_channels, read_contamination, summarise, write
+from highgamma.summary.tables import FLAGS
+
+__all__ = [
+    "FAMILY",
+    "FLAGS",
+    "LEVEL",
+    "Choice",
+    "Fit",
+    "FoldSums",
+    "Summary",
+    "choose",
+    "chosen_layers",
+    "false_discovery_q",
+    "fold_sums",
+    "gains",
+    "permutation_p",
+    "pooled_r",
+    "pooled_skill",
+    "read_channels",
+    "read_contamination",
+    "read_fits",
+    "summarise",
+    "write",
+]

@@ -1,0 +1,379 @@
+"""Score files: read one analysis × participant × model at a time, and reduced to its scores."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from highgamma import store
+from highgamma.errors import InputError
+from highgamma.summary.choice import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    FoldSums,
+    IntArray,
+    choose,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FLAT_BELOW = 1e-9
+"""Root mean square deviation from the training mean (µV) up to which a signal is constant."""
+
+STUDY_FIGURES = (
+    *("pcc_across_channels", "r2_across_channels", "pcc_mean_predictor", "r2_mean_predictor"),
+    *("pcc_shuffled", "r2_shuffled"),
+)
+
+_FOLD_SUMS = (
+    *("fold_sse", "fold_sst", "fold_sy", "fold_sf", "fold_syy", "fold_sff", "fold_syf"),
+    *("fold_n", "inner_score"),
+)
+_ON_CHANNELS = ("mean_r", "noise_ceiling", "explainable", "flat")
+_ON_LAYERS = ("r", "skill", "p", "intercept_only", "peak_lag", "peak_lag_low", "peak_lag_high")
+_ON_SPACES = ("unique", "share", "shared", "band_alpha")
+_TAKEN = (*_FOLD_SUMS, *_ON_CHANNELS, *_ON_LAYERS, *_ON_SPACES, *STUDY_FIGURES, "lag_r")
+"""Variables that the tables are made from; the others stay on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """All layers of one analysis, participant and model, as the score files hold them.
+
+    `null_best` (permutation, channel) is each surrogate's best r over the layers, NaN in a channel
+    that has none; it is of size 0 where there is but one layer, whose p stands in the file.
+    """
+
+    analysis: str
+    participant: str
+    model: str
+    scores: xr.Dataset
+    null_best: Float32Array
+    n_permutations: int
+    distance_s: float
+    leaky: bool
+
+
+def read_fits(paths: Iterable[str | Path]) -> Iterator[Fit]:
+    """Read score files, one analysis × participant × model at a time, their layers joined.
+
+    The names come from the path, `<analysis>/<participant>/<model>/<layers>.nc`. Held-out
+    predictions are left on disk, and of the null only each surrogate's best layer is kept: a
+    thousand surrogates of 25 layers take as much memory as the scores of a hundred fits.
+
+    Raises
+    ------
+    InputError
+        If files of one fit disagree in folds, electrodes or permutations, or lack a variable.
+    """
+    import xarray as xr
+
+    batches: dict[Path, list[Path]] = {}
+    for path in sorted({Path(p) for p in paths}):
+        batches.setdefault(path.parent, []).append(path)
+    for folder, files in batches.items():
+        read = [_read_scores(path, several=len(files) > 1) for path in files]
+        parts = [part for part, _, _ in read]
+        first, _, permutations = read[0]
+        for path, (part, _, n) in zip(files[1:], read[1:], strict=True):
+            _check_alike(first, part, path)
+            _check_number(permutations, n, "permutation", path)
+        common = [n for n in first.data_vars if "layer" not in first[n].dims]
+        layered = [p.drop_vars([n for n in common if n in p]) for p in parts]
+        joined = (
+            xr.concat(layered, dim="layer", join="override", combine_attrs="override")
+            if len(parts) > 1
+            else layered[0]
+        )
+        joined = joined.sortby("layer").assign({n: first[n] for n in common})
+        yield Fit(
+            analysis=folder.parent.parent.name,
+            participant=folder.parent.name,
+            model=folder.name,
+            scores=joined,
+            null_best=best_over_layers(np.stack([best for _, best, _ in read], axis=1)),
+            n_permutations=permutations,
+            distance_s=min((number(p.attrs.get("distance_s")) for p in parts), default=np.nan),
+            leaky=any(bool(int(p.attrs.get("leaky", 0))) for p in parts),
+        )
+
+
+def _read_scores(path: Path, *, several: bool) -> tuple[xr.Dataset, Float32Array, int]:
+    """What the tables need of a file, its null's best layer, and how many surrogates there are."""
+    with store.open_dataset(path) as opened:
+        missing = [name for name in _FOLD_SUMS if name not in opened]
+        if missing:
+            raise InputError(
+                f"the score file lacks {', '.join(missing)}",
+                where=path,
+                remedy="delete the file and run again; the workflow makes it anew",
+            )
+        n_channels = opened.sizes["channel"]
+        n_permutations = int(opened.sizes.get("permutation", 0))
+        best: Float32Array = np.empty((0, n_channels), dtype=np.float32)
+        if "null_r" in opened and (several or opened.sizes["layer"] > 1):
+            best = best_over_layers(
+                opened["null_r"].transpose("permutation", "layer", "channel").values
+            )
+        return opened[[n for n in _TAKEN if n in opened]].load(), best, n_permutations
+
+
+def best_over_layers(null_r: Float32Array) -> Float32Array:
+    """Each surrogate's best layer, (permutation, channel), from (permutation, layer, channel).
+
+    A surrogate without a correlation counts as 0; NaN for a channel where none has one.
+    """
+    known = np.isfinite(null_r)
+    best: Float32Array = np.max(np.where(known, null_r, np.float32(0)), axis=1)
+    best[:, ~known.any(axis=(0, 1))] = np.nan
+    return best
+
+
+def _check_alike(first: xr.Dataset, part: xr.Dataset, path: Path) -> None:
+    """Layers can only be chosen among fits to the same electrodes, folds and permutations."""
+    for dimension in ("channel", "fold"):
+        _check_number(first.sizes[dimension], part.sizes[dimension], dimension, path)
+    if "channel" in first.coords and list(first["channel"].values) != list(part["channel"].values):
+        raise InputError(
+            "its electrodes differ from those of another batch of layers",
+            where=path,
+            remedy="delete the model's score files and run again",
+        )
+
+
+def _check_number(expected: int, found: int, what: str, path: Path) -> None:
+    if expected != found:
+        raise InputError(
+            f"{found} {what}s where another batch of layers has {expected}",
+            where=path,
+            expected="the same electrodes, folds and permutations for all layers of a model",
+            remedy="delete the model's score files and run again",
+        )
+
+
+def number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def channel_names(scores: xr.Dataset) -> list[str]:
+    if "channel" in scores.coords:
+        return [sys.intern(str(name)) for name in scores["channel"].values]
+    return [f"channel {k}" for k in range(scores.sizes["channel"])]
+
+
+def _filled(scores: xr.Dataset, name: str, *dims: str) -> FloatArray:
+    """A variable as a float array over `dims`, repeated over those it lacks; NaN where absent."""
+    shape = tuple(scores.sizes.get(d, 1) for d in dims)
+    if name not in scores:
+        return np.full(shape, np.nan)
+    array = scores[name].reset_coords(drop=True)
+    array = array.transpose(*(d for d in dims if d in array.dims))
+    slots = tuple(slice(None) if d in array.dims else None for d in dims)
+    values = np.asarray(array.values, dtype=np.float64)[slots]
+    return np.broadcast_to(values, shape)
+
+
+def fold_sums(scores: xr.Dataset) -> FoldSums:
+    """The folds' sums of one fit, each as (layer, fold, channel)."""
+    dims = ("layer", "fold", "channel")
+    return FoldSums(
+        n=_filled(scores, "fold_n", *dims),
+        sy=_filled(scores, "fold_sy", *dims),
+        sf=_filled(scores, "fold_sf", *dims),
+        syy=_filled(scores, "fold_syy", *dims),
+        sff=_filled(scores, "fold_sff", *dims),
+        syf=_filled(scores, "fold_syf", *dims),
+        sse=_filled(scores, "fold_sse", *dims),
+        sst=_filled(scores, "fold_sst", *dims),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FitSummary:
+    """One fit, reduced to what tables and arrays need, so that all fits of a run can be held.
+
+    Arrays run over channels unless said otherwise. `layer`, `stability`, `r`, `skill`, `p` are of
+    the layer chosen on training folds (`choose`); `votes`, `r_layer`, `skill_layer`, `inner_layer`
+    (layer, channel) of every layer, in single precision; `layer_rows` the figures of every layer
+    over electrodes, `figures` the study's, both (layer,); `peak` (3, channel) the peak lag and its
+    interval, s; `lag_r` (channel, lag) of the chosen layer; `places` x, y, z (mm) and region, where
+    the score file has them; `spaces` what a banded ridge says of each space, (space, channel).
+    """
+
+    analysis: str
+    participant: str
+    model: str
+    unit: str
+    n_permutations: int
+    distance_s: float
+    leaky: bool
+    tested: bool
+    n_samples: int
+    channels: list[str]
+    places: dict[str, list[Any]]
+    layers: IntArray
+    modal: int
+    layer: IntArray
+    stability: FloatArray
+    r: FloatArray
+    skill: FloatArray
+    p: FloatArray
+    flat: BoolArray
+    intercept_only: BoolArray
+    mean_r: FloatArray
+    noise_ceiling: FloatArray
+    ceiling_status: str | None
+    votes: Float32Array
+    r_layer: Float32Array
+    skill_layer: Float32Array
+    inner_layer: Float32Array
+    layer_rows: dict[str, FloatArray]
+    figures: dict[str, FloatArray]
+    lag: FloatArray
+    lag_r: Float32Array
+    peak: FloatArray
+    spaces: dict[str, dict[str, FloatArray]]
+
+
+def summarise_fit(fit: Fit) -> FitSummary:
+    """Choose the layer of every electrode and fold, and keep what the tables say of the fit."""
+    scores = fit.scores
+    each = ("layer", "channel")
+    layers = np.asarray(scores["layer"].values, dtype=np.int64)
+    sums = fold_sums(scores)
+    inner = _filled(scores, "inner_score", "layer", "fold", "channel")
+    p = _filled(scores, "p", *each)
+    choice = choose(
+        layers=layers,
+        inner_score=inner,
+        sums=sums,
+        null_r=fit.null_best[:, None].astype(np.float64),
+        p=p,
+    )
+    # Filtering leaves rounding noise of a constant: such a signal is flat.
+    flat = np.sum(sums.sst[0], axis=0) <= FLAT_BELOW**2 * np.sum(sums.n[0], axis=0)
+    if "flat" in scores.variables:
+        flat = flat | (_filled(scores, "flat", "channel") > 0)
+    constant = np.nan_to_num(_filled(scores, "intercept_only", *each)) > 0
+    # A fold's layer may be its intercept alone while another fold's is not.
+    rows = np.take_along_axis(constant, choice.index, axis=0) if choice.index.size else constant
+    lag_r = np.empty((scores.sizes["channel"], 0))
+    lag = np.empty(0)
+    if "lag_r" in scores and "lag" in scores.coords:
+        lag = np.asarray(scores["lag"].values, dtype=np.float64)
+        all_layers = np.asarray(scores["lag_r"].transpose("channel", "layer", "lag").values)
+        lag_r = all_layers[np.arange(len(all_layers)), choice.modal]
+    peak = [
+        np.take_along_axis(_filled(scores, name, *each), choice.modal[None], axis=0)[0]
+        for name in ("peak_lag", "peak_lag_low", "peak_lag_high")
+    ]
+    r, skill = _filled(scores, "r", *each), _filled(scores, "skill", *each)
+    votes = choice.votes.sum(axis=1)
+    return FitSummary(
+        analysis=fit.analysis,
+        participant=fit.participant,
+        model=fit.model,
+        unit=str(scores.attrs.get("unit", "")),
+        n_permutations=fit.n_permutations,
+        distance_s=fit.distance_s,
+        leaky=fit.leaky,
+        tested=bool(fit.n_permutations) or bool(np.isfinite(p).any()),
+        n_samples=int(np.nanmax(np.nansum(sums.n[0], axis=0), initial=0)),
+        channels=channel_names(scores),
+        places=_places(scores),
+        layers=layers,
+        modal=int(np.argmax(votes)) if votes.size else 0,
+        layer=choice.layer,
+        stability=choice.stability,
+        r=choice.r,
+        skill=choice.skill,
+        p=choice.p,
+        flat=flat,
+        intercept_only=rows.all(axis=0) & ~flat,
+        mean_r=_filled(scores, "mean_r", "channel"),
+        noise_ceiling=_filled(scores, "noise_ceiling", "channel"),
+        ceiling_status=scores.attrs.get("noise_ceiling"),
+        votes=_single(choice.votes),
+        r_layer=_single(r),
+        skill_layer=_single(skill),
+        inner_layer=_single(nan_mean(inner, axis=1)),
+        layer_rows=_layer_rows(r, skill),
+        figures={name: _filled(scores, name, "layer") for name in STUDY_FIGURES},
+        lag=lag,
+        lag_r=_single(lag_r),
+        peak=np.stack(peak),
+        spaces=_spaces(scores),
+    )
+
+
+def _single(values: FloatArray) -> Float32Array:
+    return np.asarray(values, dtype=np.float32)
+
+
+def _layer_rows(r: FloatArray, skill: FloatArray) -> dict[str, FloatArray]:
+    """Figures of every layer over its electrodes, (layer,), from (layer, channel)."""
+
+    def over(values: FloatArray, function: Callable[[FloatArray], Any]) -> FloatArray:
+        known = [row[np.isfinite(row)] for row in values]
+        return np.array([function(row) if row.size else np.nan for row in known])
+
+    return {
+        "n_electrodes": np.isfinite(skill).sum(axis=1),
+        "r_mean": over(r, np.mean),
+        "r_median": over(r, np.median),
+        "r_max": over(r, np.max),
+        "skill_mean": over(skill, np.mean),
+        "skill_median": over(skill, np.median),
+    }
+
+
+def _places(scores: xr.Dataset) -> dict[str, list[Any]]:
+    """Coordinates (mm) and region of the channels, where the score file has them."""
+    found: dict[str, list[Any]] = {}
+    for name in ("x", "y", "z"):
+        if name in scores.coords:
+            found[name] = [number(value) for value in scores[name].values]
+    if "region" in scores.coords:
+        found["region"] = [sys.intern(str(value)) for value in scores["region"].values]
+    return found
+
+
+def _spaces(scores: xr.Dataset) -> dict[str, dict[str, FloatArray]]:
+    """By space of a banded ridge what it says of the channels; nothing of other estimators.
+
+    `alpha` is the median over folds of the space's penalty, infinite where most folds leave the
+    space out.
+    """
+    if "space" not in scores.dims or "unique" not in scores:
+        return {}
+    shared, explainable = (_filled(scores, n, "channel") for n in ("shared", "explainable"))
+    unique, share = (_filled(scores, n, "space", "channel") for n in ("unique", "share"))
+    alpha = np.median(_filled(scores, "band_alpha", "fold", "space", "channel"), axis=0)
+    return {
+        str(name): {
+            "unique": unique[k],
+            "share": share[k],
+            "shared": shared,
+            "explainable": explainable,
+            "alpha": alpha[k],
+        }
+        for k, name in enumerate(scores["space"].values)
+    }
+
+
+def nan_mean(values: FloatArray, *, axis: int) -> FloatArray:
+    """Mean of what is finite, NaN where nothing is, without a warning."""
+    known = np.isfinite(values)
+    count = known.sum(axis=axis)
+    total = np.where(known, values, 0.0).sum(axis=axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

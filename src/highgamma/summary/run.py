@@ -1,0 +1,218 @@
+"""All fits of a run, joined into its tables and arrays, and written."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from highgamma import store
+from highgamma.errors import InputError
+from highgamma.summary.arrays import arrays_of
+from highgamma.summary.choice import FAMILY
+from highgamma.summary.fits import STUDY_FIGURES, Fit, FitSummary, summarise_fit
+from highgamma.summary.tables import (
+    ELECTRODE_COLUMNS,
+    GAIN_COLUMNS,
+    LAYER_COLUMNS,
+    MISSING_COLUMNS,
+    PARTICIPANT_COLUMNS,
+    PARTITION_COLUMNS,
+    Beside,
+    audited,
+    electrode_columns,
+    gain_columns,
+    joined,
+    layer_columns,
+    left_out,
+    missing_fits,
+    participant_row,
+    partition_columns,
+    places_of,
+    standing_beside,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The tables and the arrays behind them."""
+
+    electrodes: pd.DataFrame
+    layers: pd.DataFrame
+    participants: pd.DataFrame
+    gains: pd.DataFrame
+    partition: pd.DataFrame
+    missing: pd.DataFrame
+    arrays: xr.Dataset
+
+
+def summarise(
+    fits: Iterable[Fit],
+    *,
+    channels: Mapping[str, pd.DataFrame],
+    contamination: Mapping[str, Mapping[str, float]],
+    participants: Sequence[str],
+    analyses: Mapping[str, Mapping[str, Any]],
+    models: Sequence[str],
+    run: str,
+    expected: Mapping[str, Sequence[str]] | None = None,
+    lacking: Iterable[Sequence[str]] = (),
+    position: str = "position",
+) -> Summary:
+    """Join the fits of a run into its tables.
+
+    Parameters
+    ----------
+    fits
+        One for each analysis, participant and model (`read_fits`).
+    channels
+        For each participant its channels table, by which electrodes get region and coordinates
+        (mm), and which says how many channels were left out.
+    contamination
+        For each participant the audit's p-value of each electrode.
+    participants, models
+        The run's, in the order the tables take; a participant without scores is named in the log,
+        in a row of its own, in the table of missing fits and in the arrays' attribute `missing`.
+    analyses
+        Each analysis's settings; `controls` names the models that a gain is measured against.
+    expected
+        For each analysis the models that every participant should have.
+    lacking
+        Of what is missing: analysis, participant, model, the stage that did not finish, and the
+        file that it did not make.
+    position
+        Name of the model that knows nothing but the time.
+    """
+    import pandas as pd
+
+    log = logging.getLogger("highgamma")
+    order = _Order(tuple(analyses), tuple(participants), tuple(models))
+    done = sorted(
+        (summarise_fit(fit) for fit in fits),
+        key=lambda s: order.of(s.analysis, s.participant, s.model),
+    )
+    if not done:
+        raise InputError(
+            "there are no scores to summarise",
+            expected="one score file for each analysis, participant and model",
+            remedy="name at least one participant, model and analysis in the configuration",
+        )
+    beside = standing_beside(
+        done,
+        places={name: places_of(table) for name, table in channels.items()},
+        audits={name: audited(p_values) for name, p_values in contamination.items()},
+        controls={name: of.get("controls") or () for name, of in analyses.items()},
+        position=position,
+    )
+    pairs = list(zip(done, beside, strict=True))
+    electrodes = joined((electrode_columns(s, b) for s, b in pairs), ELECTRODE_COLUMNS)
+    electrodes["layer"] = electrodes["layer"].astype("Int64")
+    missing = sorted(missing_fits(done, participants, expected or {}), key=lambda m: order.of(*m))
+    for analysis, participant, model in missing:
+        log.warning("%s has no scores of %s in the analysis %s", participant, model, analysis)
+    for analysis in analyses:
+        if not any(s.analysis == analysis for s in done):
+            log.warning("there are no scores of the analysis %s", analysis)
+    arrays = arrays_of(done, electrodes)
+    arrays.attrs = {
+        "run": run,
+        "family": FAMILY,
+        "analyses": json.dumps(analyses, sort_keys=True, default=str),
+        "missing": json.dumps([list(m) for m in missing]),
+        "left_out": json.dumps(
+            {name: left_out(t) for name, t in sorted(channels.items())}, sort_keys=True
+        ),
+        "n_permutations": json.dumps({s.analysis: s.n_permutations for s in done}, sort_keys=True),
+        "unit": json.dumps({s.analysis: s.unit for s in done}, sort_keys=True),
+    }
+    log.info(
+        "%d fits, %d electrode rows, %d missing fits", len(done), len(electrodes), len(missing)
+    )
+    why = {(a, p, m): (stage, file) for a, p, m, stage, file in lacking}
+    # Beside fits, an audit may be missing: it belongs to no analysis and no model.
+    absent = missing + [of for of in why if of not in missing]
+    return Summary(
+        electrodes=electrodes,
+        layers=joined((layer_columns(s) for s in done), LAYER_COLUMNS),
+        participants=_participants(pairs, missing, order),
+        gains=joined((part for s, b in pairs for part in gain_columns(s, b)), GAIN_COLUMNS),
+        partition=joined((part for s in done for part in partition_columns(s)), PARTITION_COLUMNS),
+        missing=pd.DataFrame(
+            [(*of, *why.get(of, (None, None))) for of in absent], columns=list(MISSING_COLUMNS)
+        ),
+        arrays=arrays,
+    )
+
+
+def _participants(
+    pairs: Sequence[tuple[FitSummary, Beside]],
+    missing: Sequence[tuple[str, str, str]],
+    order: _Order,
+) -> pd.DataFrame:
+    """A row for every fit, and for every one that is missing."""
+    import pandas as pd
+
+    rows = [participant_row(s, b.q) for s, b in pairs]
+    rows += [
+        {"analysis": a, "participant": p, "model": m, "n_electrodes": 0} for a, p, m in missing
+    ]
+    rows.sort(key=lambda row: order.of(row["analysis"], row["participant"], row["model"]))
+    table = pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS))
+    for name in ("layer", "n_electrodes", "n_samples", "n_significant", "leaky"):
+        table[name] = table[name].astype("Int64")
+    for name in STUDY_FIGURES:
+        table[name] = table[name].astype("float64")
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The order of the configuration, unknown names last and by the alphabet."""
+
+    analyses: tuple[str, ...]
+    participants: tuple[str, ...]
+    models: tuple[str, ...]
+
+    def of(self, analysis: str, participant: str, model: str) -> tuple[tuple[int, str], ...]:
+        def place(name: str, known: tuple[str, ...]) -> tuple[int, str]:
+            return (known.index(name) if name in known else len(known), name)
+
+        return (
+            place(analysis, self.analyses),
+            place(participant, self.participants),
+            place(model, self.models),
+        )
+
+
+def read_channels(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
+    """Channels tables by participant, which is the file's name."""
+    text = ("name", "type", "status", "kept", "reason", "region", "shaft", "contact")
+    return {Path(p).stem: store.read_table(p, strings=text) for p in sorted(map(str, paths))}
+
+
+def read_contamination(paths: Iterable[str | Path]) -> dict[str, dict[str, float]]:
+    """The audit's p-value of each electrode, by participant, which is the file's name."""
+    found: dict[str, dict[str, float]] = {}
+    for path in sorted(map(str, paths)):
+        with store.open_dataset(path) as audit:
+            if "p" not in audit or "channel" not in audit.coords:
+                continue
+            names = [str(name) for name in audit["channel"].values]
+            found[Path(path).stem] = dict(zip(names, audit["p"].values.astype(float), strict=True))
+    return found
+
+
+def write(summary: Summary, *, arrays: str | Path, **tables: str | Path) -> None:
+    """Write the arrays, and each table that is named, by its name in `Summary`, to its path."""
+    for name, path in tables.items():
+        store.write_table(getattr(summary, name), path)
+    store.write_dataset(
+        summary.arrays, arrays, stage="summary", parameters={"run": summary.arrays.attrs["run"]}
+    )

@@ -1,0 +1,130 @@
+"""One plain word on every score, and the rule that led to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
+
+from highgamma.summary.choice import LEVEL
+
+VERDICTS = (
+    *("supported", "not significant", "explained by controls", "contaminated", "leaky split"),
+    "not estimable",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What is known of one electrode and model; NaN where a figure is not known.
+
+    `skill`, `q`, `gain` as in the table of electrodes; `audit_q` the audit's false-discovery rate
+    within the participant; `distance_s` the least time (s) between a training and a held-out
+    sample; `best_control` what the gain is measured against, `lacking` the named controls without a
+    score here; `role` is `model`, `control` (named by the analysis) or `position`.
+    """
+
+    skill: float
+    q: float
+    gain: float
+    audit_q: float
+    distance_s: float
+    flat: bool = False
+    leaky: bool = False
+    intercept_only: bool = False
+    tested: bool = True
+    contaminated: bool = False
+    best_control: str | None = None
+    lacking: tuple[str, ...] = ()
+    role: str = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A verdict, when it applies, and the sentence that says why."""
+
+    verdict: str
+    applies: Callable[[Score], bool]
+    sentence: Callable[[Score], str]
+
+
+RULES = (
+    Rule("not estimable", lambda s: s.flat, lambda s: "the signal is constant"),
+    Rule("not estimable", lambda s: not isfinite(s.skill), lambda s: "there is no score"),
+    Rule(
+        "leaky split",
+        lambda s: s.leaky,
+        lambda s: (
+            "the split mixes neighbours: a training sample lies "
+            f"{s.distance_s:.2g} s from a held-out one"
+        ),
+    ),
+    Rule(
+        "not significant",
+        lambda s: s.intercept_only,
+        lambda s: "the fit ignores its input and predicts the training mean",
+    ),
+    Rule(
+        "not significant",
+        lambda s: s.skill <= 0,
+        lambda s: f"skill = {s.skill:.2g} is not above 0",
+    ),
+    Rule(
+        "not estimable",
+        lambda s: not s.tested,
+        lambda s: "no permutations were drawn, so there is no p",
+    ),
+    Rule("not estimable", lambda s: not isfinite(s.q), lambda s: "r is not defined"),
+    Rule(
+        "not significant",
+        lambda s: s.q >= LEVEL,
+        lambda s: f"q = {_beside(s.q)} is not below {LEVEL}",
+    ),
+    Rule(
+        "contaminated",
+        lambda s: s.contaminated,
+        lambda s: f"the audit of sound has q = {_beside(s.audit_q)}, below {LEVEL}",
+    ),
+    Rule(
+        "explained by controls",
+        lambda s: s.role == "position",
+        lambda s: "position in time is a control, never a finding",
+    ),
+    Rule(
+        "explained by controls",
+        lambda s: s.gain <= 0,
+        lambda s: f"gain over {s.best_control} = {s.gain:.2g} is not above 0",
+    ),
+    Rule(
+        "not estimable",
+        lambda s: bool(s.lacking),
+        lambda s: f"the gain over {', '.join(s.lacking)} is not known: no score of it here",
+    ),
+    Rule("supported", lambda s: True, lambda s: _support(s)),
+)
+"""From the first to the last; the first that applies gives the verdict."""
+
+
+def judge(score: Score) -> tuple[str, str]:
+    """The verdict on a score, and one sentence with the numbers of the rule that led to it."""
+    rule = next(rule for rule in RULES if rule.applies(score))
+    return rule.verdict, rule.sentence(score)
+
+
+def _support(score: Score) -> str:
+    against = "no control is named"
+    if score.role == "control":
+        against = "a control itself, measured against no other"
+    elif score.best_control:
+        against = f"gain over {score.best_control} = {score.gain:.2g} is above 0"
+    audited = "" if isfinite(score.audit_q) else "; not audited for sound"
+    return f"q = {_beside(score.q)} is below {LEVEL}; {against}{audited}"
+
+
+def _beside(value: float) -> str:
+    """A number with two digits, or as many as it takes to tell it from the level."""
+    for digits in range(2, 17):
+        text = f"{value:.{digits}g}"
+        if float(text) != LEVEL or value == LEVEL:
+            break
+    return text
