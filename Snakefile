@@ -22,6 +22,7 @@ include: "workflow/rules/encoding.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/selftest.smk"
 
 
 if IS_DEMO:
@@ -34,6 +35,7 @@ report: "workflow/report/workflow.rst"
 
 localrules:
     all,
+    selftest,
 
 
 rule all:
