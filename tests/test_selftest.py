@@ -284,7 +284,7 @@ def test_the_result_has_the_promised_keys_and_page_and_figure(tmp_path):
 def test_layers_are_alike_as_told_and_the_same_for_all_participants():
     words = [f"w{k}" for k in range(3000)]
     layers, control = worlds.language_layers(words, seed=3)
-    for near, far, expected in ((0, 1, 0.8), (1, 3, 0.64), (0, 4, 0.8**4)):
+    for near, far, expected in ((0, 1, 0.8), (1, 3, 0.64), (0, 3, 0.8**3)):
         r = np.corrcoef(layers[near][:, 0], layers[far][:, 0])[0, 1]
         assert r == pytest.approx(expected, abs=0.04)
     assert abs(np.corrcoef(layers[2][:, 0], control[:, 0])[0, 1]) < 0.06

@@ -61,8 +61,9 @@ def analyses(settings: Settings) -> dict[str, dict[str, Any]]:
             "unit": "word",
             "split": "leave-one-word-out",
             "window": [0.0, 1.0],
-            "permutations": 4 * settings.permutations + 3,
+            "permutations": 3 * settings.permutations + 2,
             "controls": ["language-untrained"],
+            "overrides": {"language-untrained": {"permutations": 0}},
         },
     }
 
@@ -206,8 +207,9 @@ def run(world: World, settings: Settings, *, participant: str, seed: int, folder
 
     made = prepare(world)
     for analysis, models in FITS.items():
-        how = analyses(settings)[analysis]
+        of = analyses(settings)[analysis]
         for model in models:
+            how = of | of.get("overrides", {}).get(model, {})
             scores = fit_analysis(
                 samples_of(made, analysis, model, how),
                 analysis=analysis_from(how),

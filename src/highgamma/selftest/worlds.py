@@ -21,7 +21,7 @@ FloatArray = NDArray[np.float64]
 LAGS = (-0.20, -0.08, 0.0, 0.10, 0.25)
 """s: the acoustic electrodes take them in turn."""
 
-LAYERS, WIDTH = 5, 32
+LAYERS, WIDTH = 4, 32
 NEIGHBOURS = 0.8
 """Correlation of a feature between one layer and the next."""
 
@@ -40,8 +40,8 @@ class Settings:
     levels of acoustic and speech-on-off electrodes, snr_words : of language electrodes (both as in
     `demo.truth.Planted`). contamination_db : levels of contaminated electrodes: power of the copy
     of the microphone while there is speech, over the power of the electrode's own high-gamma
-    carrier, both within 70–170 Hz, dB. permutations : surrogates of frames; words have four times
-    as many and three (`stages.analyses`).
+    carrier, both within 70–170 Hz, dB. permutations : surrogates of frames; words have three times
+    as many and two (`stages.analyses`).
     """
 
     seeds: tuple[int, ...] = ()
