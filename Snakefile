@@ -28,6 +28,7 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/provenance.smk"
 include: "workflow/rules/archive.smk"
 include: "workflow/rules/check.smk"
+include: "workflow/rules/selftest.smk"
 
 
 if IS_DEMO:
@@ -44,6 +45,7 @@ onerror:
 
 localrules:
     all,
+    selftest,
 
 
 rule all:

@@ -1,18 +1,20 @@
 """Acoustic contamination: does the recorded voice appear, frequency by frequency, in electrodes?
 
 After Roussel et al. 2020 (J. Neural Eng. 17 056028, doi 10.1088/1741-2552/abb25e): the
-spectrograms of audio and electrode are correlated over time for every pair of frequencies.
-A voice that leaks into the recording correlates with itself at the same frequency, on the
-diagonal; brain activity that follows speech does so across frequencies, on and off the diagonal
-alike. The excess of the diagonal is compared with the same excess of shifted audio.
+spectrograms of audio and electrode are compared over time for every pair of frequencies. A voice
+that leaks into the recording meets itself at the same frequency, on the diagonal; brain activity
+that follows speech does not prefer it. The excess of the diagonal is compared with the same excess
+of shifted audio.
 
-What differs from the paper: only what is sharp in frequency counts. The slow course of the voice
-(its level, at lags of up to half a second) is regressed out of both spectrograms over time, and
-from each frame its smooth course over frequency is taken away; so an electrode that rises with
-speech in some band does not look as if it followed the spectrum. Without these two steps strongly
-driven, clean electrodes were flagged in 18 to 25 % of simulations at p < 0.05, with them in 4 to
-6 %. And the surrogates are all circular shifts of the audio, computed at once by Fourier
-transforms.
+What differs from the paper: the paper correlates amplitudes, this audit phases. A copy of the
+sound, through whatever cable, advances in phase as the sound does; high-gamma that rises and falls
+with the voice shares its amplitude and not its phase. So the electrode's amplitude is thrown away
+before anything is compared, and an electrode that follows speech, however strongly, has no other
+chance of a flag than one that does not. The correlation of amplitudes, which the paper looks at, is
+kept as `matrix`. An earlier form of this audit judged by it, less the voice's level and all that is
+smooth over frequency: at p < 0.05 it flagged 0 to 12 % of clean electrodes, depending on the lag at
+which they followed the voice (docs/selftest.md). The surrogates are all circular shifts of the
+audio, computed at once by Fourier transforms.
 """
 
 from __future__ import annotations
@@ -33,35 +35,35 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
+ComplexArray = NDArray[np.complex64]
 Read = Callable[[slice, int, int], FloatArray]
 
 _log = logging.getLogger("highgamma")
 
-LEVEL_LAGS = 0.5
-"""s to either side over which the voice's level is regressed out."""
-
-DETAIL = 15.0
-"""Hz: standard deviation of the smoother whose result is taken away over frequency. Harmonics of
-a voice are a few hertz wide and a hundred apart, a brain's response is tens of hertz wide."""
-
-ADJUSTED = "correlation of spectral detail, without the voice's level"
+DELAY = 0.1
+"""s: the audio may run this much early or late against the recording; the largest excess within
+is taken, of the recording as of its surrogates."""
 
 SILENCE = 0.01
 """Audio amplitudes are raised by this share of their root mean square before the logarithm, so
 that the background of silent frames does not outweigh the voice."""
 
+BLOCK_BYTES = 2**25
+"""Size of one complex spectrogram of a block of channels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """window, shift : of the spectrograms' frames, s. low, high : frequencies compared, Hz (high
+    """window, shift : of the spectrograms' frames, s; phases are compared from one window to the
+    next, `window / shift` frames later. low, high : frequencies compared, Hz (high
     is lowered to `0.4 rate`, below the anti-alias filter of the recording). step : between
     frequencies, Hz. line : mains frequency, Hz, its multiples are left out. line_halfwidth : Hz.
     min_shift : smallest circular shift of a surrogate, s. reference : as of the neural stage; the
     channels are audited as they are analysed, and as recorded besides.
     """
 
-    window: float = 0.2
-    shift: float = 0.05
+    window: float = 0.1
+    shift: float = 0.025
     low: float = 60.0
     high: float = 400.0
     step: float = 5.0
@@ -124,16 +126,18 @@ class Track:
 @dataclass(frozen=True, slots=True)
 class Audit:
     """What the audit found. frequencies : (F,), Hz. matrix : (channel, F of the audio, F of the
-    electrode), correlation of log amplitudes. adjusted : the same of their `spectral_detail`.
-    excess : (channel,), mean of the adjusted diagonal minus mean off it. p : (channel,),
-    NaN for a flat channel. p_recording : of the largest standardised excess of all channels.
-    surrogates : how many.
+    electrode), correlation of log amplitudes. locking : the same shape, how far the electrode's
+    phase advances with the sound's (`excess_of_shifts`), at the channel's `delay`. excess :
+    (channel,), mean of its diagonal minus mean off it. delay : (channel,), s by which the
+    electrode lags the audio where the excess is largest. p : (channel,), NaN for a flat channel.
+    p_recording : of the largest standardised excess of all channels. surrogates : how many.
     """
 
     frequencies: FloatArray
     matrix: Float32Array
-    adjusted: Float32Array
+    locking: Float32Array
     excess: FloatArray
+    delay: FloatArray
     p: FloatArray
     p_recording: float
     surrogates: int
@@ -173,17 +177,18 @@ def frame_times(tracks: Sequence[Track], settings: Settings) -> FloatArray:
     return np.asarray(begin + spare + settings.shift * np.arange(max(0, count)))
 
 
-def amplitudes(
+def spectrum(
     track: Track,
     channels: slice,
     times: FloatArray,
     freqs: FloatArray,
     settings: Settings,
-) -> Float32Array:
-    """Short-time amplitude `|Σ_n w_n (x_n - x_{n-1}) e^{-2πi f n / rate}|`, w a Hann window.
+) -> ComplexArray:
+    """Short-time spectrum `Σ_n w_n (x_n - x_{n-1}) e^{-2πi f (t_n - t)}`, w a Hann window.
 
     The difference of neighbouring samples whitens 1/f spectra, so that low frequencies do not
-    leak through the window; it scales every frequency by a constant.
+    leak through the window; it scales every frequency by a constant. Phases are counted from the
+    centre t of each frame, not from a sample near it, so that tracks of different rates agree.
 
     Parameters
     ----------
@@ -191,33 +196,37 @@ def amplitudes(
 
     Returns
     -------
-    (channel, F, frame), float32.
+    (channel, F, frame), complex64.
     """
     width = max(2, round(settings.window * track.rate))
     sample = np.arange(width)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * (sample + 0.5) / width)
     angle = 2 * np.pi * freqs[:, None] * sample / track.rate
-    waves = np.concatenate([np.cos(angle), np.sin(angle)]) * window
+    waves = np.concatenate([np.cos(angle), -np.sin(angle)]) * window
     waves = (waves / window.sum()).astype(np.float32)
-    start = np.round((times - track.first) * track.rate - width / 2).astype(np.int64)
-    signals: Float32Array | None = None
+    wanted = (times - track.first) * track.rate - width / 2
+    start = np.round(wanted).astype(np.int64)
+    begun = start / track.rate + track.first - times
+    made: ComplexArray | None = None
     batch = max(1, int(2**24 // width))
     for begin in range(0, len(times), batch):
         some = start[begin : begin + batch]
         first = int(some[0]) - 1
         voltage = track.read(channels, first, int(some[-1]) + width)
         steps = np.diff(voltage, axis=0).astype(np.float32)
-        if signals is None:
-            signals = np.empty((steps.shape[1], len(freqs), len(times)), np.float32)
+        if made is None:
+            made = np.empty((steps.shape[1], len(freqs), len(times)), np.complex64)
+        turn = np.exp(-2j * np.pi * freqs[:, None] * begun[begin : begin + batch])
         for channel in range(steps.shape[1]):
             pieces = np.lib.stride_tricks.sliding_window_view(
                 np.ascontiguousarray(steps[:, channel]), width
             )[some - first - 1]
-            real, imaginary = np.split(waves @ pieces.T, 2)
-            signals[channel, :, begin : begin + batch] = np.hypot(real, imaginary)
-    if signals is None:
+            here = made[channel, :, begin : begin + batch]
+            here.real, here.imag = np.split(waves @ pieces.T, 2)
+            here *= turn.astype(np.complex64)
+    if made is None:
         raise ValueError("no frames")
-    return signals
+    return made
 
 
 def standardised(values: Float32Array | FloatArray) -> Float32Array:
@@ -228,56 +237,58 @@ def standardised(values: Float32Array | FloatArray) -> Float32Array:
     return np.asarray(centred / scale, dtype=np.float32)
 
 
-def level_basis(voice: Float32Array, lags: int) -> Float32Array:
-    """Orthonormal columns that span the voice's level at -lags … lags frames, and a constant.
+def softened(values: ComplexArray) -> ComplexArray:
+    """Spectrum of the voice with its peaks compressed: `A / sqrt(|A|² + mean |A|²)`.
 
-    voice : (F, frame), standardised. Returns (frame, column).
+    Loud frames count alike, soft ones by their amplitude. values : (F, frame).
     """
-    level = voice.mean(axis=0, dtype=np.float64)
-    padded = np.pad(level, lags, mode="edge")
-    columns = [padded[lag : lag + len(level)] for lag in range(2 * lags + 1)]
-    design = np.stack([np.ones(len(level)), *columns], axis=1)
-    left, singular, _ = np.linalg.svd(design, full_matrices=False)
-    return np.asarray(left[:, singular > 1e-6 * singular[0]], dtype=np.float32)
+    power = np.square(np.abs(values))
+    scale = np.sqrt(power + power.mean(axis=-1, keepdims=True))
+    return np.asarray(values / np.where(scale > 0, scale, np.inf), dtype=np.complex64)
 
 
-def without_level(values: Float32Array, basis: Float32Array) -> Float32Array:
-    """What is left of `values` (…, frame) after regression on the basis, standardised."""
-    return standardised(values - (values @ basis) @ basis.T)
+def unit_phases(values: ComplexArray) -> ComplexArray:
+    """`X / |X|`: what is left of a spectrum without its amplitude; 0 where there is none."""
+    amplitude = np.abs(values)
+    return np.asarray(values / np.where(amplitude > 0, amplitude, np.inf), dtype=np.complex64)
 
 
-def detail_filter(freqs: FloatArray) -> Float32Array:
-    """Matrix that takes away the smooth course over frequency: identity minus local lines.
+def advances(values: ComplexArray, freqs: FloatArray, settings: Settings) -> ComplexArray:
+    """Advance of the phase from one window to the next: `X(t + w) conj(X(t)) e^{-2πi f w}`.
 
-    At every frequency a straight line is fitted to its surroundings under a Gaussian weight of
-    `DETAIL` Hz; constants and straight lines over frequency become 0.
+    w is `window` in whole frames; windows do not overlap, so that noise has no advance of its
+    own. A constant delay or gain between two signals, different at every frequency, drops out.
 
     Parameters
     ----------
-    freqs : (F,), Hz, gaps allowed. Returns (F, F).
+    values : (…, F, frame), of one segment. freqs : (F,), Hz.
+
+    Returns
+    -------
+    (…, F, frame - w).
     """
-    distance = freqs[:, None] - freqs
-    weight = np.exp(-0.5 * np.square(distance / DETAIL))
-    moments = [(weight * distance**k).sum(axis=1)[:, None] for k in range(3)]
-    lines = weight * (moments[2] - moments[1] * distance)
-    lines /= moments[0] * moments[2] - moments[1] ** 2
-    return np.asarray(np.eye(len(freqs)) - lines, dtype=np.float32)
+    apart = frames_apart(settings)
+    turn = np.exp(-2j * np.pi * freqs[:, None] * apart * settings.shift).astype(np.complex64)
+    return np.asarray(values[..., apart:] * np.conj(values[..., :-apart]) * turn)
 
 
-def spectral_detail(
-    values: Float32Array, basis: Float32Array, detail: Float32Array
-) -> Float32Array:
-    """What is left of `values` (…, F, frame) without the voice's level and smooth spectra."""
-    return standardised(detail @ without_level(values, basis))
+def frames_apart(settings: Settings) -> int:
+    """Frames from one window to the next that does not overlap with it."""
+    return max(1, int(np.ceil(settings.window / settings.shift - 1e-9)))
 
 
-def excess_of_shifts(voice: Float32Array, electrodes: Float32Array) -> FloatArray:
+def centred(values: ComplexArray) -> ComplexArray:
+    """Mean 0 over the last axis."""
+    return np.asarray(values - values.mean(axis=-1, keepdims=True), dtype=np.complex64)
+
+
+def excess_of_shifts(voice: ComplexArray, electrodes: ComplexArray) -> FloatArray:
     """Excess of the diagonal for every circular shift of the voice.
 
-    With both spectrograms standardised, the correlation of audio frequency f with electrode
-    frequency g is `C_fg = Σ_t A_f(t) N_g(t) / T`, and
-    `excess = mean_f C_ff - mean_{f≠g} C_fg`. Both means are sums of correlations over time, so
-    one product in the frequency domain gives them for all shifts at once.
+    The advance of audio frequency f goes with that of electrode frequency g by
+    `C_fg = Re Σ_t conj(A_f(t)) N_g(t) / T`, and `excess = mean_f C_ff - mean_{f≠g} C_fg`. Both
+    means are sums of products over time, so one product in the frequency domain gives them for
+    all shifts at once.
 
     Parameters
     ----------
@@ -285,22 +296,33 @@ def excess_of_shifts(voice: Float32Array, electrodes: Float32Array) -> FloatArra
 
     Returns
     -------
-    (channel, shift), shift 0 … frames - 1; column 0 is the recording as it is.
+    (channel, shift), shift 0 … frames - 1; column 0 is the recording as it is, column s has the
+    voice s frames later.
     """
     from scipy import fft
 
     n_freqs, n_frames = voice.shape
-    audio = np.conj(fft.rfft(voice, axis=1))
+    audio = np.conj(fft.fft(voice, axis=1))
     audio_sum = audio.sum(axis=0)
     on, off = 1 / n_freqs, 1 / (n_freqs * (n_freqs - 1))
     excess = np.empty((len(electrodes), n_frames))
     for row, electrode in enumerate(electrodes):
-        spectrum = fft.rfft(electrode, axis=1)
-        diagonal = np.einsum("ft,ft->t", audio, spectrum)
-        everything = audio_sum * spectrum.sum(axis=0)
+        transformed = fft.fft(electrode, axis=1)
+        diagonal = np.einsum("ft,ft->t", audio, transformed)
+        everything = audio_sum * transformed.sum(axis=0)
         both = (on + off) * diagonal - off * everything
-        excess[row] = fft.irfft(both, n_frames) / n_frames
+        excess[row] = fft.ifft(both).real / n_frames
     return excess
+
+
+def largest_within(excess: FloatArray, reach: int) -> FloatArray:
+    """The largest excess within `reach` shifts to either side, round the circle.
+
+    excess : (channel, shift). Returns the same shape.
+    """
+    from scipy.ndimage import maximum_filter1d
+
+    return np.asarray(maximum_filter1d(excess, 2 * reach + 1, axis=1, mode="wrap"))
 
 
 def audit(
@@ -333,9 +355,10 @@ def audit(
     freqs = frequencies(
         settings, rate=min(min(v.rate for v, _ in usable), min(s.rate for _, s in usable))
     )
+    ahead = frames_apart(settings)
     times = [frame_times(pair, settings) for pair in usable]
-    pairs = [(pair, t) for pair, t in zip(usable, times, strict=True) if len(t)]
-    n_frames = sum(len(t) for _, t in pairs)
+    pairs = [(pair, t) for pair, t in zip(usable, times, strict=True) if len(t) > ahead]
+    n_frames = sum(len(t) - ahead for _, t in pairs)
     apart = int(np.ceil(settings.min_shift / settings.shift))
     surrogates = n_frames - 2 * apart + 1
     if surrogates < 100:
@@ -345,8 +368,10 @@ def audit(
             expected=f"at least {2 * settings.min_shift + 100 * settings.shift:g} s",
             remedy="check that the audio belongs to the recording, or leave the audit out",
         )
-    heard = [amplitudes(v, slice(0, 1), t, freqs, settings)[0] for (v, _), t in pairs]
-    loudness = np.concatenate(heard, axis=1)
+    heard = [spectrum(v, slice(0, 1), t, freqs, settings)[0] for (v, _), t in pairs]
+    lengths = np.cumsum([len(t) for _, t in pairs])[:-1]
+    whole = np.concatenate(heard, axis=1)
+    loudness = np.abs(whole)
     floor = SILENCE * np.sqrt(np.mean(np.square(loudness), axis=1, keepdims=True))
     if not (floor > 0).all():
         raise InputError(
@@ -355,37 +380,51 @@ def audit(
             remedy="name the right audio in the config (dataset.audio)",
         )
     voice = standardised(np.log(loudness + floor))
-    basis = level_basis(voice, round(LEVEL_LAGS / settings.shift))
-    detail = detail_filter(freqs)
-    voice_left = spectral_detail(voice, basis, detail)
+
+    def advancing(phases: ComplexArray) -> ComplexArray:
+        parts = np.split(phases, lengths, axis=-1)
+        return centred(np.concatenate([advances(x, freqs, settings) for x in parts], axis=-1))
+
+    moves = advancing(softened(whole))
+    moves /= np.sqrt(np.mean(np.square(np.abs(moves)), dtype=np.float64))
 
     n_freqs = len(freqs)
+    reach = int(np.floor(DELAY / settings.shift + 1e-9))
     matrix = np.empty((n_channels, n_freqs, n_freqs), np.float32)
-    adjusted = np.empty_like(matrix)
+    locking = np.empty_like(matrix)
+    delay = np.empty(n_channels)
     excess = np.empty((n_channels, n_frames))
-    block = 16
+    block = int(np.clip(BLOCK_BYTES // (8 * n_freqs * n_frames), 1, 16))
     for first in range(0, n_channels, block):
         channels = slice(first, min(first + block, n_channels))
-        seen = [amplitudes(s, channels, t, freqs, settings) for (_, s), t in pairs]
-        amplitude = np.concatenate(seen, axis=2)
-        electrodes = standardised(np.log(np.maximum(amplitude, np.finfo(np.float32).tiny)))
-        left = spectral_detail(electrodes, basis, detail)
-        matrix[channels] = (voice @ electrodes.transpose(0, 2, 1)) / n_frames
-        adjusted[channels] = (voice_left @ left.transpose(0, 2, 1)) / n_frames
-        excess[channels] = excess_of_shifts(voice_left, left)
+        seen = np.concatenate(
+            [spectrum(s, channels, t, freqs, settings) for (_, s), t in pairs], axis=2
+        )
+        amplitude = np.maximum(np.abs(seen), np.finfo(np.float32).tiny)
+        electrodes = standardised(np.log(amplitude))
+        matrix[channels] = (voice @ electrodes.transpose(0, 2, 1)) / voice.shape[1]
+        moving = advancing(unit_phases(seen))
+        found = excess_of_shifts(moves, moving)
+        shifts = found[:, np.arange(-reach, reach + 1)].argmax(axis=1) - reach
+        for row, shift in enumerate(shifts):
+            later = np.conj(np.roll(moves, shift, axis=1))
+            locking[first + row] = (later @ moving[row].T).real / n_frames
+        delay[channels] = shifts * settings.shift
+        excess[channels] = largest_within(found, reach)
         _log.info("contamination: %d of %d channels", channels.stop, n_channels)
-    return _judged(freqs, matrix, adjusted, excess, excess[:, apart : n_frames - apart + 1])
+    null = excess[:, apart : n_frames - apart + 1]
+    return _judged(freqs, matrix, locking, delay, excess[:, 0], null)
 
 
 def _judged(
     freqs: FloatArray,
     matrix: Float32Array,
-    adjusted: Float32Array,
-    excess: FloatArray,
+    locking: Float32Array,
+    delay: FloatArray,
+    observed: FloatArray,
     null: FloatArray,
 ) -> Audit:
-    """P-values from the excess of the recording (column 0) and of its surrogates."""
-    observed = excess[:, 0]
+    """P-values from the excess of the recording and of its surrogates (channel, surrogate)."""
     n = null.shape[1]
     p = ((null >= observed[:, None]).sum(axis=1) + 1) / (n + 1)
     spread = null.std(axis=1)
@@ -399,8 +438,9 @@ def _judged(
     return Audit(
         frequencies=freqs,
         matrix=matrix,
-        adjusted=adjusted,
+        locking=locking,
         excess=np.where(live, observed, np.nan),
+        delay=np.where(live, delay, np.nan),
         p=np.where(live, p, np.nan),
         p_recording=float(p_recording),
         surrogates=n,
@@ -410,7 +450,7 @@ def _judged(
 def _unjudged(n_channels: int) -> Audit:
     nothing = np.empty((n_channels, 0, 0), np.float32)
     unknown = np.full(n_channels, np.nan)
-    return Audit(np.empty(0), nothing, nothing, unknown, unknown, float("nan"), 0)
+    return Audit(np.empty(0), nothing, nothing, unknown, unknown, unknown, float("nan"), 0)
 
 
 def voice_tracks(audio: xr.Dataset, n_segments: int) -> list[Track]:
@@ -464,8 +504,8 @@ def contamination(
 
     Returns
     -------
-    Along `channel` (of the reference): `matrix` and `adjusted` (channel, frequency_audio,
-    frequency), `diagonal(channel, frequency)` of the adjusted one, `excess`, `p`; scalar
+    Along `channel` (of the reference): `matrix` and `locking` (channel, frequency_audio,
+    frequency), `diagonal(channel, frequency)` of the latter, `delay`, `excess`, `p`; scalar
     `p_recording`. Along `recorded_channel`: `excess_recorded`, `p_recorded`; scalar
     `p_recording_recorded`.
 
@@ -500,15 +540,20 @@ def contamination(
                 found.matrix,
                 {"long_name": "correlation of log amplitudes over time"},
             ),
-            "adjusted": (
+            "locking": (
                 ("channel", "frequency_audio", "frequency"),
-                found.adjusted,
-                {"long_name": ADJUSTED},
+                found.locking,
+                {"long_name": "advance of phase in step with the sound's, at the delay"},
             ),
             "diagonal": (
                 ("channel", "frequency"),
-                np.einsum("cff->cf", found.adjusted),
-                {"long_name": f"same frequency in both; {ADJUSTED}"},
+                np.einsum("cff->cf", found.locking),
+                {"long_name": "locking at the same frequency in both"},
+            ),
+            "delay": (
+                "channel",
+                found.delay,
+                {"units": "s", "long_name": "electrode after audio where the excess is largest"},
             ),
             "excess": ("channel", found.excess),
             "p": ("channel", found.p),

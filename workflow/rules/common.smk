@@ -21,6 +21,7 @@ from highgamma.demo import models as demo_models
 from highgamma.demo.dataset import ROOT_FILES, participant_files
 from highgamma.errors import InputError
 from highgamma.recording import files as recordings
+from highgamma.selftest import files as selftest_names
 
 
 def or_say(function, *arguments, **options):
@@ -77,6 +78,7 @@ DEMO_MODELS = Path("resources/demo/models")
 RESULTS = Path("results") / config["run"]
 LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
+SELFTEST = Path("results/selftest")
 
 
 def participant_labels():
@@ -102,6 +104,7 @@ wildcard_constraints:
     layers=r"\d+(-\d+)?",
     analysis=r"[A-Za-z0-9][A-Za-z0-9-]*",
     signal=r"[a-z][a-z0-9-]*",
+    seed=r"\d+",
     window=r"[a-z][a-z0-9-]*_(prompt|voice)_-?\d+\.\d{3}_-?\d+\.\d{3}",
 
 
@@ -448,3 +451,19 @@ def model_manifest(name):
     """The manifest that is there when a model's files are; none for models that are not fetched."""
     path = model_store.manifest_path(CATALOGUE[name])
     return [] if path is None else [path]
+
+
+def selftest_files(folder, participant):
+    """What is kept of one simulated participant."""
+    return [str(path) for path in selftest_names.participant_files(folder, participant)]
+
+
+def selftest_inputs():
+    """The files of all simulated participants, seed by seed."""
+    of = config["selftest"]
+    return [
+        file
+        for seed in of["seeds"]
+        for number in range(1, of["participants"] + 1)
+        for file in selftest_files(SELFTEST / str(seed), selftest_names.participant_name(number))
+    ]

@@ -221,8 +221,8 @@ def read_audit(path: str | Path) -> Audit | None:
         worst = int(np.lexsort((-np.nan_to_num(excess, nan=-np.inf), np.nan_to_num(p, nan=2.0)))[0])
         matrix = np.empty((0, 0))
         sound = neural = np.empty(0)
-        # The verdict rests on the adjusted matrix, where the audit keeps one.
-        kept = next((name for name in ("adjusted", "matrix") if name in audit), None)
+        # The verdict rests on the locking of phases, where the audit keeps it.
+        kept = next((name for name in ("locking", "matrix") if name in audit), None)
         if kept:
             of = audit[kept].isel(channel=worst)
             dims = sorted(map(str, of.dims), key=lambda d: "audio" not in d)

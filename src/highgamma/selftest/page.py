@@ -1,0 +1,227 @@
+"""The self-test's figure and its page of tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from highgamma import store
+from highgamma.selftest.rates import bounds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = {"acoustic": "#0072B2", "speech-on-off": "#009E73", "language": "#D55E00"}
+MARKERS = {"acoustic": "o", "speech-on-off": "s", "language": "D"}
+FOUL = "#6A51A3"
+RATIO = "signal-to-noise ratio"
+
+
+def write(
+    found: Mapping[str, Any], *, result: str | Path, page: str | Path, figure: str | Path
+) -> None:
+    """Write the result as JSON, the figure, and the page that shows both."""
+    with store.written_whole(result) as temporary:
+        temporary.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    draw(found, figure)
+    with store.written_whole(page) as temporary:
+        temporary.write_text(text(found, figure=Path(figure).name), "utf-8")
+
+
+def draw(found: Mapping[str, Any], path: str | Path) -> None:
+    """Sensitivity and false-discovery rate by signal-to-noise ratio, contamination by level."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    style: Any = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
+    with pyplot.rc_context(style):
+        canvas, ((frames, words), (discoveries, foul)) = pyplot.subplots(
+            2, 2, figsize=(7.4, 5.4), layout="constrained"
+        )
+        for axes, kinds in ((frames, ("acoustic", "speech-on-off")), (words, ("language",))):
+            for kind in kinds:
+                _line(axes, found["sensitivity_supported"].get(kind, {}), kind)
+            axes.axhline(0.95, color="#8a949d", lw=0.8, ls=(0, (4, 3)))
+            axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel=RATIO, ylabel="electrodes supported")
+            axes.legend(frameon=False, loc="lower right")
+        frames.set_title("Sensitivity, frames", loc="left")
+        words.set_title("Sensitivity, words", loc="left")
+        for kind in COLOURS:
+            levels = found["false_discovery_by_level"].get(kind, {})
+            discoveries.plot(
+                [float(level) for level in levels],
+                [of["rate"] for of in levels.values()],
+                color=COLOURS[kind], marker=MARKERS[kind], ms=4, lw=1, label=kind,
+            )  # fmt: skip
+        discoveries.axhline(0.05, color="#8a949d", lw=0.8, ls=(0, (4, 3)))
+        discoveries.set(xscale="log", ylim=(-0.01, 0.3), xlabel=RATIO)
+        discoveries.set_ylabel("false among findings")
+        discoveries.set_title("False-discovery rate (q < .05)", loc="left")
+        discoveries.legend(frameon=False, loc="upper right")
+        _line(foul, found["contaminated_by_db"], "contaminated", colour=FOUL)
+        for kind, of in found["clean_by_kind"].items():
+            foul.axhline(of["rate"], color=COLOURS.get(kind, "#1c2733"), lw=0.8, label=kind)
+        foul.set(ylim=(-0.03, 1.03), ylabel="electrodes flagged (q < .05)")
+        foul.set_xlabel("contamination (dB of the high-gamma carrier, while speaking)")
+        foul.set_title("Contamination audit; lines: clean electrodes", loc="left")
+        foul.legend(frameon=False, loc="center right")
+        with store.written_whole(path) as temporary:
+            canvas.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
+        pyplot.close(canvas)
+
+
+def _line(
+    axes: Axes, levels: Mapping[str, Mapping[str, Any]], kind: str, *, colour: str | None = None
+) -> None:
+    at = [float(level) for level in levels]
+    rate = [of["rate"] for of in levels.values()]
+    below = [of["rate"] - of["low"] for of in levels.values()]
+    above = [of["high"] - of["rate"] for of in levels.values()]
+    axes.errorbar(
+        at, rate, yerr=[below, above], color=colour or COLOURS[kind],
+        marker=MARKERS.get(kind, "o"), ms=4, lw=1.2, elinewidth=0.8, label=kind,
+    )  # fmt: skip
+
+
+def text(found: Mapping[str, Any], *, figure: str) -> str:
+    """The page, as Markdown."""
+    off = [check["name"] for check in found["checks"] if not check["passed"]]
+    n = found["n"]
+    parts = [
+        "# Self-test",
+        f"**{'All checks passed.' if not off else 'Off: ' + '; '.join(off) + '.'}** "
+        f"Simulated: {', '.join(f'{count} {kind}' for kind, count in n.items())} electrodes, "
+        f"seeds {', '.join(map(str, found['settings']['seeds']))}, "
+        f"{found['settings']['participants']} participants each. "
+        "docs/selftest.md says what is simulated and how the bounds come about.",
+        f"![sensitivity, false discoveries, contamination]({figure})",
+        "## Checks",
+        _table(
+            ("", "check", "found", "expected", "n", "bounds are"),
+            [
+                (
+                    "ok" if check["passed"] else "**off**",
+                    check["name"],
+                    _digits(check["found"]),
+                    bounds(check),
+                    str(check["n"]),
+                    check["why"],
+                )
+                for check in found["checks"]
+            ],
+        ),
+        "## Sensitivity and false discoveries by signal-to-noise ratio",
+        "Supported: the verdict. Significant: q < .05. Intervals are exact 95 % (Clopper-Pearson). "
+        "The false-discovery rate of a ratio is that of a family of its own.",
+        _table(
+            ("kind", "ratio", "supported", "95 %", "significant", "n", "false among findings"),
+            [
+                (
+                    kind,
+                    level,
+                    _digits(of["rate"]),
+                    f"{_digits(of['low'])}–{_digits(of['high'])}",
+                    _digits(found["sensitivity_significant"][kind][level]["rate"]),
+                    str(of["n"]),
+                    _among(found["false_discovery_by_level"][kind][level]),
+                )
+                for kind, levels in found["sensitivity_supported"].items()
+                for level, of in levels.items()
+            ],
+        ),
+        "## Noise electrodes",
+        _table(
+            ("analysis/model", "p ≤ .05", "95 %", "n"),
+            [
+                (
+                    name,
+                    _digits(of["rate"]),
+                    f"{_digits(of['low'])}–{_digits(of['high'])}",
+                    str(of["n"]),
+                )
+                for name, of in found["false_positives"].items()
+            ],
+        ),
+        "## Contamination",
+        _table(
+            ("dB", "found (q < .05)", "95 %", "n"),
+            [
+                (
+                    level,
+                    _digits(of["rate"]),
+                    f"{_digits(of['low'])}–{_digits(of['high'])}",
+                    str(of["n"]),
+                )
+                for level, of in found["contaminated_by_db"].items()
+            ],
+        ),
+        _table(
+            ("clean kind", "flagged (q < .05)", "p ≤ .05", "n"),
+            [
+                (kind, _digits(of["rate"]), _digits(of["p"]["rate"]), str(of["n"]))
+                for kind, of in found["clean_by_kind"].items()
+            ],
+        ),
+        "## Lags and layers of electrodes found",
+        _table(
+            ("ratio", "median error of the lag, s", "n"),
+            [
+                (level, _digits(of["median"]), str(of["n"]))
+                for level, of in found["lag_error_by_level"].items()
+            ],
+        ),
+        f"The planted lag lies in the 95 % interval of the peak in "
+        f"{_among(found['lag_interval_coverage'])}.",
+        _table(
+            ("ratio", "mean error of the layer", "n"),
+            [
+                (level, _digits(of["mean"]), str(of["n"]))
+                for level, of in found["layer_error_by_level"].items()
+            ],
+        ),
+        "## Verdicts",
+        _verdicts(found["verdicts"]),
+        "## Seed by seed",
+        _by_seed(found["by_seed"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _verdicts(counted: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
+    names = sorted({v for fit in counted.values() for kind in fit.values() for v in kind})
+    return _table(
+        ("analysis/model", "planted", *names),
+        [
+            (fit, kind, *(str(of.get(name, 0)) for name in names))
+            for fit, kinds in counted.items()
+            for kind, of in kinds.items()
+        ],
+    )
+
+
+def _by_seed(seeds: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = []
+    for seed, of in seeds.items():
+        for key, value in of.items():
+            inner = value.items() if isinstance(value, Mapping) else [("", value)]
+            rows += [
+                (seed, f"{key.replace('_', ' ')} {name}".strip(), _digits(v)) for name, v in inner
+            ]
+    return _table(("seed", "figure", "value"), rows)
+
+
+def _among(of: Mapping[str, Any]) -> str:
+    return f"{_digits(of['rate'])} ({of['k']} of {of['n']})"
+
+
+def _digits(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3g}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,562 @@
+"""What was found against what was planted: rates, what is to be expected of them, and whether.
+
+Every check has a number that is expected and an interval about it, or a bar, stated in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma import store, summary
+from highgamma.errors import InputError
+from highgamma.selftest import files, stages
+from highgamma.selftest.worlds import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = NDArray[np.float64]
+
+LEVEL = summary.LEVEL
+DEVIATIONS = 3.29
+"""Half width of an interval in standard errors: one check in a thousand fails by chance."""
+
+AMONG_PARTICIPANTS = 0.008
+"""Standard deviation, over participants, of the chance that a test of noise is significant.
+
+The electrodes of a participant have noise of their own but share features and shifts, and of a few
+hundred words' worth of sound only some hundred shifts are independent. Measured on other seeds
+(docs/selftest.md)."""
+
+SENSITIVE = 0.95
+"""Least share of electrodes found at the highest signal-to-noise ratio."""
+
+CONTAMINATED_FOUND, CLEAN_FLAGGED = 0.95, 0.05
+LAG_ERROR = 0.02
+"""s: most that the median peak may lie from the planted lag, one step of the curve."""
+
+LAYER_ERROR = 0.5
+"""Layers: most that the chosen one may lie from the planted one on average."""
+
+OF_KIND = {
+    "acoustic": ("frames", "envelope"),
+    "speech-on-off": ("frames", "word-onoff"),
+    "language": ("words", "language"),
+}
+"""The analysis and the model that ought to find a kind of electrode."""
+
+UNRELATED = {
+    ("frames", "envelope"): ("noise",),
+    ("frames", "word-onoff"): ("noise",),
+    ("words", "language"): ("noise", "acoustic", "speech-on-off", "contaminated"),
+}
+"""Kinds that a model has nothing to do with: to find one of them is a false discovery. Electrodes
+that follow the prompt or the sound are related to every acoustic model; the layers of the language
+model are drawn apart from the sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A rate, or another figure, and where it ought to lie.
+
+    low, high : bounds, NaN for none. n : what it was counted over. why : how the bounds come about.
+    """
+
+    name: str
+    found: float
+    expected: float
+    low: float
+    high: float
+    n: int
+    why: str
+
+    @property
+    def passed(self) -> bool:
+        """A figure that is not known, or counted over nothing, has not passed."""
+        above = not self.found < self.low if np.isfinite(self.low) else True
+        below = not self.found > self.high if np.isfinite(self.high) else True
+        return bool(np.isfinite(self.found)) and self.n > 0 and above and below
+
+
+# ------------------------------------------------------------------------------ reading the runs
+
+
+def electrodes_of(folder: str | Path, settings: Settings) -> pd.DataFrame:
+    """The electrode table of every seed, made by the stage `summary`, beside what was planted.
+
+    Parameters
+    ----------
+    folder
+        Holds a folder for each seed, as `stages.run` writes it.
+
+    Returns
+    -------
+    The rows of `electrodes.tsv` with `seed`, and with `kind`, `lag_s`, `planted_layer` and `level`
+    of the truth; `level` is the signal-to-noise ratio, for contaminated electrodes dB.
+    """
+    import pandas as pd
+
+    people = files.participants(settings.participants)
+    parts = []
+    for seed in settings.seeds:
+        place = Path(folder) / str(seed)
+        table = summary.summarise(
+            summary.read_fits(f for person in people for f in files.score_files(place, person)),
+            channels=summary.read_channels(place / f"channels/{p}.tsv" for p in people),
+            contamination=summary.read_contamination(
+                place / f"contamination/{p}.nc" for p in people
+            ),
+            participants=people,
+            analyses=stages.analyses(settings),
+            models=sorted({m for models in files.FITS.values() for m in models}),
+            run=f"selftest-{seed}",
+        ).electrodes
+        planted = pd.concat(
+            [store.read_table(place / f"truth/{p}.tsv", strings=("model",)) for p in people]
+        )
+        parts.append(
+            table.merge(
+                _truth(planted), on=["participant", "electrode"], how="left", validate="m:1"
+            ).assign(seed=seed)
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _truth(planted: pd.DataFrame) -> pd.DataFrame:
+    truth = planted[["participant", "electrode", "kind", "lag_s"]].copy()
+    truth["planted_layer"] = planted["layer"]
+    snr = planted["snr"].to_numpy(dtype=float)
+    foul = (planted["kind"] == "contaminated").to_numpy()
+    with np.errstate(invalid="ignore"):
+        truth["level"] = np.where(foul, np.round(10 * np.log10(snr), 6), snr)
+    return truth
+
+
+# ------------------------------------------------------------------------------------- the rates
+
+
+def interval_about(rate: float, *, n: int, clusters: int) -> tuple[float, float]:
+    """Bounds about an expected rate of n tests in so many participants.
+
+    `rate ± 3.29 sqrt(rate (1 - rate) / n + τ² / clusters)`, τ = `AMONG_PARTICIPANTS`: the noise of
+    the electrodes is independent, the features and shifts that a participant's electrodes share
+    are not.
+    """
+    spread = np.sqrt(rate * (1 - rate) / max(n, 1) + AMONG_PARTICIPANTS**2 / max(clusters, 1))
+    return max(0.0, rate - DEVIATIONS * float(spread)), rate + DEVIATIONS * float(spread)
+
+
+def share(mask: Iterable[bool]) -> dict[str, Any]:
+    """Rate with its exact (Clopper-Pearson) 95 % interval: `rate`, `low`, `high`, `k`, `n`."""
+    from scipy.stats import binomtest
+
+    values = np.asarray(list(mask), dtype=bool)
+    if not len(values):
+        return {"rate": float("nan"), "low": float("nan"), "high": float("nan"), "k": 0, "n": 0}
+    bounds = binomtest(int(values.sum()), len(values)).proportion_ci(0.95)
+    return {
+        "rate": float(values.mean()),
+        "low": float(bounds.low),
+        "high": float(bounds.high),
+        "k": int(values.sum()),
+        "n": len(values),
+    }
+
+
+def fit_rows(table: pd.DataFrame, analysis: str, model: str) -> pd.DataFrame:
+    """Rows of one analysis and model."""
+    return table[(table["analysis"] == analysis) & (table["model"] == model)]
+
+
+def by_level(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
+    """The rows of every level, ascending."""
+    level = rows["level"].to_numpy(dtype=float)
+    return [(float(one), rows[level == one]) for one in np.unique(level)]
+
+
+def false_positives(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
+    """Share of noise electrodes with p ≤ .05, for each analysis and model that is tested."""
+    found = {}
+    for fit in UNRELATED:
+        rows = fit_rows(table, *fit)
+        rows = rows[rows["kind"] == "noise"]
+        found[fit] = share(rows["p"] <= LEVEL)
+    return found
+
+
+def false_discoveries(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
+    """Share of false ones among all findings (q < .05), for each analysis and model.
+
+    The family is the pipeline's own: all electrodes of a run. A finding is false where the model
+    has nothing to do with the electrode (`UNRELATED`). `rate` is the mean over seeds of each run's
+    share (0 where nothing was found), which is what the control of false discoveries promises; `k`
+    of `n` findings are false.
+    """
+    found = {}
+    for fit, kinds in UNRELATED.items():
+        rows = fit_rows(table, *fit)
+        rows = rows[significant(rows)]
+        false = rows["kind"].isin(kinds)
+        each = [false[rows["seed"] == seed] for seed in table["seed"].unique()]
+        by_seed = [float(one.mean()) if len(one) else 0.0 for one in each]
+        found[fit] = share(false) | {"rate": float(np.mean(by_seed)), "by_seed": by_seed}
+    return found
+
+
+def sensitivities(
+    table: pd.DataFrame, holds: Callable[[pd.DataFrame], pd.Series[bool]]
+) -> dict[str, dict[float, dict[str, Any]]]:
+    """Share of planted electrodes that are found, by kind and signal-to-noise ratio."""
+    found: dict[str, dict[float, dict[str, Any]]] = {}
+    for kind, fit in OF_KIND.items():
+        rows = fit_rows(table, *fit)
+        rows = rows[rows["kind"] == kind]
+        found[kind] = {level: share(holds(part)) for level, part in by_level(rows)}
+    return found
+
+
+def supported(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Whether the verdict on a row is `supported`."""
+    return rows["verdict"] == "supported"
+
+
+def significant(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Whether q < .05."""
+    return rows["q"] < LEVEL
+
+
+def discoveries_by_level(table: pd.DataFrame) -> dict[str, dict[float, dict[str, Any]]]:
+    """False-discovery rate by kind and signal-to-noise ratio, each level in a family of its own.
+
+    The family of a level holds the electrodes planted at it and an equal part of the noise
+    electrodes, no electrode standing in two: what the rate would be in a recording whose effects
+    all had this ratio. `rate` is the share of false ones among findings, 0 without any.
+    """
+    found: dict[str, dict[float, dict[str, Any]]] = {}
+    for kind, fit in OF_KIND.items():
+        rows = fit_rows(table, *fit)
+        noise, planted = rows[rows["kind"] == "noise"], rows[rows["kind"] == kind]
+        levels = sorted(planted["level"].unique())
+        found[kind] = {}
+        for number, level in enumerate(levels):
+            some = noise.iloc[number :: len(levels)]
+            mine = planted[planted["level"] == level]
+            p = np.concatenate([some["p"].to_numpy(float), mine["p"].to_numpy(float)])
+            holds = summary.false_discovery_q(p) < LEVEL
+            false = int(holds[: len(some)].sum())
+            n = int(holds.sum())
+            found[kind][float(level)] = {
+                "rate": false / n if n else 0.0,
+                "k": false,
+                "n": n,
+                "family": len(p),
+            }
+    return found
+
+
+def audited(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for each electrode with the audit's p and `flagged` (q < .05 in its participant)."""
+    rows = fit_rows(table, "frames", "envelope").copy()
+    rows["flagged"] = rows["flags"].fillna("").map(lambda text: "contaminated" in text.split(","))
+    return rows
+
+
+def contamination_by_level(table: pd.DataFrame) -> dict[float, dict[str, Any]]:
+    """Share of contaminated electrodes that carry the flag, by level in dB."""
+    rows = audited(table)
+    rows = rows[rows["kind"] == "contaminated"]
+    return {level: share(part["flagged"]) for level, part in by_level(rows)}
+
+
+def clean_by_kind(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Share of clean electrodes that carry the flag, and share with p ≤ .05, by kind."""
+    rows = audited(table)
+    rows = rows[~rows["kind"].isin(["contaminated", "flat"])]
+    return {
+        str(kind): share(part["flagged"]) | {"p": share(part["contamination"] <= LEVEL)}
+        for kind, part in rows.groupby("kind", sort=True)
+    }
+
+
+def lag_errors(table: pd.DataFrame) -> pd.DataFrame:
+    """Acoustic electrodes that were found: `error` of the peak (s) and whether it is `covered`.
+
+    `covered`: the planted lag lies within the 95 % interval of the peak.
+    """
+    found = fit_rows(table, "frames", "envelope")
+    found = found[(found["kind"] == "acoustic") & significant(found)]
+    keys = ["seed", "participant", "electrode"]
+    peaks = fit_rows(table, "lags", "envelope").merge(found[keys], on=keys)
+    peaks["error"] = (peaks["peak_lag"] - peaks["lag_s"]).abs()
+    peaks["covered"] = (peaks["peak_lag_low"] <= peaks["lag_s"]) & (
+        peaks["lag_s"] <= peaks["peak_lag_high"]
+    )
+    return peaks
+
+
+def layer_errors(table: pd.DataFrame) -> pd.DataFrame:
+    """Language electrodes that were found: `error`, layers from the chosen to the planted one."""
+    rows = fit_rows(table, *OF_KIND["language"])
+    rows = rows[(rows["kind"] == "language") & significant(rows)].copy()
+    rows["error"] = (rows["layer"].astype(float) - rows["planted_layer"].astype(float)).abs()
+    return rows
+
+
+def verdicts(table: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:
+    """How many electrodes of each kind got which verdict, under each model."""
+    counted: dict[str, dict[str, dict[str, int]]] = {}
+    for analysis, models in files.FITS.items():
+        if analysis == "lags":
+            continue
+        for model in models:
+            rows = fit_rows(table, analysis, model)
+            counted[f"{analysis}/{model}"] = {
+                str(kind): {str(k): int(v) for k, v in part["verdict"].value_counts().items()}
+                for kind, part in rows.groupby("kind", sort=True)
+            }
+    return counted
+
+
+# ------------------------------------------------------------------------------------ the checks
+
+
+def checks(table: pd.DataFrame, settings: Settings) -> list[Check]:
+    """All checks of the self-test; see docs/selftest.md."""
+    people = len(settings.seeds) * settings.participants
+    made: list[Check] = []
+    for (analysis, model), found in false_positives(table).items():
+        low, high = interval_about(LEVEL, n=found["n"], clusters=people)
+        chosen = (analysis, model) == OF_KIND["language"]
+        made.append(
+            Check(
+                f"false positives, {analysis} with {model}",
+                *(found["rate"], LEVEL, float("nan") if chosen else low, high, found["n"]),
+                "p of the best of several layers is conservative: no lower bound"
+                if chosen
+                else f"{DEVIATIONS} standard errors, electrodes within participants",
+            )
+        )
+    for (analysis, model), found in false_discoveries(table).items():
+        _, high = interval_about(LEVEL, n=found["n"], clusters=people)
+        made.append(
+            Check(
+                f"false discoveries, {analysis} with {model}",
+                *(found["rate"], LEVEL, float("nan"), high, found["n"]),
+                f"at most the level, and {DEVIATIONS} standard errors",
+            )
+        )
+    for kind, levels in sensitivities(table, supported).items():
+        made += _sensitivity_checks(kind, levels)
+    made += _contamination_checks(table)
+    made += _place_checks(table)
+    return made
+
+
+def _sensitivity_checks(kind: str, levels: Mapping[float, Mapping[str, Any]]) -> list[Check]:
+    rates = list(levels.values())
+    top = max(levels, default=float("nan"))
+    last = rates[-1] if rates else share([])
+    # What a test whose chance is the same at both of two levels might lose by chance.
+    falls = [(a["rate"] - b["rate"], _deviation(a, b)) for a, b in pairwise(rates)]
+    worst = max(falls, key=lambda fall: fall[0] - DEVIATIONS * fall[1], default=(np.nan, np.nan))
+    return [
+        Check(
+            f"{kind} electrodes supported at the highest ratio, {top:g}",
+            *(last["rate"], 1.0, SENSITIVE, float("nan"), last["n"]),
+            "a bar: effects this large are missed in one of twenty at most",
+        ),
+        Check(
+            f"fall of the sensitivity to {kind} electrodes from one ratio to the next",
+            *(worst[0], 0.0, float("nan"), DEVIATIONS * worst[1], sum(r["n"] for r in rates)),
+            f"none, and {DEVIATIONS} standard errors of a difference",
+        ),
+    ]
+
+
+def _deviation(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
+    n = max(1, a["n"] + b["n"])
+    # One more of each keeps the spread from vanishing where all or none are found.
+    rate = (a["k"] + b["k"] + 1) / (n + 2)
+    return float(np.sqrt(rate * (1 - rate) * (1 / max(1, a["n"]) + 1 / max(1, b["n"]))))
+
+
+def _contamination_checks(table: pd.DataFrame) -> list[Check]:
+    rows = audited(table)
+    foul = rows[rows["kind"] == "contaminated"]
+    clean = rows[~rows["kind"].isin(["contaminated", "flat"])]
+    found, flagged = share(foul["flagged"]), share(clean["flagged"])
+    by_p = share(clean["contamination"] <= LEVEL)
+    people = int(rows.groupby(["seed", "participant"]).ngroups)
+    _, high = interval_about(LEVEL, n=by_p["n"], clusters=people)
+    return [
+        Check(
+            "contaminated electrodes found (q < .05), all levels",
+            *(found["rate"], 1.0, CONTAMINATED_FOUND, float("nan"), found["n"]),
+            "a bar",
+        ),
+        Check(
+            "clean electrodes flagged (q < .05)",
+            *(flagged["rate"], 0.0, float("nan"), CLEAN_FLAGGED, flagged["n"]),
+            "a bar",
+        ),
+        Check(
+            "clean electrodes with p ≤ .05 in the audit",
+            *(by_p["rate"], LEVEL, float("nan"), high, by_p["n"]),
+            f"at most the level, and {DEVIATIONS} standard errors",
+        ),
+        Check(
+            "contaminated electrodes that pass as supported",
+            share(supported(foul))["rate"],
+            *(0.0, float("nan"), 1 - CONTAMINATED_FOUND, len(foul)),
+            "a bar",
+        ),
+    ]
+
+
+def _place_checks(table: pd.DataFrame) -> list[Check]:
+    peaks, layers = lag_errors(table), layer_errors(table)
+    flat = table[(table["kind"] == "flat") & (table["analysis"] != "lags")]
+    return [
+        Check(
+            "median error of the lag of acoustic electrodes found, s",
+            float(peaks["error"].median()),
+            *(0.0, float("nan"), LAG_ERROR, len(peaks)),
+            "a bar: one step of the curve",
+        ),
+        Check(
+            "mean error of the layer of language electrodes found",
+            float(layers["error"].mean()),
+            *(0.0, float("nan"), LAYER_ERROR, len(layers)),
+            "a bar: drawing lots among the four layers errs by 1",
+        ),
+        Check(
+            "flat electrodes that are not estimable",
+            share(flat["verdict"] == "not estimable")["rate"],
+            *(1.0, 1.0, float("nan"), len(flat)),
+            "always",
+        ),
+    ]
+
+
+# ------------------------------------------------------------------------------------ the result
+
+
+def result(table: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+    """Everything that `selftest.json` says; see docs/selftest.md for the keys."""
+    positives, discoveries = false_positives(table), false_discoveries(table)
+    rows = audited(table)
+    foul, peaks, layers = (
+        rows[rows["kind"] == "contaminated"],
+        lag_errors(table),
+        layer_errors(table),
+    )
+    clean = rows[~rows["kind"].isin(["contaminated", "flat"])]
+    made = checks(table, settings)
+    found = sensitivities(table, supported)
+    plain: dict[str, Any] = _plain(
+        {
+            "false_positive_rate": positives["frames", "envelope"]["rate"],
+            "sensitivity": {
+                k: {f"{a:g}": s["rate"] for a, s in v.items()} for k, v in found.items()
+            },
+            "false_discovery_rate": float(np.mean([d["rate"] for d in discoveries.values()])),
+            "contaminated_found": float(foul["flagged"].mean()),
+            "clean_flagged": float(clean["flagged"].mean()),
+            "lag_error_s": float(peaks["error"].median()),
+            "layer_error": float(layers["error"].mean()),
+            "passed": all(check.passed for check in made),
+            "checks": [asdict(check) | {"passed": check.passed} for check in made],
+            "false_positives": {"/".join(fit): of for fit, of in positives.items()},
+            "false_discoveries": {"/".join(fit): of for fit, of in discoveries.items()},
+            "sensitivity_supported": found,
+            "sensitivity_significant": sensitivities(table, significant),
+            "false_discovery_by_level": discoveries_by_level(table),
+            "contaminated_by_db": contamination_by_level(table),
+            "clean_by_kind": clean_by_kind(table),
+            "lag_interval_coverage": share(peaks["covered"]),
+            "lag_error_by_level": {
+                a: {"median": float(part["error"].median()), "n": len(part)}
+                for a, part in by_level(peaks)
+            },
+            "layer_error_by_level": {
+                a: {"mean": float(part["error"].mean()), "n": len(part)}
+                for a, part in by_level(layers)
+            },
+            "verdicts": verdicts(table),
+            "by_seed": {
+                str(seed): _of_seed(part, settings) for seed, part in table.groupby("seed")
+            },
+            "n": {str(k): int(v) for k, v in rows["kind"].value_counts().sort_index().items()},
+            "settings": asdict(settings),
+        }
+    )
+    return plain
+
+
+def _of_seed(table: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+    rows = audited(table)
+    clean = rows[~rows["kind"].isin(["contaminated", "flat"])]
+    return {
+        "false_positives": {"/".join(k): v["rate"] for k, v in false_positives(table).items()},
+        "false_discoveries": {"/".join(k): v["rate"] for k, v in false_discoveries(table).items()},
+        "contaminated_found": float(rows[rows["kind"] == "contaminated"]["flagged"].mean()),
+        "clean_flagged": float(clean["flagged"].mean()),
+        "clean_p": float((clean["contamination"] <= LEVEL).mean()),
+        "lag_error_s": float(lag_errors(table)["error"].median()),
+        "layer_error": float(layer_errors(table)["error"].mean()),
+        "supported_at_the_highest_ratio": {
+            kind: levels[max(levels)]["rate"]
+            for kind, levels in sensitivities(table, supported).items()
+            if levels
+        },
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN, and no keys but text."""
+    if isinstance(value, Mapping):
+        return {k if isinstance(k, str) else f"{k:g}": _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return round(float(value), 6) if np.isfinite(value) else None
+    if isinstance(value, np.integer | np.bool_):
+        return value.item()
+    return value
+
+
+def demand(found: Mapping[str, Any], *, where: str | Path) -> None:
+    """End with one message that names every check that is off.
+
+    Raises
+    ------
+    InputError
+        Unless every check passed.
+    """
+    off: Sequence[Mapping[str, Any]] = [c for c in found["checks"] if not c["passed"]]
+    if off or not found["checks"]:
+        lines = [f"\n  - {c['name']}: {_shown(c['found'])}, expected {bounds(c)}" for c in off]
+        raise InputError(
+            f"the self-test is off in {len(off)} of {len(found['checks'])} checks" + "".join(lines),
+            where=where,
+            remedy="do not trust results of this installation; report the file to the developers",
+        )
+
+
+def bounds(check: Mapping[str, Any]) -> str:
+    """The bounds of a check in words."""
+    low, high = check["low"], check["high"]
+    if low is not None and high is not None:
+        return f"{_shown(low)} to {_shown(high)}"
+    return f"at least {_shown(low)}" if low is not None else f"at most {_shown(high)}"
+
+
+def _shown(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.3g}"

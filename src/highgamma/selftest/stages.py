@@ -1,0 +1,244 @@
+"""A simulated participant through the workflow's own stages, from the voltage to score files."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma import catalogue, contamination, neural, store
+from highgamma.demo import dataset
+from highgamma.embeddings.making import make_embeddings
+from highgamma.embeddings.stream import Embeddings
+from highgamma.embeddings.writing import as_dataset
+from highgamma.encoding.analysis import analysis_from
+from highgamma.encoding.fit import fit_analysis
+from highgamma.encoding.samples import Samples, frame_samples, layer_numbers, word_samples
+from highgamma.recording.outputs import sound_dataset, with_voice
+from highgamma.recording.sound import RATE, Audio, ratio, resampled_blocks
+from highgamma.selftest.files import FITS, score_name
+from highgamma.selftest.worlds import Settings, World
+from highgamma.targets import targets
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+
+logger = logging.getLogger("highgamma")
+
+ACOUSTIC: dict[str, dict[str, Any]] = {
+    "envelope": {"kind": "acoustic", "feature": "envelope", "width": 1},
+    "word-onoff": {"kind": "acoustic", "feature": "on-off", "width": 1, "mark": "voice"},
+}
+
+
+def analyses(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The analyses, as a configuration names them; what is not said is the default.
+
+    Where few of a family's electrodes are to be found, p must reach far below the level: with n
+    surrogates no finding has p below 1 / (n + 1), and k findings among m electrodes need
+    p < .05 k / m. Of the electrodes of a run one in twenty is found by words.
+    """
+    frames = {"unit": "frame", "split": "contiguous", "folds": 10, "lags": [-0.3, 0.3]}
+    return {
+        "frames": {
+            **frames,
+            "lag_step": 0.1,
+            "permutations": settings.permutations,
+            "controls": ["word-onoff"],
+        },
+        "lags": {**frames, "lag_step": 0.02, "lag_mode": "curve", "permutations": 0},
+        "words": {
+            "unit": "word",
+            "split": "leave-one-word-out",
+            "window": [0.0, 1.0],
+            "permutations": 3 * settings.permutations + 2,
+            "controls": ["language-untrained"],
+            "overrides": {"language-untrained": {"permutations": 0}},
+        },
+    }
+
+
+def heard(world: World) -> Audio:
+    """The sound as the stage `recording` keeps it: near 16 kHz, scaled by its peak."""
+    factor = ratio(dataset.AUDIO_RATE, RATE)
+    samples = resampled_blocks(
+        lambda a, b: world.audio[a:b].astype(np.float32), len(world.audio), factor
+    )
+    peak = float(np.abs(samples).max())
+    rate = dataset.AUDIO_RATE * factor.numerator / factor.denominator
+    return Audio(samples / np.float32(peak), rate, dataset.AUDIO_DELAY, peak)
+
+
+def word_table(world: World, sound: Audio) -> pd.DataFrame:
+    """The words as the stage `recording` writes them, the voice found in the sound."""
+    import pandas as pd
+
+    session = world.session
+    table = pd.DataFrame(
+        {
+            "segment": 0,
+            "segment_label": "recording",
+            "word": [word.text for word in session.words],
+            "onset": session.prompt / session.rate,
+            "offset": session.prompt_stop / session.rate,
+            "voice_onset": np.nan,
+            "voice_offset": np.nan,
+        }
+    )
+    return with_voice(table, [sound])
+
+
+def model_embeddings(world: World, words: pd.DataFrame, audio: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Embeddings of every model: acoustic features of the sound, and the words' layers."""
+    made = {}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        store.write_table(words, place / "words.tsv")
+        store.write_dataset(audio, place / "audio.nc", stage="recording", parameters={})
+        entries = catalogue.checked_catalogue(ACOUSTIC)
+        for name in ACOUSTIC:
+            make_embeddings(
+                place / f"{name}.nc",
+                name=name,
+                model=catalogue.resolve(entries, name),
+                participant="",
+                dataset={},
+                words=place / "words.tsv",
+                audio=place / "audio.nc",
+            )
+            made[name] = store.read_dataset(place / f"{name}.nc")
+    made["language"] = _of_words(world.layers, words)
+    made["language-untrained"] = _of_words(world.control[None], words)
+    return made
+
+
+def _of_words(layers: FloatArray, words: pd.DataFrame) -> xr.Dataset:
+    n_layers, n_words, width = layers.shape
+    return as_dataset(
+        Embeddings(
+            unit="word",
+            layers=list(range(n_layers)),
+            width=width,
+            coordinates={
+                "word_index": np.arange(n_words),
+                "word": words["word"].to_numpy(dtype=object),
+            },
+            blocks=[layers.astype(np.float32)],
+        )
+    )
+
+
+def recorded(world: World) -> tuple[list[neural.Recording], neural.Electrodes]:
+    """The voltage as the stages read it."""
+
+    def read(channels: slice, start: int, stop: int) -> FloatArray:
+        return world.voltage[start:stop, channels]
+
+    recording = neural.Recording(
+        read=read, n_samples=len(world.voltage), rate=world.session.rate, where="selftest"
+    )
+    names = [one.contact.name for one in world.plan.planted]
+    return [recording], neural.Electrodes.from_names(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the fits take. signal : frames as `neural` keeps them. target : means over words'
+    windows as `targets` keeps them. embeddings : of every model. follows_sound : (channel,).
+    """
+
+    words: pd.DataFrame
+    audio: xr.Dataset
+    signal: xr.Dataset
+    target: xr.Dataset
+    embeddings: dict[str, xr.Dataset]
+    follows_sound: BoolArray
+
+
+def prepare(world: World) -> Prepared:
+    """Find the voice, filter the voltage, and compute all embeddings."""
+    sound = heard(world)
+    audio = sound_dataset([sound], files=[])
+    words = word_table(world, sound)
+    recordings, electrodes = recorded(world)
+    # One pass through the frequency domain; tests hold it to the study's chain.
+    chain = neural.Settings(method="fft")
+    frames = neural.high_gamma(recordings, electrodes, chain)
+    signal = neural.frame_coordinates(frames)
+    signal["high_gamma"] = (("time", "channel"), frames.values(), {"units": chain.units})
+    return Prepared(
+        words=words,
+        audio=audio,
+        signal=signal,
+        target=targets(recordings, electrodes, words, chain, align="prompt", start=0.0, stop=1.0),
+        embeddings=model_embeddings(world, words, audio),
+        follows_sound=np.array([one.kind == "acoustic" for one in world.plan.planted]),
+    )
+
+
+def samples_of(made: Prepared, analysis: str, model: str, how: Mapping[str, Any]) -> Samples:
+    """The samples of one fit; the curve over lags is fitted to what follows the sound alone."""
+    settled, features = analysis_from(how), made.embeddings[model]
+    if how["unit"] == "word":
+        return word_samples(features, made.words, made.target, settled)
+    signal = made.signal
+    if analysis == "lags":
+        signal = signal.isel(channel=np.flatnonzero(made.follows_sound))
+    return frame_samples(features, made.words, signal, settled)
+
+
+def run(world: World, settings: Settings, *, participant: str, seed: int, folder: Path) -> None:
+    """Filter, fit and audit one participant.
+
+    Below `folder`, as the workflow lays them: `scores/…` (without the held-out predictions),
+    `contamination/<participant>.nc`, `channels/<participant>.tsv`, `truth/<participant>.tsv`.
+    """
+    import pandas as pd
+
+    made = prepare(world)
+    for analysis, models in FITS.items():
+        of = analyses(settings)[analysis]
+        for model in models:
+            how = of | of.get("overrides", {}).get(model, {})
+            scores = fit_analysis(
+                samples_of(made, analysis, model, how),
+                analysis=analysis_from(how),
+                layers=layer_numbers(made.embeddings[model], "all"),
+                seed=seed,
+                names=(participant, analysis),
+            )
+            held_out = [name for name, one in scores.variables.items() if "sample" in one.dims]
+            store.write_dataset(
+                scores.drop_vars(held_out),
+                folder / "scores" / score_name(analysis, participant, model),
+                stage="selftest",
+                parameters={"participant": participant, "analysis": how, "model": model},
+            )
+            logger.info("%s: %s, %s fitted", participant, analysis, model)
+    recordings, electrodes = recorded(world)
+    audited = contamination.contamination(
+        made.audio, recordings, electrodes, contamination.Settings()
+    )
+    matrices = [name for name, one in audited.variables.items() if "frequency" in one.dims]
+    store.write_dataset(
+        audited.drop_vars(matrices),
+        folder / f"contamination/{participant}.nc",
+        stage="selftest",
+        parameters={"participant": participant},
+    )
+    planted = dataset.truth_table(participant, world.plan)
+    store.write_table(planted, folder / f"truth/{participant}.tsv")
+    store.write_table(
+        pd.DataFrame({"name": electrodes.names, "kept": "yes", "region": planted["kind"]}),
+        folder / f"channels/{participant}.tsv",
+    )

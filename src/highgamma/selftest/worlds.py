@@ -1,0 +1,179 @@
+"""A simulated participant: speech, a model of language, and electrodes of every kind.
+
+Speech, electrodes and signal-to-noise ratios are those of the demo (`demo.signals`), in larger
+numbers and over a range. The model of language is not the demo's: its layers are drawn at random
+for every word, apart from the sound, so that an electrode which follows the sound follows no layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.demo import dataset, semantics, spoken, truth
+
+FloatArray = NDArray[np.float64]
+
+LAGS = (-0.20, -0.08, 0.0, 0.10, 0.25)
+"""s: the acoustic electrodes take them in turn."""
+
+LAYERS, WIDTH = 4, 32
+NEIGHBOURS = 0.8
+"""Correlation of a feature between one layer and the next."""
+
+PLANTED_LAYER = 2
+AMPLIFIER = 1.0
+"""µV: standard deviation of the amplifier's white noise. It keeps a copy of the microphone from
+standing alone above the high-gamma band, where the simulated brain is silent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What is simulated, for each participant of each seed; a participant's job knows no others.
+
+    seeds : one simulated run each. participants : of a run. words : that each reads. noise :
+    electrodes with nothing planted. planted : electrodes of each kind at each level. snr_frames :
+    levels of acoustic and speech-on-off electrodes, snr_words : of language electrodes (both as in
+    `demo.truth.Planted`). contamination_db : levels of contaminated electrodes: power of the copy
+    of the microphone while there is speech, over the power of the electrode's own high-gamma
+    carrier, both within 70–170 Hz, dB. permutations : surrogates of frames; words have three times
+    as many and two (`stages.analyses`).
+    """
+
+    seeds: tuple[int, ...] = ()
+    participants: int = 1
+    words: int
+    noise: int
+    planted: int
+    snr_frames: tuple[float, ...]
+    snr_words: tuple[float, ...]
+    contamination_db: tuple[float, ...]
+    permutations: int
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> Settings:
+        """Read settings as the config gives them; levels ascend."""
+        values = {f.name: settings[f.name] for f in fields(cls) if f.name in settings}
+        for name in ("snr_frames", "snr_words", "contamination_db"):
+            values[name] = tuple(sorted(float(value) for value in values[name]))
+        if "seeds" in values:
+            values["seeds"] = tuple(int(seed) for seed in values["seeds"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A simulated participant.
+
+    audio : (sample,), `demo.dataset.AUDIO_RATE`, `AUDIO_DELAY` s after the first neural sample.
+    voltage : (sample, electrode), µV. layers : (layer, word, feature). control : (word, feature).
+    """
+
+    session: spoken.Session
+    audio: FloatArray
+    plan: truth.Plan
+    voltage: FloatArray
+    layers: FloatArray
+    control: FloatArray
+
+
+def plan_electrodes(settings: Settings, *, rng: np.random.Generator) -> truth.Plan:
+    """Electrodes of all kinds: noise, planted at every level, contaminated, and one flat."""
+    planted: list[truth.Planted] = []
+
+    def add(kind: str, snr: float, *, lag: float = np.nan, model: str = "") -> None:
+        weights: tuple[float, ...] = ()
+        if kind == "language":
+            direction = rng.standard_normal(truth.COMPONENTS)
+            weights = tuple((direction / np.linalg.norm(direction)).tolist())
+        planted.append(
+            truth.Planted(
+                contact=truth.Contact(f"E{len(planted) + 1}", (np.nan, np.nan, np.nan), kind),
+                kind=kind,
+                lag=lag,
+                model=model,
+                layer=PLANTED_LAYER if kind == "language" else None,
+                snr=snr,
+                gain=float(np.exp(truth.GAIN_SPREAD * rng.standard_normal())),
+                weights=weights,
+            )
+        )
+
+    for _ in range(settings.noise):
+        add("noise", np.nan)
+    for level, snr in enumerate(settings.snr_frames):
+        for number in range(settings.planted):
+            lag = LAGS[(level + number) % len(LAGS)]
+            add("acoustic", snr, lag=lag, model="envelope")
+            add("speech-on-off", snr, lag=0.0, model="word-onoff")
+    for snr in settings.snr_words:
+        for _ in range(settings.planted):
+            add("language", snr, model="language")
+    for decibels in settings.contamination_db:
+        for _ in range(settings.planted):
+            add("contaminated", 10 ** (decibels / 10), lag=0.0)
+    add("flat", np.nan)
+    return truth.Plan(planted=tuple(planted), contacts=tuple(p.contact for p in planted))
+
+
+def language_layers(words: Sequence[str], *, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Features of each word in each layer of a model, and in a control that knows nothing of it.
+
+    Layer 0 is noise whose kth feature has the variance k^-1.5, so that a few components lead;
+    every further layer is
+    `NEIGHBOURS` times the one before plus noise that keeps the variances. A word has the same
+    features for all participants of a seed.
+
+    Returns
+    -------
+    (layer, word, feature) and (word, feature).
+    """
+    names = sorted(set(words))
+    rng = np.random.default_rng([seed, 7])
+    drawn = rng.standard_normal((LAYERS + 1, len(names), WIDTH)) * np.arange(1, WIDTH + 1) ** -0.75
+    layers = [drawn[0]]
+    for fresh in drawn[1:LAYERS]:
+        layers.append(NEIGHBOURS * layers[-1] + np.sqrt(1 - NEIGHBOURS**2) * fresh)
+    return np.stack(layers), drawn[LAYERS]
+
+
+def simulate(
+    settings: Settings, spoken_words: tuple[spoken.SpokenWord, ...], *, seed: int, number: int
+) -> World:
+    """Simulate one participant.
+
+    Parameters
+    ----------
+    spoken_words
+        The demo's word list (`demo.spoken.read_words`).
+    seed, number
+        The run, and the participant in it.
+    """
+
+    def rng(part: int) -> np.random.Generator:
+        return np.random.default_rng([seed, number, part])
+
+    plan = plan_electrodes(settings, rng=rng(0))
+    session = spoken.plan_session(
+        spoken_words, n_words=settings.words, rate=dataset.RATE, rng=rng(1)
+    )
+    audio = spoken.speak_session(
+        session, rate=dataset.AUDIO_RATE, start=dataset.AUDIO_DELAY, rng=rng(2)
+    )
+    everyone = [word.text for word in spoken_words]
+    layers, control = language_layers(everyone, seed=seed)
+    rows = np.searchsorted(sorted(set(everyone)), [word.text for word in session.words])
+    layers, control = layers[:, rows], control[rows]
+    components = semantics.leading_components(layers[PLANTED_LAYER], n_components=truth.COMPONENTS)
+    voltage = dataset.simulate(
+        session, audio, plan, components / components.std(axis=0), seed=(seed, number)
+    )[:, : len(plan.planted)]
+    noise = rng(4)
+    for column, one in enumerate(plan.planted):
+        if one.kind != "flat":
+            voltage[:, column] += AMPLIFIER * one.gain * noise.standard_normal(len(voltage))
+    return World(session, audio, plan, voltage, layers, control)

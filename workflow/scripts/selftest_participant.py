@@ -1,0 +1,24 @@
+"""Simulate a participant with planted electrodes, and filter, fit and audit it."""
+
+from highgamma.job import job
+
+with job(snakemake.log[0], threads=snakemake.threads):
+    from pathlib import Path
+
+    from highgamma.demo.spoken import read_words
+    from highgamma.selftest import files, stages, worlds
+
+    settings = worlds.Settings.from_mapping(snakemake.params.settings)
+    seed, participant = int(snakemake.params.seed), snakemake.params.participant
+    stages.run(
+        worlds.simulate(
+            settings,
+            read_words(snakemake.params.words_folder),
+            seed=seed,
+            number=files.participant_number(participant),
+        ),
+        settings,
+        participant=participant,
+        seed=seed,
+        folder=Path(snakemake.params.folder),
+    )
