@@ -316,6 +316,26 @@ def test_the_study_preset_on_small_embeddings_is_its_intercept():
     assert float(fit.pcc_across_channels[0]) == pytest.approx(float(fit.pcc_mean_predictor))
 
 
+def test_a_fixed_elastic_net_tests_the_last_layer_alone():
+    words, target, embeddings = word_world(layers=(0, 3, 5))
+    preset = {"estimator": "elastic-net", "alpha": 0.05, "standardize": False, "permutations": 19}
+    fit = fit_words(words, target, embeddings, **preset)
+    assert (fit.chosen_layer == 5).all()
+    assert np.isfinite(fit.r).all()
+    np.testing.assert_allclose(fit.p.sel(layer=5), 0.05)
+    assert np.isnan(fit.p.sel(layer=[0, 3])).all()
+    assert np.isfinite(fit.null_r.sel(layer=5)).all()
+    # Where the last layer is fitted by another job, this one tests none.
+    analysis = settings(unit="word", split="leave-one-word-out", **preset)
+    samples = word_samples(embeddings, words, target, analysis)
+    part = fit_analysis(
+        samples, analysis=analysis, layers=[0, 3], last_layer=5, seed=1, names=("sub-01", "words")
+    )
+    assert part.null_r.shape == (19, 2, 5)
+    assert np.isnan(part.null_r).all() and np.isnan(part.p).all()
+    np.testing.assert_allclose(part.r, fit.r.sel(layer=[0, 3]))
+
+
 def test_the_mean_predicts_the_training_mean():
     words, target, embeddings = word_world()
     fit = fit_words(words, target, embeddings, estimator="mean", permutations=5)
