@@ -179,15 +179,20 @@ def paper_layout(tmp_path) -> Path:
 
 
 def test_the_study_is_ten_participants_by_models_by_all_layers(paper_layout):
-    plan = snakemake("--dry-run", "--configfile", "config/paper.yaml", folder=paper_layout)
+    plan = snakemake(
+        *("--dry-run", "--configfile", "config/paper.yaml", "--config", "layers_per_job=5"),
+        folder=paper_layout,
+    )
     assert plan.returncode == 0, plan.stdout + plan.stderr
     planned = jobs(plan.stdout)
     # Layers, by five a job: FastText 1, mel 1, GPT-2 13 (3 jobs), XLS-R 25 (5 jobs); the analysis
-    # `paper` fits three models, `words` and `frames` three and their controls, all position.
+    # `paper` fits three models, `words` and `frames` three and their controls, all position;
+    # `leak` the last layer of XLS-R under three splits.
     paper = 1 + 3 + 5 + 1
     words = (1 + 3 + 5) + (1 + 3 + 5) + 1
     frames = (1 + 3 + 5) + (1 + 5) + 1
-    assert planned["encoding"] == 10 * (paper + words + frames)
+    leak = 3 * (1 + 1)
+    assert planned["encoding"] == 10 * (paper + words + frames + leak)
     assert planned["recording"] == planned["neural"] == planned["contamination"] == 10
     assert planned["targets"] == 10 * 2  # one second from the prompt, and two
     assert planned["embeddings"] == 10 * 8
