@@ -88,8 +88,9 @@ rule demo_models:
     threads: 1
     resources:
         mem_mb=500,
+        runtime=minutes(10),
     params:
-        folder=str(DEMO_MODELS),
+        folder=lambda wildcards, output: os.path.commonpath(list(output)),
         words_folder=lambda wildcards, input: str(Path(input.words).parent),
         code=code("demo_models"),
     message:
