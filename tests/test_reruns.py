@@ -43,31 +43,38 @@ CONFIG: dict[str, Any] = {
     },
 }
 # All jobs of the study, by rule: per participant one recording, envelope, audit and set of
-# targets, an embedding a model, and a fit a model in `words` and one in `frames`.
+# targets, an embedding a model and one of position, and a fit of each in `words`, of two in
+# `frames`; a time course of the model of frames.
 EVERYTHING = {
     "recording": 2,
     "neural": 2,
     "targets": 2,
     "contamination": 2,
-    "embeddings": 2 * 3,
-    "encoding": 2 * (3 + 1),
+    "embeddings": 2 * 4,
+    "encoding": 2 * (4 + 2),
+    "timecourse": 2,
     "summary": 1,
+    "group": 1,
     "report": 1,
+    "provenance": 1,
 }
 # What reads what a rule writes: of fits those to words and those to frames.
-FITS = {"encoding of words": 2 * 3, "encoding of frames": 2}
+FITS = {"encoding of words": 2 * 4, "encoding of frames": 2 * 2}
 READ_BY = {
-    "recording": ["neural", "targets", "contamination", "embeddings", *FITS, "report"],
+    "recording": ["neural", "targets", "contamination", "embeddings", *FITS, "timecourse"],
     "neural": ["encoding of frames"],
     "targets": ["encoding of words"],
     "embeddings": [*FITS],
     "contamination": ["summary", "report"],
     "encoding of words": ["summary", "report"],
-    "encoding of frames": ["summary", "report"],
-    "summary": ["report"],
-    "report": [],
+    "encoding of frames": ["summary", "timecourse"],
+    "timecourse": ["report"],
+    "summary": ["group", "report"],
+    "group": ["report"],
+    "report": ["provenance"],
+    "provenance": [],
 }
-TABLES = {"summary": 1, "report": 1}
+TABLES = {"summary": 1, "group": 1, "report": 1, "provenance": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +251,9 @@ def another_revision(study: Study) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (another_penalty, {"encoding": 2 * 3, **TABLES}),
-        (another_band, {"neural": 2, "targets": 2, "encoding": 2 * 4, **TABLES}),
-        (another_seed, {"encoding": 2 * 4, **TABLES}),
+        (another_penalty, {"encoding": 2 * 4, **TABLES}),
+        (another_band, {"neural": 2, "targets": 2, "encoding": 12, "timecourse": 2, **TABLES}),
+        (another_seed, {"encoding": 12, "timecourse": 2, **TABLES}),
         (
             another_file_of_a_participant,
             {name: n // 2 for name, n in EVERYTHING.items() if n > 1} | TABLES,
@@ -256,8 +263,8 @@ def another_revision(study: Study) -> None:
             {name: n // 2 for name, n in EVERYTHING.items() if n > 1} | TABLES,
         ),
         (one_more_model, {"embeddings": 2, "encoding": 2, **TABLES}),
-        (one_more_analysis, {"targets": 2, "encoding": 2, **TABLES}),
-        (one_more_control, {"encoding": 2, **TABLES}),
+        (one_more_analysis, {"targets": 2, "encoding": 2 * 2, **TABLES}),
+        (one_more_control, {"encoding": 2, "timecourse": 2, **TABLES}),
         (
             another_revision,  # the twin's architecture is the revision's, too
             {"model": 1, "architecture": 1, "embeddings": 2 * 2, "encoding": 2 * 2, **TABLES},
@@ -329,7 +336,6 @@ def everything_touched(study: Study) -> None:
     "change",
     [
         another_order_of_keys,
-        another_device,
         other_comments,
         other_threads_memory_and_message,
         everything_touched,
@@ -341,6 +347,11 @@ def test_what_changes_no_result_reruns_nothing(
 ) -> None:
     change(study)
     assert study.plan() == {}
+
+
+def test_another_device_is_noted_and_computes_nothing_anew(study: Study) -> None:
+    another_device(study)
+    assert study.plan() == {"provenance": 1}
 
 
 def reached_by(script: Path, package: Path) -> set[str]:
@@ -360,9 +371,9 @@ def reached_by(script: Path, package: Path) -> set[str]:
         "models.py",
         "neural/filters.py",
         "recording/sound.py",
-        "report/figures.py",
+        "report/figures/canvas.py",
         "settings.py",
-        "summary.py",
+        "summary/tables.py",
         "targets.py",
     ],
 )

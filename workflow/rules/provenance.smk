@@ -28,7 +28,7 @@ rule provenance:
         runtime=minutes(10),
     params:
         run=config["run"],
-        config=config,
+        config=settings.in_order(config),
         models={name: CATALOGUE[name] for name in NAMED},
         participants=SUMMARISED,
         results=lambda wildcards, output: str(Path(output.provenance).parent),
