@@ -7,7 +7,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test lint bench faults config-reference clean
+.PHONY: help environment demo test lint bench noise-study faults config-reference clean
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -39,11 +39,14 @@ lint: environment ## check style, types and workflow
 bench: environment ## measure speed and memory against other software (long)
 	@$(BIN)/python -m benchmarks
 
+noise-study: environment ## run the published study on pure noise, time and judge it (long)
+	@$(BIN)/python -m benchmarks.noise_study --cores $(CORES)
+
 faults: environment ## kill the demo at random times, and compare what comes out (long)
 	@$(BIN)/python -m benchmarks.faults
 
 config-reference: environment ## write docs/config.md from the schema
 	@$(BIN)/python -m highgamma.settings workflow/schemas/config.schema.yaml docs/config.md
 
-clean: ## remove the demo's data and results
-	rm -rf resources/demo results/demo .snakemake
+clean: ## remove the demo's data and results, and those of the study on noise
+	rm -rf resources/demo results/demo resources/noise results/paper-noise .snakemake

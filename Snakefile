@@ -21,7 +21,13 @@ include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/encoding.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/summary.smk"
+include: "workflow/rules/group.smk"
+include: "workflow/rules/timecourse.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/provenance.smk"
+include: "workflow/rules/archive.smk"
+include: "workflow/rules/check.smk"
 include: "workflow/rules/selftest.smk"
 
 
@@ -33,6 +39,10 @@ if IS_DEMO:
 report: "workflow/report/workflow.rst"
 
 
+onerror:
+    print(unfinished(), end="", file=sys.stderr)
+
+
 localrules:
     all,
     selftest,
@@ -42,3 +52,6 @@ rule all:
     default_target: True
     input:
         RESULTS / "report.html",
+        RESULTS / "group.tsv",
+        timecourse_files(),
+        RESULTS / "provenance.json",

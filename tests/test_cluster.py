@@ -14,7 +14,7 @@ import pytest
 import slurm
 from running import ROOT, snakemake
 
-NOT_RESULTS = ("logs", "benchmarks", "provenance.json")
+NOT_RESULTS = ("logs", "benchmarks", "provenance.json", "compare")
 
 needs_slurm = pytest.mark.skipif(
     bool(slurm.missing()),

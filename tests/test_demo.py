@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from highgamma.demo import dataset, semantics, signals, spoken, truth
+from highgamma.demo import dataset, models, noise, semantics, signals, spoken, truth
 from highgamma.demo.speech_model import N_LAYERS, WIDTH, write_speech_model
 from highgamma.errors import InputError
 
@@ -458,6 +458,121 @@ def test_the_tiny_speech_model_makes_a_frame_every_20_ms(tmp_path: Path) -> None
     assert len(states) == N_LAYERS + 1
     # wav2vec 2.0's receptive field is 400 samples, its stride 320.
     assert states[0].shape == (1, (16000 - 400) // 320 + 1, WIDTH)
+
+
+# Participants whose electrodes follow nothing
+
+
+def written_noise(root: Path, participant: str = "sub-02", **changes: float) -> list[Path]:
+    """A small participant: twenty channels, ten words."""
+    options = {"channels": 20, "n_words": 10, "gain_spread": 0.2, "seed": 3} | changes
+    return noise.write_noise_participant(root, participant, words_folder=WORDS, **options)
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("noise")
+    written_noise(root)
+    return root
+
+
+def noise_series(root: Path, name: str) -> NDArray[np.float64]:
+    import h5py
+
+    (nwb,) = root.glob("sub-02/ieeg/*.nwb")
+    with h5py.File(nwb) as file:
+        return np.asarray(file[f"acquisition/{name}/data"][:])
+
+
+def test_a_participant_of_noise_has_the_files_of_any_other(noisy: Path, tmp_path: Path) -> None:
+    names = [p.relative_to(noisy).as_posix() for p in noisy.rglob("*") if p.is_file()]
+    assert sorted(names) == sorted(dataset.participant_files("sub-02"))
+    channels = pd.read_csv(next(noisy.rglob("*_channels.tsv")), sep="\t")
+    electrodes = pd.read_csv(next(noisy.rglob("*_electrodes.tsv")), sep="\t")
+    assert (channels["type"] == "SEEG").all() and len(channels) == 20
+    assert channels["name"].is_unique and set(channels["name"]) < set(electrodes["name"])
+    assert (electrodes["x"] > 0).any() and channels["name"].str.startswith("R").all()
+    sidecar = json.loads(next(noisy.rglob("*_ieeg.json")).read_text())
+    assert (sidecar["SEEGChannelCount"], sidecar["ECGChannelCount"]) == (20, 0)
+    for one, same in zip(written_noise(tmp_path / "a"), written_noise(tmp_path / "b"), strict=True):
+        assert one.read_bytes() == same.read_bytes(), one
+
+
+def test_noise_of_each_channel_falls_as_one_over_f_and_is_its_own(noisy: Path) -> None:
+    from scipy.signal import welch
+
+    voltage = noise_series(noisy, "iEEG")
+    gains = pd.read_csv(noisy / "truth/sub-02.tsv", sep="\t")["gain"].to_numpy()
+    frequency, power = welch(voltage, fs=1024, nperseg=4096, axis=0)
+    band = (frequency > 2) & (frequency < 300)
+    slope = np.polyfit(np.log(frequency[band]), np.log(power[band].mean(axis=1)), 1)[0]
+    assert slope == pytest.approx(-1, abs=0.05)
+    np.testing.assert_allclose(voltage.std(axis=0) / gains, signals.BACKGROUND, rtol=1e-3)
+    # Of 1/f noise above 30 Hz, thousands of independent samples are left.
+    fast = np.diff(voltage, axis=0)
+    together = np.corrcoef(fast.T)[np.triu_indices(20, 1)]
+    assert np.abs(together).max() < 0.05
+
+
+def test_log_gains_have_the_spread_that_was_asked_for() -> None:
+    plan = truth.plan_noise(350, hemisphere="L", gain_spread=0.2, rng=np.random.default_rng(0))
+    logs = np.log([one.gain for one in plan.planted])
+    assert len(logs) == 350
+    assert logs.std() == pytest.approx(0.2, rel=0.1)
+    assert {one.kind for one in plan.planted} == {"noise"}
+
+
+def test_a_hundred_different_words_can_be_read_and_two_people_share_most() -> None:
+    words = noise.vocabulary(WORDS)
+    texts = [word.text for word in words]
+    assert len(set(texts)) == len(texts) == 132
+    assert max(len(text) for text in texts) <= 13
+    # A word ends before its prompt does, however late the voice starts.
+    longest = max(len(word.samples) / word.rate for word in words)
+    assert longest + spoken.VOICE_START[1] < spoken.WORD_SECONDS
+    first, second = (
+        {
+            word.text
+            for word in spoken.plan_session(
+                words, n_words=100, rate=1024, rng=np.random.default_rng(seed)
+            ).words
+        }
+        for seed in (1, 2)
+    )
+    assert 0.65 < len(first & second) / 100 < 0.9
+
+
+def test_a_compound_is_its_two_words_one_after_the_other() -> None:
+    words = {word.text: word for word in noise.vocabulary(WORDS)}
+    both, cat, belt = words["catbelt"], words["cat"], words["belt"]
+    np.testing.assert_array_equal(both.samples, np.concatenate([cat.samples, belt.samples]))
+    assert [p for p, *_ in both.phones] == [p for p, *_ in (*cat.phones, *belt.phones)]
+    starts = [start for _, start, _ in both.phones]
+    assert starts == sorted(starts)
+
+
+def test_models_of_the_studys_sizes_are_written_without_weights(tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoTokenizer
+
+    texts = [word.text for word in noise.vocabulary(WORDS)]
+    written = models.write_models(tmp_path, words=texts)
+    assert [p.relative_to(tmp_path).as_posix() for p in written] == list(models.FILES)
+    text, speech = (
+        AutoConfig.from_pretrained(tmp_path / name) for name in ("gpt2-like", "xls-r-like")
+    )
+    assert (text.n_layer, text.n_embd) == (12, 768)
+    assert (speech.num_hidden_layers, speech.hidden_size) == (24, 1024)
+    # wav2vec 2.0: a frame every 320 samples.
+    assert np.prod(speech.conv_stride) == 320
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "gpt2-like")
+    assert tokenizer.is_fast
+    assert tokenizer.convert_ids_to_tokens(tokenizer("cat")["input_ids"]) == ["c", "a", "t"]
+    counts, *lines = (tmp_path / models.VECTORS).read_text().splitlines()
+    assert counts == "132 300"
+    assert sorted(line.split(" ")[0] for line in lines) == sorted(texts)
+    values = np.array([line.split(" ")[1:] for line in lines], dtype=float)
+    assert values.shape == (132, 300)
+    assert values.std() == pytest.approx(0.05, rel=0.02)
 
 
 # What users can do wrong

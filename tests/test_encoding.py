@@ -9,6 +9,7 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import pearsonr
 
+from highgamma.embeddings.position import position_embeddings
 from highgamma.encoding import scores
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.components import principal_components
@@ -223,6 +224,24 @@ def test_position_features_win_only_where_neighbours_leak():
     assert (honest.r.values < 0.3).all() and honest.attrs["leaky"] == 0
 
 
+def test_position_stands_under_the_split_that_its_analysis_asks_for():
+    neural, embeddings = frame_world(seconds=60)
+    made = position_embeddings(
+        {"spacing": 1.0, "blur": 0.5, "shift": 0.1, "most": 1000}, extents=[(0, 0.0, 60.0)]
+    )
+    bumps = np.concatenate(list(made.blocks), axis=1)
+    position = xr.Dataset(
+        {"embedding": (("layer", "sample", "feature"), bumps)},
+        coords={"layer": [0], **{k: ("sample", v) for k, v in made.coordinates.items()}},
+        attrs={"unit": "frame", **made.attributes},
+    )
+    beside = fit_frames(neural, position, layers=[0], gap=1.1)
+    model = fit_frames(neural, embeddings, layers=[0], gap=0.5, lags=[-0.3, 0.3])
+    # Ten bumps a second, brought to the signal's hundred frames, ask for no wider gap.
+    assert beside.attrs["gap_s"] == pytest.approx(model.attrs["gap_s"]) == pytest.approx(1.1)
+    assert beside.attrs["distance_s"] == pytest.approx(model.attrs["distance_s"])
+
+
 def test_folds_shorter_than_gap_and_lags_are_refused():
     neural, embeddings = frame_world(seconds=20)
     with pytest.raises(InputError, match=r"lasts 3\.6 s, the gap 4 s"):
@@ -295,6 +314,26 @@ def test_the_study_preset_on_small_embeddings_is_its_intercept():
     assert (fit.intercept_only.values == 1).all() and np.isnan(fit.r).all()
     np.testing.assert_allclose(fit.skill, 0, atol=1e-12)
     assert float(fit.pcc_across_channels[0]) == pytest.approx(float(fit.pcc_mean_predictor))
+
+
+def test_a_fixed_elastic_net_tests_the_last_layer_alone():
+    words, target, embeddings = word_world(layers=(0, 3, 5))
+    preset = {"estimator": "elastic-net", "alpha": 0.05, "standardize": False, "permutations": 19}
+    fit = fit_words(words, target, embeddings, **preset)
+    assert (fit.chosen_layer == 5).all()
+    assert np.isfinite(fit.r).all()
+    np.testing.assert_allclose(fit.p.sel(layer=5), 0.05)
+    assert np.isnan(fit.p.sel(layer=[0, 3])).all()
+    assert np.isfinite(fit.null_r.sel(layer=5)).all()
+    # Where the last layer is fitted by another job, this one tests none.
+    analysis = settings(unit="word", split="leave-one-word-out", **preset)
+    samples = word_samples(embeddings, words, target, analysis)
+    part = fit_analysis(
+        samples, analysis=analysis, layers=[0, 3], last_layer=5, seed=1, names=("sub-01", "words")
+    )
+    assert part.null_r.shape == (19, 2, 5)
+    assert np.isnan(part.null_r).all() and np.isnan(part.p).all()
+    np.testing.assert_allclose(part.r, fit.r.sel(layer=[0, 3]))
 
 
 def test_the_mean_predicts_the_training_mean():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +60,55 @@ def test_every_module_that_a_script_loads_from_the_package_is_found(script):
     ).stdout.split()
     found = {str(p) for p in fingerprint.modules(script)}
     assert set(loaded) <= found
+
+
+PLAIN = """
+def f(x, *, low=1.5):
+    return {**x, None: f"{low!r:>{3}}", "é": b"\\x00"}
+"""
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        '"""What it is for."""\n' + PLAIN,
+        PLAIN.replace("    return", '    """Why."""\n    # because\n\n    return'),
+        PLAIN.replace("x, *, low=1.5", "\n    x,\n    *,\n    low = 1.50,\n"),
+    ],
+    ids=["docstring of the module", "docstring and comment", "layout"],
+)
+def test_comments_docstrings_and_layout_change_no_fingerprint(tmp_path, same):
+    script = tmp_path / "script.py"
+    script.write_text(PLAIN)
+    before = fingerprint.fingerprint(script)
+    script.write_text(same)
+    assert fingerprint.fingerprint(script) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("1.5", "1.6"),
+        ("1.5", '"1.5"'),
+        ("low", "high"),
+        ("return", "yield"),
+        ("*, ", ""),
+        ("None", "0"),
+        ("{low!r:>{3}}", "{low!r:>3}"),
+        ("é", "e"),
+        ("    return", "    x\n    return"),
+    ],
+)
+def test_every_other_edit_changes_the_fingerprint(tmp_path, old, new):
+    script = tmp_path / "script.py"
+    script.write_text(PLAIN)
+    before = fingerprint.fingerprint(script)
+    script.write_text(PLAIN.replace(old, new))
+    assert fingerprint.fingerprint(script) != before
+
+
+def test_a_newer_python_reads_the_same_fingerprint():
+    """Fields that Python 3.12 added are empty in older code, and are left out."""
+    assert fingerprint.code(ast.parse("def f(): pass")) == (
+        "(Module body=[(FunctionDef name='f' args=(arguments) body=[(Pass)])])"
+    )

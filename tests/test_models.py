@@ -231,12 +231,35 @@ def test_files_that_changed_since_the_manifest_are_named_when_the_graph_is_built
     manifest = get(tmp_path)
     path = models.manifest_path(ENTRY, models=tmp_path / "models")
     models.write_manifest(manifest, path)
-    models.check_lock([ENTRY], tmp_path / "lock.yaml", models=tmp_path / "models")
-    models.write_manifest(manifest | {"revision": NEWER}, path)
+    lock = models.read_lock(tmp_path / "lock.yaml")
+    models.check_lock([ENTRY], lock, models=tmp_path / "models")
+    other = {"sha256": hashlib.sha256(b"other").hexdigest(), "size": 5}
+    manifest["files"]["config.json"] = other
+    models.write_manifest(manifest, path)
     with pytest.raises(InputError) as caught:
-        models.check_lock([ENTRY], tmp_path / "lock.yaml", models=tmp_path / "models")
-    assert COMMIT in str(caught.value)
-    assert NEWER in str(caught.value)
+        models.check_lock([ENTRY], lock, models=tmp_path / "models")
+    assert hashlib.sha256(CONFIG).hexdigest() in str(caught.value)
+    assert other["sha256"] in str(caught.value)
+
+
+def test_a_first_fetch_changes_no_pin_and_another_revision_in_the_lock_does(hub, tmp_path):
+    hub.publish({"config.json": CONFIG, "model.safetensors": WEIGHTS})
+    path = models.manifest_path(ENTRY, models=tmp_path / "models")
+
+    def pinned() -> str | None:
+        lock = models.read_lock(tmp_path / "lock.yaml")
+        return models.pin(ENTRY, lock, models=tmp_path / "models")
+
+    before = pinned()
+    models.write_manifest({**get(tmp_path), "pin": before}, path)
+    assert before is None and pinned() is None
+    (tmp_path / "lock.yaml").write_text(
+        yaml.safe_dump({REPO: {"revision": NEWER, "files": {}}}), "utf-8"
+    )
+    assert pinned() == NEWER
+    hub.publish({"config.json": CONFIG, "model.safetensors": WEIGHTS}, commit=NEWER)
+    models.write_manifest({**get(tmp_path), "pin": NEWER}, path)
+    assert pinned() == NEWER
 
 
 def test_an_untrained_twin_needs_no_weights_and_its_base_adds_them(hub, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 import sys
 from html.parser import HTMLParser
@@ -13,8 +15,9 @@ import pytest
 import xarray as xr
 from test_summary import channels_table, write_scores
 
-from highgamma import store, summary
-from highgamma.report import evidence, findings, page
+from highgamma import group, store, summary, timecourse
+from highgamma.errors import InputError
+from highgamma.report import evidence, findings, page, table
 
 KINDS = ("acoustic", "acoustic", "language", "speech-on-off", "noise", "contaminated", "flat")
 REGIONS = ("ctx_lh_G_temp_sup-Lateral", "ctx_lh_S_central", "Left-Hippocampus")
@@ -157,16 +160,18 @@ def summarise(root: Path, files: dict[str, list[Path]], **changes) -> None:
     summary.write(
         result, electrodes=root / "electrodes.tsv", layers=root / "layers.tsv",
         participants=root / "participants.tsv", arrays=root / "summary.nc",
+        gains=root / "gains.tsv", partition=root / "partition.tsv", missing=root / "missing.tsv",
     )  # fmt: skip
 
 
-def read(root: Path, files: dict[str, list[Path]]) -> evidence.Evidence:
+def read(root: Path, files: dict[str, list[Path]], **further) -> evidence.Evidence:
     return evidence.read(
-        run="planted", config={"run": "planted", "analyses": ANALYSES},
+        **further, run="planted", config={"run": "planted", "analyses": ANALYSES},
         electrodes=root / "electrodes.tsv", layers=root / "layers.tsv",
         participants=root / "participants.tsv", summary=root / "summary.nc",
         scores=files["scores"], contamination=files["contamination"], truth=files["truth"],
-        words=files["words"],
+        words=files["words"], gains=root / "gains.tsv", partition=root / "partition.tsv",
+        missing=root / "missing.tsv",
     )  # fmt: skip
 
 
@@ -178,9 +183,82 @@ def planted(tmp_path_factory) -> tuple[Path, dict[str, list[Path]]]:
     return root, files
 
 
+def changed(found: evidence.Evidence, **changes) -> evidence.Evidence:
+    return dataclasses.replace(found, **changes)
+
+
+def compared(planted, tmp_path: Path, **models: str) -> evidence.Evidence:
+    lines = (
+        "participant\tmodel\tpcc\tpcc_within\tr2\tsource",
+        "sub-01\tnet\t0.9\t0.01\t0.5\t<i>there</i>",
+        "sub-09\tnet\t0.8\t0.01\tn/a\t<i>there</i>",
+        "sub-01\twords\tn/a\tn/a\t0.4\t<i>there</i>",
+    )
+    (tmp_path / "published.tsv").write_text("\n".join(lines) + "\n")
+    found = read(*planted, published=tmp_path / "published.tsv")
+    config = {"published": {"analysis": "words", "models": models}}
+    return changed(found, config=config)
+
+
+def with_joint_fit(found: evidence.Evidence, *, ceiling: float | str) -> evidence.Evidence:
+    """A joint fit of mel and minilm on every electrode beside what was found."""
+    rows = found.electrodes[found.electrodes["model"] == "minilm"]
+    rows = rows[rows["analysis"] == "words"].assign(model="mel+minilm", analysis="joint")
+    rows["skill"] = np.linspace(0.1, 0.6, len(rows))
+    parts = [
+        {
+            **{k: row[k] for k in ("analysis", "participant", "electrode", "model", "skill")},
+            "space": space, "unique": unique, "share": row["skill"] / 2,
+            "shared": row["skill"] - 0.25, "noise_ceiling": ceiling, "explainable": ceiling,
+        }
+        for row in rows.to_dict("records")
+        for space, unique in (("mel", 0.05), ("minilm", 0.2))
+    ]  # fmt: skip
+    arrays = found.arrays.reindex(
+        analysis=[*found.arrays["analysis"].values, "joint"],
+        model=[*found.arrays["model"].values, "mel+minilm"],
+    )
+    electrodes = pd.concat([found.electrodes, rows], ignore_index=True)
+    return changed(found, partition=pd.DataFrame(parts), electrodes=electrodes, arrays=arrays)
+
+
+def followed(root: Path, words: Path) -> xr.Dataset:
+    """The time course of the analysis of lags around the words."""
+    fit = store.read_dataset(root / f"scores/lags/{words.stem}/envelope/00-00.nc")
+    observed, predicted = (
+        fit[name].transpose("sample", "channel").values - fit["observed"].mean("sample").values
+        for name in ("observed", "prediction")
+    )
+    held_out = timecourse.HeldOut(
+        observed=observed, predicted=predicted, time=fit["time"].values,
+        segment=fit["segment"].values.astype(np.int64), r=np.full(observed.shape[1], 0.5),
+        skill=np.full(observed.shape[1], 0.2), channels={"channel": fit["channel"].variable},
+        units="µV",
+    )  # fmt: skip
+    table = store.read_table(words, strings=("word",))
+    return timecourse.timecourse(held_out, table, window=(-0.4, 1.0), permutations=20)
+
+
 @pytest.fixture(scope="module")
-def built(planted) -> tuple[str, list[page.Drawn]]:
-    return page.build(read(*planted))
+def whole(planted, tmp_path_factory) -> evidence.Evidence:
+    """Everything that a report can show: published scores and a joint fit beside the rest."""
+    found = compared(planted, tmp_path_factory.mktemp("whole"), minilm="net", mel="words")
+    statistics = group.table(
+        found.electrodes,
+        twins={"minilm": ["minilm-untrained"]},
+        settings=group.Settings(min_participants=2, min_electrodes=2),
+    )
+    courses = [
+        timecourse.Course("lags", path.stem, "envelope", followed(planted[0], path))
+        for path in planted[1]["words"]
+    ]
+    found = changed(found, group=statistics, courses=tuple(courses))
+    return with_joint_fit(found, ceiling=0.7)
+
+
+@pytest.fixture(scope="module")
+def built(whole) -> tuple[str, list[page.Drawn]]:
+    return page.build(whole)
 
 
 class Outline(HTMLParser):
@@ -242,8 +320,9 @@ def test_every_figure_has_words_that_stand_for_it(built):
     assert all(len(figure.alt) > 30 and len(figure.caption) > 60 for figure in drawn)
     names = {figure.name for figure in drawn}
     assert {
-        "across-channels", "best_lags", "best_words", "contamination", "lags_lags", "layers_words",
-        "map_words", "truth", "weights_lags",
+        "across-channels", "group", "regions_words", "trials_lags",
+        "best_lags", "best_words", "contamination", "lags_lags", "layers_words",
+        "map_words", "partition_joint_mel+minilm", "published", "truth", "verdicts", "weights_lags",
     } <= names  # fmt: skip
 
 
@@ -254,8 +333,11 @@ def test_the_page_says_what_the_mean_predictor_reaches(built, planted):
     assert f"which ignores its input, reaches {reached}" in html
 
 
-def test_two_runs_give_the_same_bytes(planted, built, tmp_path):
-    page.write(read(*planted), report=tmp_path / "report.html", folder=tmp_path / "figures")
+def test_two_runs_give_the_same_bytes(whole, built, tmp_path):
+    page.write(
+        whole, report=tmp_path / "report.html", folder=tmp_path / "figures",
+        contamination=tmp_path / "contamination.tsv",
+    )  # fmt: skip
     html, drawn = built
     assert (tmp_path / "report.html").read_bytes() == html.encode()
     written = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
@@ -275,12 +357,16 @@ def test_hostile_names_stay_text(tmp_path):
     names = [*hostile, *(f"LA{k}" for k in range(len(KINDS) - len(hostile)))]
     files = planted_run(tmp_path, participants=1, names=names, region="<b onclick=x>$x_1$</b>")
     summarise(tmp_path, files)
-    html, _ = page.build(read(tmp_path, files))
+    found = read(tmp_path, files)
+    html, _ = page.build(found)
     parsed = outline(html)
-    assert parsed.scripts == 1
+    assert parsed.scripts == 2  # the page's own, and its data
     assert not [a for a in parsed.attributes if a[1].startswith("on")]
     text = "".join(parsed.text)
     assert "<script>alert(1)</script>" in text and "<b onclick=x>" in text and "{{ 7*7 }}" in text
+    rows = data_of(html)
+    assert {row["electrode"] for row in rows} == set(found.electrodes["electrode"])
+    assert {row["region"] for row in rows} - {None} == {"<b onclick=x>$x_1$</b>"}
 
 
 # ---------------------------------------------------------------------------------- partial content
@@ -305,11 +391,16 @@ def test_a_run_in_which_nothing_is_known_still_has_its_page(tmp_path):
         measured=measured, predicted=np.full((1, 30, 3), 2.0), inner=np.full((1, 5, 3), np.nan),
     )  # fmt: skip
     files = {"scores": scores, "channels": [], "contamination": [], "truth": [], "words": []}
-    summarise(tmp_path, files, participants=["sub-01", "sub-02"])
+    lacking = [
+        ("words", "sub-02", "text", "encoding", "scores/words/sub-02/text/05.nc"),
+        (None, "sub-03", None, "contamination", "contamination/sub-03.nc"),
+    ]
+    summarise(tmp_path, files, participants=["sub-01", "sub-02"], lacking=lacking)
     html, _ = page.build(read(tmp_path, files))
     outline(html)
-    assert "0 of 3 electrodes hold in words" in html
-    assert "sub-02 has no scores of text" in html
+    assert "0 of 3 electrodes are supported in words" in html
+    assert "sub-02 has no scores of text in the analysis words: the stage encoding" in html
+    assert "sub-03 has no audit of contamination" in html
     assert "nan" not in re.sub(r"<script>.*?</script>|base64,[^\"]*", "", html, flags=re.S).lower()
 
 
@@ -326,21 +417,219 @@ def test_matplotlib_is_imported_by_nothing_but_the_drawing():
 # ----------------------------------------------------------------------------------------- findings
 
 
-@pytest.mark.parametrize(
-    ("flags", "stands"),
-    [
-        ("", "holds"),
-        ("below-control", "explained by a control"),
-        ("not-significant,below-control", "not significant"),
-        ("contaminated,not-significant", "contaminated"),
-        ("intercept-only,not-tested", "not estimable"),
-        ("flat,not-significant", "not estimable"),
-        ("leaky-split", "leaky split"),
-        ("a-flag-of-tomorrow", "not significant"),
-    ],
-)
-def test_flags_decide_where_an_electrode_stands(flags, stands):
-    assert findings.standing(flags) == stands
+def test_an_electrode_has_the_verdict_of_the_model_that_came_through_most_rules(planted):
+    found = read(*planted)
+    rows = found.electrodes[found.electrodes["analysis"] == "words"].copy()
+    one = (rows["participant"] == "sub-01") & (rows["electrode"] == rows["electrode"].iloc[0])
+    rows = rows[one].drop_duplicates("model")
+    rows["verdict"] = rows["model"].map(
+        {"mel": "supported", "minilm": "not significant", "minilm-untrained": "supported"}
+    )
+    time = rows.iloc[[0]].assign(model="position", verdict="supported")
+    other = rows.iloc[[0]].assign(model="surprisal", verdict="contaminated")
+    made = changed(found, electrodes=pd.concat([rows, time, other]))
+    (analysis,) = findings.headline(made)
+    # Neither the controls that the analysis names nor the position model make a finding.
+    assert analysis.verdicts == {"contaminated": 1}
+    assert analysis.n_supported == 0
+    assert {m.model for m in analysis.models if m.is_control} == {
+        "mel", "minilm-untrained", "position",
+    }  # fmt: skip
+
+
+def test_an_unknown_verdict_supports_nothing(planted):
+    found = read(*planted)
+    made = changed(found, electrodes=found.electrodes.assign(verdict="of tomorrow"))
+    assert all(list(f.verdicts) == ["not estimable"] for f in findings.headline(made))
+
+
+def test_every_verdict_has_a_rule_in_words_and_a_colour():
+    from highgamma.report.figures.canvas import VERDICT_COLOURS
+
+    assert {name for name, _ in findings.RULES} == set(findings.VERDICTS)
+    assert set(VERDICT_COLOURS) == set(page.VERDICT_CLASS) == set(findings.VERDICTS)
+    assert findings.RULES[-1][0] == findings.SUPPORTED
+
+
+def test_the_page_counts_what_is_supported_and_says_the_rules(built, planted):
+    html, _ = built
+    found = {f.analysis: f for f in findings.headline(read(*planted))}
+    n = found["words"].n_supported
+    assert f"{n} of {2 * len(KINDS)} electrodes are supported in words" in html
+    assert "reports .79 to .99 in every participant" in html
+    text = "".join(outline(html).text)
+    assert all(words in text for _, words in findings.RULES)
+
+
+# ------------------------------------------------------------------------- the published study
+
+
+ROOT = Path(__file__).parents[1]
+PUBLISHED = ROOT / "resources/paper/published.tsv"
+
+
+def test_the_published_scores_are_those_of_the_study():
+    rows = store.read_table(PUBLISHED, strings=("participant", "model", "source"))
+    assert sorted(set(rows["participant"])) == [f"sub-{k:02d}" for k in range(1, 10)]
+    wide = rows.pivot(index="participant", columns="model", values="r2")
+    assert wide.loc["sub-01"].to_dict() == {"fasttext": 0.873, "gpt2": 0.872, "xls-r": 0.715}
+    assert wide.loc["sub-09"].to_dict() == {"fasttext": 0.535, "gpt2": 0.534, "xls-r": -0.294}
+    # Means of the columns of R², added up by hand from the table of the stored outputs.
+    assert wide["gpt2"].sum() == pytest.approx(7.400)
+    assert wide["fasttext"].sum() == pytest.approx(7.414)
+    assert wide["xls-r"].sum() == pytest.approx(5.526)
+    pcc = rows.pivot(index="participant", columns="model", values="pcc")
+    assert pcc["fasttext"].isna().all()
+    assert (pcc.min().min(), pcc.max().max()) == (0.793, 0.998)
+    assert (rows.loc[rows["model"] == "xls-r", "pcc_within"] == 0.01).all()
+
+
+def test_ours_stands_beside_the_published_participant_by_participant(planted, tmp_path):
+    found = compared(planted, tmp_path, minilm="net", mel="words")
+    people = found.participants.set_index(["analysis", "participant", "model"])
+    result = findings.comparison(found)
+    rows = {(row.participant, row.model): row for row in result.rows}
+    # Both sides' participants are there: sub-02 was not published, sub-09 is not in this run.
+    assert set(rows) == {
+        *((p, m) for p in ("sub-01", "sub-02") for m in ("minilm", "mel")), ("sub-09", "minilm"),
+    }  # fmt: skip
+    ours = people.loc[("words", "sub-01", "minilm")]
+    row = rows["sub-01", "minilm"]
+    assert row.pcc_difference == pytest.approx(ours["pcc_across_channels"] - 0.9)
+    assert row.r2_difference == pytest.approx(ours["r2_across_channels"] - 0.5)
+    assert row.pcc_mean_predictor == ours["pcc_mean_predictor"]
+    assert np.isnan(rows["sub-02", "minilm"].pcc_published)
+    assert np.isnan(rows["sub-09", "minilm"].pcc)
+    assert len(result.differences("pcc")) == 1 and len(result.differences("r2")) == 2
+
+
+def test_the_page_says_what_was_not_published(built):
+    text = "".join(outline(built[0]).text)
+    assert "n/p" in text and "<i>there</i>" in text
+
+
+def test_without_published_scores_nothing_is_compared(planted, tmp_path):
+    assert findings.comparison(read(*planted)) is None
+    # A model that this run lacks has nothing to be compared.
+    assert findings.comparison(compared(planted, tmp_path, gpt2="net")) is None
+
+
+def test_a_model_that_was_not_published_is_named_with_the_nearest(planted, tmp_path):
+    with pytest.raises(InputError, match=r"'nets' is no model .* 'net'"):
+        findings.comparison(compared(planted, tmp_path, minilm="nets"))
+    (tmp_path / "bad.tsv").write_text("participant\tmodel\tpcc\nsub-01\tnet\t0.9\n")
+    with pytest.raises(InputError, match="no column r2, source"):
+        read(*planted, published=tmp_path / "bad.tsv")
+
+
+# ------------------------------------------------------------------- with and without contamination
+
+
+def test_the_summary_without_contaminated_electrodes_leaves_out_just_those(planted, tmp_path):
+    found = read(*planted)
+    rows = found.electrodes
+    pairs = {(a.analysis, a.model): (a, b) for a, b in findings.with_and_without(found)}
+    assert set(pairs) == set(zip(rows["analysis"], rows["model"], strict=True))
+    own = rows[(rows["analysis"] == "words") & (rows["model"] == "minilm")]
+    foul = found.truth.loc[found.truth["kind"] == "contaminated", "electrode"]
+    kept = own[~own["electrode"].isin(foul)]
+    everything, clean = pairs["words", "minilm"]
+    assert (everything.n_electrodes, clean.n_electrodes) == (14, 12)
+    assert clean.skill_median == np.nanmedian(kept["skill"])
+    assert clean.r_median == np.nanmedian(kept["r"])
+    assert everything.r_median == np.nanmedian(own["r"])
+    # In frames the contaminated electrodes reach significance, and none of them is supported.
+    everything, clean = pairs["lags", "envelope"]
+    assert everything.n_significant == clean.n_significant + 2
+    assert everything.n_supported == clean.n_supported
+    findings.write_clean(list(pairs.values()), tmp_path / "contamination.tsv")
+    written = store.read_table(tmp_path / "contamination.tsv")
+    assert tuple(written.columns) == findings.TABLE_COLUMNS
+    assert list(written["electrodes"][:2]) == ["all", "clean"] and len(written) == 2 * len(pairs)
+
+
+# ------------------------------------------------------------------------------ variance partition
+
+
+def test_unique_and_shared_parts_make_the_joint_skill(planted):
+    (part,) = findings.partitions(with_joint_fit(read(*planted), ceiling=0.7))
+    assert part.spaces == ["mel", "minilm"]
+    np.testing.assert_allclose(part.unique.sum(axis=1) + part.shared, part.skill)
+    supported = [v == "supported" for v in part.verdict]
+    assert supported == sorted(supported, reverse=True) and 0 < sum(supported) < len(supported)
+    names = [(name, round(u, 6), n) for name, u, _, n in part.medians()]
+    assert names == [("mel", 0.05, 14), ("minilm", 0.2, 14)]
+
+
+def test_the_noise_ceiling_is_a_number_only_where_it_was_estimated(planted, built):
+    assert ">.70<" in built[0] and ">not-estimable<" not in built[0]
+    found = with_joint_fit(read(*planted), ceiling="not-estimable")
+    assert not findings.partitions(found)[0].has_ceiling
+    joint = found.electrodes[found.electrodes["analysis"] == "joint"]
+    only = {"electrodes": joint, "participants": found.participants.iloc[:0], "truth": None}
+    html, _ = page.build(changed(found, **only, scores={}, audits={}))
+    outline(html)
+    assert html.count(">not-estimable<") == 2 * 14
+
+
+# -------------------------------------------------------------------------------- all electrodes
+
+
+def data_of(html: str) -> list[dict[str, object]]:
+    """The rows of the page's data, texts in their places."""
+    found = re.search(r'<script type="application/json" id="electrode-data">(.*?)</script>', html)
+    data = json.loads(found.group(1))
+    rows = []
+    for numbers in data["rows"]:
+        row = dict(zip(data["columns"], numbers, strict=True))
+        for name in data["columns"][: data["n_texts"]]:
+            row[name] = None if row[name] is None else data["texts"][row[name]]
+        row["gains"] = row["gains"] and [[data["texts"][c], *rest] for c, *rest in row["gains"]]
+        rows.append(row)
+    return rows
+
+
+def test_the_page_holds_every_row_with_the_numbers_behind_its_verdict(whole, built):
+    found = whole
+    rows = data_of(built[0])
+    assert len(rows) == len(found.electrodes)
+    verdicts = [findings.VERDICTS.index(row["verdict"]) for row in rows]
+    assert verdicts == sorted(verdicts)
+    keys = ("analysis", "participant", "electrode", "model")
+    of = {tuple(row[k] for k in keys): row for row in rows}
+    for row in found.electrodes.to_dict("records"):
+        mine = of[tuple(row[k] for k in keys)]
+        assert (mine["verdict"], mine["rule"]) == (row["verdict"], row["rule"])
+        for name in ("r", "skill", "p", "q", "gain", "contamination", "stability", "distance_s"):
+            if np.isnan(row[name]):
+                assert mine[name] is None
+            else:
+                assert mine[name] == pytest.approx(row[name], rel=1e-3)
+    # The gain over each control is the difference of the two models' skills on the electrode.
+    skill = {key: row["skill"] for key, row in of.items()}
+    gains = of["words", "sub-01", "LA1", "minilm"]["gains"]
+    assert [name for name, _, _ in gains] == ["mel", "minilm-untrained"]
+    for name, control_skill, gain in gains:
+        own, other = (skill["words", "sub-01", "LA1", m] for m in ("minilm", name))
+        assert control_skill == pytest.approx(other, abs=1e-3)
+        assert gain == pytest.approx(own - other, abs=2e-3)
+    assert of["words", "sub-01", "LA1", "mel"]["gains"] is None
+
+
+def test_a_page_of_the_whole_study_stays_small(planted):
+    found = read(*planted)
+    rng = np.random.default_rng(0)
+    n = 1103 * 9
+    rows = found.electrodes.sample(n, replace=True, random_state=0).reset_index(drop=True)
+    rows = rows.assign(
+        electrode=[f"L{k}" for k in range(n)],
+        rule=[f"q = {q:.3g} is below 0.05; gain over mel = {q:.3g}" for q in rng.uniform(size=n)],
+    )
+    for name in table.NUMBERS:
+        rows[name] = rng.normal(size=n)
+    made = table.electrode_table(changed(found, electrodes=rows))
+    assert made.n == n and len(made.shown) == table.SHOWN
+    assert len(made.data.encode()) < 4e6
 
 
 def test_planted_truth_is_compared_with_what_was_found(planted):
@@ -359,30 +648,26 @@ def test_planted_truth_is_compared_with_what_was_found(planted):
 
 def test_what_was_not_recovered_is_named(planted):
     found = read(*planted)
-    table = found.electrodes.copy()
+    rows = found.electrodes.copy()
     noise = found.truth[found.truth["kind"] == "noise"].iloc[0]
     language = found.truth[found.truth["kind"] == "language"].iloc[0]
     for one, q in ((noise, 0.01), (language, 0.6)):
-        same = (table["participant"] == one["participant"]) & (
-            table["electrode"] == one["electrode"]
-        )
-        table.loc[same & table["q"].notna(), "q"] = q
-    table["peak_lag"] += 0.03
-    changed = evidence.Evidence(
-        **{n: getattr(found, n) for n in found.__slots__ if n != "electrodes"}, electrodes=table
-    )
-    result = findings.recovery(changed)
+        same = (rows["participant"] == one["participant"]) & (rows["electrode"] == one["electrode"])
+        rows.loc[same & rows["q"].notna(), "q"] = q
+    rows["peak_lag"] += 0.03
+    found = changed(found, electrodes=rows, scores={})
+    result = findings.recovery(found)
     kinds = {k.kind: k for k in result.kinds}
     assert kinds["noise"].wrong == [f"{noise['participant']} {noise['electrode']}"]
     assert kinds["language"].wrong == [f"{language['participant']} {language['electrode']}"]
     assert not any(f.ok for f in result.lags)
     assert not result.ok
-    html, _ = page.build(changed)
+    html, _ = page.build(found)
     assert "✗ not ok" in html and "Not everything came out as planted" in html
 
 
-def test_an_untested_analysis_has_no_electrode_that_holds(planted):
+def test_an_untested_analysis_has_no_supported_electrode(planted):
     found = {f.analysis: f for f in findings.headline(read(*planted))}
-    assert found["paper"].n_hold == 0 and not found["paper"].tested
-    assert found["words"].n_hold >= 2 and found["words"].tested
-    assert sum(found["words"].standings.values()) == found["words"].n == 2 * len(KINDS)
+    assert found["paper"].n_supported == 0 and not found["paper"].tested
+    assert found["words"].n_supported >= 2 and found["words"].tested
+    assert sum(found["words"].verdicts.values()) == found["words"].n == 2 * len(KINDS)

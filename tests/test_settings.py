@@ -168,3 +168,77 @@ def test_every_key_is_described():
 
 def test_the_reference_in_the_documentation_is_made_from_the_schema():
     assert (ROOT / "docs/config.md").read_text() == settings.reference(SCHEMA)
+
+
+def leakage(**further):
+    return minimal(analyses={"leak": {"preset": "leakage", "unit": "frame", **further}})
+
+
+def test_the_leakage_preset_is_one_analysis_under_three_splits():
+    config = settings.checked(leakage(models=["mel"], lags=[-0.1, 0.1]), SCHEMA)
+    settings.cross_checked(config)
+    assert {name: a["split"] for name, a in config["analyses"].items()} == {
+        "leak-shuffled": "shuffled",
+        "leak-contiguous": "contiguous",
+        "leak-leave-one-word-out": "leave-one-word-out",
+    }
+    for name, analysis in config["analyses"].items():
+        assert settings.analysis_models(config, name) == ["mel", "position"]
+        assert analysis["part_of"] == "leak" and analysis["lags"] == [-0.1, 0.1]
+        assert (analysis["permutations"], analysis["layers"]) == (0, "last")
+    assert settings.timecourse_analyses(config) == []
+    assert settings.checked(config, SCHEMA) == config
+
+
+def test_a_preset_refuses_what_it_sets_itself_and_names_that_are_taken():
+    config = leakage(split="trial", position=False)
+    config["analyses"]["leak-shuffled"] = {"unit": "word"}
+    with pytest.raises(InputError) as raised:
+        settings.checked(config, SCHEMA)
+    said = str(raised.value)
+    for part in ("analyses.leak.split", "analyses.leak.position", "analyses.leak-shuffled"):
+        assert part in said
+
+
+def test_an_analysis_of_words_has_no_time_course():
+    config = settings.checked(
+        minimal(timecourse={"analyses": ["words", "framse"], "window": [1, 0]},
+                analyses={"words": {"unit": "word"}, "frames": {"unit": "frame"}}),
+        SCHEMA,
+    )  # fmt: skip
+    with pytest.raises(InputError) as raised:
+        settings.cross_checked(config)
+    said = str(raised.value)
+    for part in ("'words' is of words", "did you mean 'frames'", "runs backward"):
+        assert part in said
+
+
+def test_what_a_run_is_compared_with_is_a_name_or_a_name_with_other_names():
+    assert settings.compared(settings.checked(minimal(), SCHEMA)) is None
+    short = settings.checked(minimal(compare="older"), SCHEMA)
+    assert settings.compared(short) == {"run": "older", "analyses": {}, "models": {}}
+    whole = settings.checked(minimal(compare={"run": "older", "models": {"mel": "fbank"}}), SCHEMA)
+    assert settings.compared(whole)["models"] == {"mel": "fbank"}
+
+
+def test_the_published_scores_are_paired_with_models_of_their_analysis():
+    paired = {"scores": "table.tsv", "analysis": "words", "models": {"mel": "gpt2"}}
+    settings.cross_checked(settings.checked(minimal(published=paired), SCHEMA))
+    for change, problem in (
+        ({"analysis": "wrods"}, "published.analysis: there is no analysis 'wrods' .*'words'"),
+        ({"models": {"mle": "gpt2"}}, "published.models: 'mle' is no model of words .*'mel'"),
+    ):
+        config = settings.checked(minimal(published=paired | change), SCHEMA)
+        with pytest.raises(InputError, match=problem):
+            settings.cross_checked(config)
+
+
+def test_a_participant_that_the_simulation_does_not_describe_is_named():
+    simulated = {"noise": {"participants": {"sub-01": {"channels": 5}, "sub-02": {"channels": 5}}}}
+    asked = minimal(demo=simulated, dataset={"root": "x", "participants": ["02", "sub-03"]})
+    with pytest.raises(InputError, match=r"'sub-03' is not described") as caught:
+        settings.cross_checked(settings.checked(asked, SCHEMA))
+    assert "sub-02' is not" not in str(caught.value)
+    filled = settings.checked(minimal(demo=simulated), SCHEMA)["demo"]["noise"]
+    assert filled["gain_spread"] == 0.2
+    assert filled["participants"]["sub-01"] == {"channels": 5, "n_words": 100}

@@ -114,7 +114,7 @@ def test_the_trained_model_beats_its_untrained_twin_on_its_electrodes(electrodes
 def test_the_published_headline_is_reached_by_the_mean_predictor_as_well(demo):
     participants = read_table(demo / "results/demo/participants.tsv")
     paper = participants[participants["analysis"] == "paper"]
-    assert len(paper) == 3 * 5
+    assert len(paper) == 3 * 6
     assert (paper["pcc_across_channels"] > 0.9).all()
     assert (paper["pcc_mean_predictor"] > 0.9).all()
 
@@ -131,7 +131,28 @@ def test_another_penalty_reruns_fits_and_tables_alone(demo, tmp_path):
     changed = tmp_path / "changed.yaml"
     changed.write_text(yaml.safe_dump(config))
     plan = snakemake("--dry-run", "--configfile", str(changed), folder=demo)
-    assert jobs(plan.stdout) == {"all": 1, "encoding": 3 * 3, "summary": 1, "report": 1}
+    tables = {"summary": 1, "group": 1, "report": 1, "provenance": 1}
+    assert jobs(plan.stdout) == {"all": 1, "encoding": 3 * 4, **tables}
+
+
+def test_two_models_of_a_run_are_compared_electrode_by_electrode(demo):
+    other = "compare={run: demo, models: {minilm: minilm-untrained}}"
+    done = snakemake("compare", "--config", other, folder=demo)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert jobs(done.stdout + done.stderr) == {"compare": 1}
+    found = read_table(demo / "results/demo/compare/demo-summary.tsv")
+    words = found[found["analysis"] == "words"].iloc[0]
+    assert words["skill_low"] > 0 and words["n_higher"] >= 18
+
+
+def test_a_run_that_is_not_there_cannot_be_compared(tmp_path):
+    plan = snakemake("compare", "--dry-run", "--config", "compare=older", folder=tmp_path)
+    assert plan.returncode != 0
+    said = plan.stdout + plan.stderr
+    assert "the run does not exist" in said and "results/older" in said
+    plan = snakemake("compare", "--dry-run", folder=tmp_path)
+    assert plan.returncode != 0
+    assert "snakemake compare --config compare=<run>" in plan.stdout + plan.stderr
 
 
 def test_snakemakes_own_report_is_written(demo):
@@ -158,18 +179,23 @@ def paper_layout(tmp_path) -> Path:
 
 
 def test_the_study_is_ten_participants_by_models_by_all_layers(paper_layout):
-    plan = snakemake("--dry-run", "--configfile", "config/paper.yaml", folder=paper_layout)
+    plan = snakemake(
+        *("--dry-run", "--configfile", "config/paper.yaml", "--config", "layers_per_job=5"),
+        folder=paper_layout,
+    )
     assert plan.returncode == 0, plan.stdout + plan.stderr
     planned = jobs(plan.stdout)
     # Layers, by five a job: FastText 1, mel 1, GPT-2 13 (3 jobs), XLS-R 25 (5 jobs); the analysis
-    # `paper` fits three models, `words` and `frames` three and their controls.
-    paper = 1 + 3 + 5
-    words = (1 + 3 + 5) + (1 + 3 + 5)
-    frames = (1 + 3 + 5) + (1 + 5)
-    assert planned["encoding"] == 10 * (paper + words + frames)
+    # `paper` fits three models, `words` and `frames` three and their controls, all position;
+    # `leak` the last layer of XLS-R under three splits.
+    paper = 1 + 3 + 5 + 1
+    words = (1 + 3 + 5) + (1 + 3 + 5) + 1
+    frames = (1 + 3 + 5) + (1 + 5) + 1
+    leak = 3 * (1 + 1)
+    assert planned["encoding"] == 10 * (paper + words + frames + leak)
     assert planned["recording"] == planned["neural"] == planned["contamination"] == 10
     assert planned["targets"] == 10 * 2  # one second from the prompt, and two
-    assert planned["embeddings"] == 10 * 7
+    assert planned["embeddings"] == 10 * 8
 
 
 def test_a_real_human_recording_runs_to_its_report(shared_data, tmp_path):
@@ -219,6 +245,68 @@ def test_a_mistake_in_the_configuration_is_one_message(tmp_path, options, parts)
     assert all(part in said for part in parts), said
     assert "Traceback" not in said
     assert not (tmp_path / "results").exists()
+
+
+@pytest.fixture
+def two_participants(demo, tmp_path) -> Path:
+    """A copy of two demo participants, for a small run."""
+    for name in ("sub-01", "sub-02"):
+        shutil.copytree(demo / "resources/demo" / name, tmp_path / "data" / name)
+    config = {
+        "run": "two",
+        "dataset": {
+            "root": "data",
+            "participants": ["sub-01", "sub-02"],
+            "task": "wordProduction",
+        },
+        "models": ["mel"],
+        "analyses": {"words": {"unit": "word", "permutations": 20}},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path
+
+
+def test_a_failed_participant_is_named_until_it_is_mended(two_participants):
+    folder, results = two_participants, two_participants / "results/two"
+    run = ("--configfile", str(folder / "config.yaml"))
+    (recording,) = (folder / "data/sub-02/ieeg").glob("*.nwb")
+    whole = recording.read_bytes()
+    recording.write_bytes(whole[: len(whole) // 2])
+
+    failed = snakemake(*run, folder=folder)
+    assert failed.returncode != 0
+    # Nothing pretends to be complete; the other participant's fits are there all the same.
+    assert not (results / "electrodes.tsv").exists()
+    assert len(list((results / "scores/words/sub-01").glob("*/*.nc"))) == 2
+    assert "2 of 4 fits are there" in failed.stderr
+    assert "--config summarise=present" in failed.stderr
+
+    partial = snakemake(*run, "--config", "summarise=present", folder=folder)
+    assert partial.returncode == 0, partial.stdout + partial.stderr
+    tables = {"summary": 1, "group": 1, "report": 1}
+    assert jobs(partial.stdout + partial.stderr) == {**tables, "all": 1}
+    assert set(read_table(results / "electrodes.tsv")["participant"]) == {"sub-01"}
+    missing = read_table(results / "missing.tsv")
+    assert missing[["participant", "model", "stage"]].values.tolist() == [
+        ["sub-02", "mel", "recording"],
+        ["sub-02", "position", "recording"],
+    ]
+    assert "sub-02" in (results / "report.html").read_text()
+
+    recording.write_bytes(whole)
+    mended = snakemake(*run, folder=folder)
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    planned = jobs(mended.stdout + mended.stderr)
+    assert planned.pop("encoding") == 2 and planned["summary"] == planned["report"] == 1
+    assert set(read_table(results / "electrodes.tsv")["participant"]) == {"sub-01", "sub-02"}
+    assert read_table(results / "missing.tsv").empty
+
+    # Results of a recording that has gone bad since are none of the summary's.
+    recording.write_bytes(whole[: len(whole) // 3])
+    assert snakemake(*run, folder=folder).returncode != 0
+    again = snakemake(*run, "--config", "summarise=present", folder=folder)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert set(read_table(results / "electrodes.tsv")["participant"]) == {"sub-01"}
 
 
 @pytest.fixture

@@ -217,23 +217,55 @@ def read_lock(path: str | Path) -> Lock:
     return dict(lock)
 
 
-def check_lock(entries: Iterable[Entry], lock: str | Path, *, models: str | Path = MODELS) -> None:
-    """Check that what was fetched earlier is what the lock file names.
+def locked_files(entry: Entry, lock: Lock) -> dict[str, dict[str, Any]] | None:
+    """Files that an entry needs (name → size and sha256), as the lock file names them.
+
+    `None` where the lock does not say: nothing was fetched yet, or no more than the architecture
+    for an untrained twin.
+    """
+    pinned = lock.get(_key(entry))
+    if pinned is None:
+        return None
+    files = dict(pinned["files"])
+    weights = not entry.get("untrained")
+    if weights and "hub" in (entry.get("source") or {}) and not any(map(_is_weights, files)):
+        return None
+    return {n: dict(f) for n, f in sorted(files.items()) if weights or not _is_weights(n)}
+
+
+def pin(entry: Entry, lock: Lock, *, models: str | Path = MODELS) -> str | None:
+    """The revision that a fetched model is pinned to, for the parameters of what depends on it.
+
+    While the files that are there are of the revision in the lock file, this is what the lock file
+    said before they were fetched: `None` where it did not know the model, so that a first fetch,
+    which extends the lock file, changes no parameter. When the lock file names another revision,
+    it is that one; the model is fetched and its embeddings are computed anew.
+    """
+    pinned = lock.get(_key(entry), {}).get("revision")
+    path = manifest_path(entry, models=models)
+    if path is not None and path.is_file():
+        have = read_manifest(path)
+        if pinned is None or pinned == have.get("revision"):
+            pinned = have.get("pin")
+    return None if pinned is None else str(pinned)
+
+
+def check_lock(entries: Iterable[Entry], lock: Lock, *, models: str | Path = MODELS) -> None:
+    """Check that what was fetched earlier is what the lock file names of the same revision.
 
     Raises
     ------
     InputError
-        If a manifest has another revision or checksum; it names both.
+        If a manifest has another checksum; it names both.
     """
-    locked = read_lock(lock)
     for entry in entries:
         path = manifest_path(entry, models=models)
-        pinned = locked.get(_key(entry))
+        pinned = lock.get(_key(entry))
         if path is None or pinned is None or not path.is_file():
             continue
         have = read_manifest(path)
-        if have.get("revision") not in (None, pinned.get("revision")):
-            raise _mismatch("revision", str(pinned.get("revision")), str(have["revision"]), path)
+        if have.get("revision") != pinned.get("revision"):
+            continue  # its `pin` is another one now: it is fetched again
         for name, file in have["files"].items():
             wanted = pinned["files"].get(name)
             if wanted is not None and wanted["sha256"] != file["sha256"]:

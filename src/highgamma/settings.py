@@ -11,11 +11,14 @@ from highgamma.errors import InputError, nearest
 
 Settings = dict[str, Any]
 
-CHOICES = ("models", "layers", "controls", "overrides", "position")
+CHOICES = ("models", "layers", "controls", "overrides", "position", "preset", "part_of")
 """Keys of an analysis that say what is fitted, not how."""
 
 POSITION = "position"
 """The catalogue's model that knows nothing but the time, fitted beside the others."""
+
+LEAKAGE_SPLITS = ("shuffled", "contiguous", "leave-one-word-out")
+"""Splits that the preset `leakage` sets side by side."""
 
 
 def load_schema(path: str | Path) -> Settings:
@@ -45,13 +48,55 @@ def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Settings:
         Draft202012Validator(schema).iter_errors(filled), key=lambda e: [str(p) for p in e.path]
     ):
         problems += _in_words(error, schema)
+    problems = problems or _preset_problems(filled["analyses"])
     if problems:
         raise InputError(
             "the configuration has " + _count(len(problems)) + "\n  - " + "\n  - ".join(problems),
             remedy="mend the configuration; docs/config.md describes every key",
         )
+    filled["analyses"] = _expanded(filled["analyses"])
     _fill(filled, schema, schema)
     return filled
+
+
+def _preset_problems(analyses: Mapping[str, Any]) -> list[str]:
+    """What stands in the way of a preset: keys that it sets itself, names that are taken."""
+    problems = []
+    for name, given in analyses.items():
+        if given.get("preset") is None:
+            continue
+        problems += [
+            f"analyses.{name}.{key}: the preset {given['preset']} sets it"
+            for key in ("split", "position", "part_of")
+            if key in given
+        ]
+        if given.get("bands"):
+            problems.append(f"analyses.{name}.bands: the preset takes one model at a time")
+        problems += [
+            f"analyses.{made}: the preset of {name} makes an analysis of this name"
+            for made in _leakage(name, given)
+            if made in analyses
+        ]
+    return problems
+
+
+def _expanded(analyses: Mapping[str, Any]) -> Settings:
+    """The analyses, each preset replaced by those that it stands for."""
+    whole: Settings = {}
+    for name, given in analyses.items():
+        whole |= {name: given} if given.get("preset") is None else _leakage(name, given)
+    return whole
+
+
+def _leakage(name: str, given: Mapping[str, Any]) -> Settings:
+    """The same analysis under every split, with position features beside its models."""
+    whole = {"layers": "last", "permutations": 0, **given, "part_of": name, "position": True}
+    del whole["preset"]
+    controls = list(dict.fromkeys([*given.get("controls", []), POSITION]))
+    return {
+        f"{name}-{split}": copy.deepcopy({**whole, "controls": controls, "split": split})
+        for split in LEAKAGE_SPLITS
+    }
 
 
 def analysis_models(config: Mapping[str, Any], analysis: str) -> list[str]:
@@ -72,6 +117,24 @@ def embedded_models(config: Mapping[str, Any]) -> list[str]:
     """Names of all models whose embeddings any analysis needs, sorted."""
     fitted = {m for a in config["analyses"] for m in analysis_models(config, a)}
     return sorted({part for name in fitted for part in name.split("+")})
+
+
+def timecourse_analyses(config: Mapping[str, Any]) -> list[str]:
+    """Analyses whose activity is followed around the onset of each word.
+
+    `all` are those of frames but for demonstrations and splits that leak, which show nothing of
+    the brain.
+    """
+    wanted = config["timecourse"]["analyses"]
+    if wanted != "all":
+        return [name for name in config["analyses"] if name in wanted]
+    return [
+        name
+        for name, analysis in config["analyses"].items()
+        if analysis["unit"] == "frame"
+        and analysis["split"] != "shuffled"
+        and analysis["part_of"] is None
+    ]
 
 
 def cross_checked(config: Mapping[str, Any]) -> None:
@@ -110,7 +173,7 @@ def cross_checked(config: Mapping[str, Any]) -> None:
                     problems.append(f"{here}.models: {model!r} is not among `models`{hint}")
         if analysis["unit"] == "word" and analysis["lags"] is not None:
             problems.append(f"{here}.lags: lags are for `unit: frame`; shift the window instead")
-        if analysis["unit"] == "frame" and analysis["split"] in ("leave-one-word-out", "word"):
+        if analysis["unit"] == "frame" and analysis["split"] == "word":
             problems.append(f"{here}.split: {analysis['split']} is for `unit: word`")
         if (analysis["estimator"] == "banded-ridge") != bool(analysis["bands"]):
             problems.append(f"{here}: `bands` and `estimator: banded-ridge` go together")
@@ -119,6 +182,9 @@ def cross_checked(config: Mapping[str, Any]) -> None:
             problems.append(f"{here}.components: {components} is neither a count nor a share")
         if analysis["estimator"] == "elastic-net" and analysis["unit"] == "frame":
             problems.append(f"{here}.estimator: the elastic net is fitted to words, not to frames")
+    problems += _timecourse_problems(config)
+    problems += _published_problems(config)
+    problems += _unsimulated(config)
     audio = config["dataset"]["audio"]
     if audio["source"] == "channel" and audio["channel"] is None:
         problems.append("dataset.audio.channel: name the channel that carries the sound")
@@ -129,6 +195,53 @@ def cross_checked(config: Mapping[str, Any]) -> None:
         )
 
 
+def _timecourse_problems(config: Mapping[str, Any]) -> list[str]:
+    of = config["timecourse"]
+    problems = []
+    for name in of["analyses"] if of["analyses"] != "all" else []:
+        if name not in config["analyses"]:
+            hint = nearest(name, list(config["analyses"]))
+            problems.append(f"timecourse.analyses: there is no analysis {name!r}{hint}")
+        elif config["analyses"][name]["unit"] != "frame":
+            problems.append(f"timecourse.analyses: {name!r} is of words; words have no time course")
+    if of["window"][0] >= of["window"][1]:
+        problems.append(f"timecourse.window: {of['window']} is empty or runs backward")
+    return problems
+
+
+def _published_problems(config: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the names in `published`."""
+    published = config["published"]
+    if published is None:
+        return []
+    analysis = published["analysis"]
+    if analysis not in config["analyses"]:
+        hint = nearest(analysis, list(config["analyses"]))
+        return [f"published.analysis: there is no analysis {analysis!r}{hint}"]
+    fitted = analysis_models(config, analysis)
+    return [
+        f"published.models: {model!r} is no model of {analysis}{nearest(model, fitted)}"
+        for model in published["models"]
+        if model not in fitted
+    ]
+
+
+def _unsimulated(config: Mapping[str, Any]) -> list[str]:
+    """Participants that are asked for and that the simulation does not describe."""
+    noise = config.get("demo", {}).get("noise")
+    named = config["dataset"]["participants"]
+    if noise is None or named == "all":
+        return []
+    known = list(noise["participants"])
+    labels = [name if name.startswith("sub-") else f"sub-{name}" for name in map(str, named)]
+    return [
+        f"dataset.participants: {label!r} is not described under demo.noise.participants"
+        + nearest(label, known)
+        for label in labels
+        if label not in known
+    ]
+
+
 def _with_overrides(config: Mapping[str, Any]) -> list[tuple[str, Settings, str]]:
     """Every analysis as written and as overridden for a model: its name, settings, place."""
     found = []
@@ -137,6 +250,15 @@ def _with_overrides(config: Mapping[str, Any]) -> list[tuple[str, Settings, str]
         for model, differing in analysis["overrides"].items():
             found.append((name, {**analysis, **differing}, f"analyses.{name}.overrides.{model}"))
     return found
+
+
+def compared(config: Mapping[str, Any]) -> Settings | None:
+    """The run to compare with, and what analyses and models are called there; None for none."""
+    given = config.get("compare")
+    if given is None:
+        return None
+    whole = {"run": given} if isinstance(given, str) else given
+    return {"analyses": {}, "models": {}, **whole}
 
 
 def fit_settings(config: Mapping[str, Any], analysis: str, model: str) -> Settings:

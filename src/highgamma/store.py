@@ -83,6 +83,8 @@ def write_dataset(
 ) -> None:
     """Write a data set as NetCDF-4, numeric variables of at least 1 kB compressed.
 
+    Each of their chunks carries a checksum, so that damage is found when it is read.
+
     Parameters
     ----------
     dataset
@@ -100,7 +102,8 @@ def write_dataset(
             continue
         settings: dict[str, Any] = {"_FillValue": None}
         if variable.nbytes >= 1024:
-            settings |= {"zlib": compression > 0, "complevel": compression, "shuffle": True}
+            settings |= {"zlib": compression > 0, "complevel": compression}
+            settings |= {"shuffle": True, "fletcher32": True}
         if chunks and str(name) in chunks:
             settings["chunksizes"] = tuple(
                 max(1, min(c, s)) for c, s in zip(chunks[str(name)], variable.shape, strict=True)

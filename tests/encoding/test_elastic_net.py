@@ -62,3 +62,32 @@ def test_each_target_keeps_its_own_penalty():
     train, test = split.folds[0].train, split.folds[0].test
     expected = exact(0.3).fit(X[train], Y[train, 1]).predict(X[test])
     np.testing.assert_allclose(fit.prediction[test, 1], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_one_target_that_takes_a_feature_costs_the_others_nothing(standardize):
+    X, Y = linear(40, 60, 3)
+    X *= 0.05
+    Y = np.random.default_rng(1).standard_normal(Y.shape)
+    Y[:, 1] += 400 * X[:, 7]
+    split = split_rows(words(40), scheme="leave-one-word-out")
+    alpha = np.full((40, 3), 2.0)
+    fit = refit_elastic_net(table(X), Y, split, alpha, standardize=standardize)
+    for i, fold in enumerate(split.folds):
+        train = X[fold.train]
+        scale = train.std(0) if standardize else 1.0
+        model = exact(2.0).fit(train / scale, Y[fold.train])
+        np.testing.assert_allclose(
+            fit.prediction[fold.test], model.predict(X[fold.test] / scale), rtol=1e-6, atol=1e-6
+        )
+        np.testing.assert_array_equal(fit.n_nonzero[i], (model.coef_ != 0).sum(axis=1))
+    assert (fit.n_nonzero[:, 1] > 0).all()
+
+
+def test_many_targets_reach_their_minima_together_as_one_by_one():
+    X, Y = linear(60, 25, 300, noise=2.0)
+    split = split_rows(frames(60), scheme="contiguous", folds=2, gap=0.0, step=0.01)
+    fit = refit_elastic_net(table(X), Y, split, np.full((2, 300), 0.2))
+    train, test = split.folds[0].train, split.folds[0].test
+    expected = exact(0.2).fit(X[train], Y[train]).predict(X[test])
+    np.testing.assert_allclose(fit.prediction[test], expected, atol=1e-5)

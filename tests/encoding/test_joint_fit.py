@@ -264,7 +264,7 @@ def test_the_script_takes_one_embedding_file_for_each_band(tmp_path, joint):
             embeddings=[tmp_path / "a.nc", tmp_path / "b.nc"],
         ),
         params=SimpleNamespace(
-            participant="sub-01", analysis=analysis, bands=["a", "b"], layers="last",
+            participant="sub-01", analysis=analysis, bands=["a", "b"], layers="last", last_layer=0,
             name="j", model="a+b", seed=1,
         ),
         output=SimpleNamespace(scores=tmp_path / "scores.nc"),

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import ElasticNet
 from worlds import autocorrelated, frames, linear, loop_nested_ridge, words
 
 from highgamma.encoding import nulls, scores
+from highgamma.encoding.elastic_net import refit_elastic_net
 from highgamma.encoding.ridge import hat_rows, nested_ridge, refit_ridge
 from highgamma.encoding.splits import split_rows
 from highgamma.encoding.statistics import block_statistics, table
@@ -127,3 +129,47 @@ def test_unrelated_autocorrelated_noise_is_significant_as_often_as_chance_says()
     # Penalties kept from the observed targets can only make it harder.
     kept = nulls.null_from_statistics(statistics, fit.alpha, surrogates, standardize=True)
     assert np.mean(scores.p_values(r, scores.pooled_r(kept)) < 0.05) <= 0.05
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_shifts_of_features_with_few_different_rows_equal_fitting_each(dtype):
+    # Words painted on frames: the blocks' Gram matrices are singular.
+    rng = np.random.default_rng(4)
+    painted = np.repeat(rng.standard_normal((12, 30)), 50, axis=0)
+    X = np.where((np.arange(600) % 50 < 20)[:, None], painted, 0.0)
+    Y = rng.standard_normal((600, 4))
+    rows = frames(600)
+    split = split_rows(rows, scheme="contiguous", folds=5, gap=0.1, step=0.01)
+    alpha = rng.choice([10.0, 1000.0], size=(5, 4))
+    surrogates = nulls.circular_shifts(rows.segment, count=7, min_shift=20, seed=1)
+    sums = nulls.null_from_statistics(
+        block_statistics(table(X), Y, split, dtype=dtype), alpha, surrogates, standardize=True
+    )
+    np.testing.assert_allclose(
+        scores.pooled_r(sums), refitted(X, Y, split, alpha, surrogates), atol=2e-4
+    )
+
+
+def test_surrogates_fitted_side_by_side_equal_fitting_each(monkeypatch):
+    X, Y = linear(30, 4, 3, noise=3.0)
+    split = split_rows(words(30), scheme="leave-one-word-out")
+    alpha = np.full((30, 3), 0.3)
+    surrogates = nulls.word_permutations(30, count=5, block=1, seed=2)
+    # Room for two surrogates at once: batches of two, two and one.
+    monkeypatch.setattr(nulls, "BATCH_BYTES", 2 * 8 * 3 * (30 + 4 * 34))
+
+    def refit(moved):
+        copies = moved.shape[1] // 3
+        assert copies <= 2
+        return refit_elastic_net(table(X), moved, split, np.tile(alpha, copies))
+
+    sums = nulls.null_by_refitting(refit, Y, split, surrogates, features=4)
+    for k, index in enumerate(surrogates):
+        for target in range(3):
+            y, predicted, mean = Y[index][:, target], np.empty(30), np.empty(30)
+            for fold in split.folds:
+                model = ElasticNet(alpha=0.3, l1_ratio=0.5, tol=1e-12, max_iter=100_000)
+                predicted[fold.test] = model.fit(X[fold.train], y[fold.train]).predict(X[fold.test])
+                mean[fold.test] = y[fold.train].mean()
+            expected = np.corrcoef(y - mean, predicted - mean)[0, 1]
+            assert scores.pooled_r(sums)[k, target] == pytest.approx(expected, abs=1e-6)

@@ -3,7 +3,9 @@
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -13,8 +15,9 @@ sys.path.insert(0, str(SOURCE))
 inherited = dict(os.environ).get("PYTHONPATH", "")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherited])))
 
-from highgamma import catalogue, fingerprint, lock, settings
+from highgamma import batches, catalogue, compare, fingerprint, lock, settings
 from highgamma import models as model_store
+from highgamma.demo import models as demo_models
 from highgamma.demo.dataset import ROOT_FILES, participant_files
 from highgamma.errors import InputError
 from highgamma.recording import files as recordings
@@ -22,20 +25,37 @@ from highgamma.selftest import files as selftest_names
 
 
 def or_say(function, *arguments, **options):
-    """Call a function of the library; end with its message where the input is at fault."""
+    """Call a function of the library; end with its message where the input is at fault.
+
+    `snakemake check` has then no graph to run in, and says here all that it would say there.
+    """
     try:
         return function(*arguments, **options)
     except InputError as error:
-        raise WorkflowError(str(error))
+        if "check" not in sys.argv[1:]:
+            raise WorkflowError(str(error))
+    from highgamma.check import check, told
+
+    raise WorkflowError(told(check(config, workflow=workflow.basedir, command=None)))
 
 
 # A run that was killed shall not keep the next one from starting.
 if workflow.is_main_process:
     HELD = lock.hold(".snakemake")
 
+
+def beside(path):
+    """A file of the checkout from the working directory: who moves both together reruns nothing."""
+    return os.path.relpath(Path(workflow.basedir) / path)
+
+
 SCHEMA = settings.load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
 config = or_say(settings.checked, config, SCHEMA)
 or_say(settings.cross_checked, config)
+
+# What a run is compared with changes nothing in it.
+COMPARED = settings.compared(config)
+config.pop("compare")
 
 CATALOGUE = or_say(
     catalogue.load,
@@ -53,7 +73,8 @@ DATASET = settings.in_order(
 ROOT = Path(DATASET["root"])
 IS_DEMO = "demo" in config
 HAS_STIMULUS = "stimulus" in DATASET
-DEMO_WORDS = Path(workflow.basedir) / "resources/demo-words"
+DEMO_WORDS = Path(beside("resources/demo-words"))
+DEMO_MODELS = Path("resources/demo/models")
 RESULTS = Path("results") / config["run"]
 LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
@@ -65,7 +86,8 @@ def participant_labels():
     named = config["dataset"]["participants"]
     awaited = IS_DEMO or (config["dataset"]["source"] and not ROOT.is_dir())
     if named == "all":
-        named = [] if awaited else or_say(recordings.participants, ROOT)
+        simulated = config.get("demo", {}).get("noise", {}).get("participants", [])
+        named = list(simulated) if awaited else or_say(recordings.participants, ROOT)
     labels = sorted(n if n.startswith("sub-") else f"sub-{n}" for n in map(str, named))
     for label in labels:
         if not awaited and not (ROOT / label).is_dir():
@@ -96,6 +118,24 @@ def demo_files(participant):
     return [ROOT / name for name in participant_files(participant) if "truth" not in name]
 
 
+def simulated_how(wildcards):
+    """Settings of one participant's simulation."""
+    demo = config["demo"]
+    if "noise" not in demo:
+        return settings.in_order(demo)
+    own = demo["noise"]["participants"][wildcards.participant]
+    spread = demo["noise"]["gain_spread"]
+    return settings.in_order({"seed": demo["seed"], "gain_spread": spread, **own})
+
+
+@cache
+def found_files(participant):
+    """A participant's files, as the data set's folders have them; looked for once."""
+    segments = or_say(recordings.find, ROOT, participant, task=DATASET["task"])
+    heard = [ROOT / DATASET["stimulus"]["words"]] if HAS_STIMULUS else []
+    return [str(path) for segment in segments for path in segment.paths()] + heard
+
+
 def recording_files(wildcards):
     """All files of a participant that the recording stage reads."""
     if wildcards.participant == "stimulus":
@@ -104,11 +144,14 @@ def recording_files(wildcards):
             ROOT / DATASET["stimulus"]["words"],
         ]
     if IS_DEMO:
-        shared = [ROOT / name for name in ROOT_FILES]
-        return demo_files(wildcards.participant) + shared
-    segments = or_say(recordings.find, ROOT, wildcards.participant, task=DATASET["task"])
-    heard = [ROOT / DATASET["stimulus"]["words"]] if HAS_STIMULUS else []
-    return [path for segment in segments for path in segment.paths()] + heard
+        return demo_files(wildcards.participant)
+    return found_files(wildcards.participant)
+
+
+def all_recording_files(wildcards):
+    """All files of the data set that the summarised participants' recordings are read from."""
+    everyone = [SimpleNamespace(participant=name) for name in RECORDED]
+    return sorted({path for one in everyone for path in recording_files(one)})
 
 
 def heard_by(participant):
@@ -116,6 +159,7 @@ def heard_by(participant):
     return "stimulus" if HAS_STIMULUS else participant
 
 
+@cache
 def window_name(analysis, model):
     """Name of the word windows that a model is fitted to."""
     of = settings.fit_settings(config, analysis, model)
@@ -123,6 +167,7 @@ def window_name(analysis, model):
     return f"{of['signal']}_{of['align']}_{start:.3f}_{stop:.3f}"
 
 
+@cache
 def layer_batches(analysis, model):
     """The layers of a model that an analysis fits, as lists of consecutive layers, a list a job."""
     if model not in CATALOGUE:
@@ -135,14 +180,14 @@ def layer_batches(analysis, model):
         layers = known[-1:]
     else:
         layers = [layer for layer in sorted(wanted) if layer in known] or known[-1:]
-    size = config["layers_per_job"] or len(layers)
-    batches = [[layers[0]]]
-    for layer in layers[1:]:
-        if layer == batches[-1][-1] + 1 and len(batches[-1]) < size:
-            batches[-1].append(layer)
-        else:
-            batches.append([layer])
-    return batches
+    size = config["layers_per_job"]
+    if size == "auto":
+        size = batches.layers_per_job(
+            settings.fit_settings(config, analysis, model),
+            width=CATALOGUE[model]["width"] or 1,
+            layers=len(layers),
+        )
+    return batches.batches(layers, size=size)
 
 
 def layers_name(batch):
@@ -150,11 +195,17 @@ def layers_name(batch):
     return f"{batch[0]:02d}" if len(batch) == 1 else f"{batch[0]:02d}-{batch[-1]:02d}"
 
 
+def size_mb(input):
+    # `input.size_mb` starts an event loop for each job, a third of the time that a plan takes.
+    return sum(os.path.getsize(file) for file in input) / 2**20
+
+
 def megabytes(least, per_input=0.0):
     """Memory in MB, growing with the input's size and by half at each further attempt."""
 
     def mem_mb(wildcards, input, attempt):
-        return int((least + per_input * input.size_mb) * (1 + 0.5 * (attempt - 1)))
+        size = per_input * size_mb(input) if per_input else 0.0
+        return int((least + size) * (1 + 0.5 * (attempt - 1)))
 
     return mem_mb
 
@@ -163,7 +214,8 @@ def minutes(least, per_gigabyte=0.0):
     """Run time in minutes, growing with the input's size, and doubled at each further attempt."""
 
     def runtime(wildcards, input, attempt):
-        return int((least + per_gigabyte * input.size_mb / 1000) * 2 ** (attempt - 1))
+        size = per_gigabyte * size_mb(input) / 1000 if per_gigabyte else 0.0
+        return int((least + size) * 2 ** (attempt - 1))
 
     return runtime
 
@@ -185,7 +237,19 @@ def signal_of(wildcards):
 
 def model_files(wildcards):
     """Files of the model that must be there before it can run."""
-    return model_manifest(wildcards.model) or catalogue.files_of(CATALOGUE, wildcards.model)
+    entry = CATALOGUE[wildcards.model]
+    return (
+        model_manifest(wildcards.model)
+        or written_for_demo(entry)
+        or catalogue.files_of(CATALOGUE, wildcards.model)
+    )
+
+
+def written_for_demo(entry):
+    """Files of a model that the workflow writes itself, whether or not they are there yet."""
+    place = (entry.get("source") or {}).get("folder") or (entry.get("source") or {}).get("file")
+    files = [DEMO_MODELS / name for name in demo_models.FILES] if IS_DEMO and place else []
+    return [path for path in files if Path(place) in (path, path.parent)]
 
 
 def fitted_to(wildcards):
@@ -194,18 +258,23 @@ def fitted_to(wildcards):
     participant = wildcards.participant
     if of["unit"] == "word":
         window = window_name(wildcards.analysis, wildcards.model)
-        return {"target": RESULTS / f"targets/{window}/{participant}.nc"}
+        return {"target": f"{RESULTS}/targets/{window}/{participant}.nc"}
     if of["signal"] == "high-gamma":
-        return {"neural": RESULTS / f"neural/{participant}.nc"}
-    return {"neural": RESULTS / f"neural/{of['signal']}/{participant}.nc"}
+        return {"neural": f"{RESULTS}/neural/{participant}.nc"}
+    return {"neural": f"{RESULTS}/neural/{of['signal']}/{participant}.nc"}
+
+
+@cache
+def fit_settings(analysis, model):
+    """Settings of a fit: the analysis's, with what its model brings along."""
+    settled = settings.fit_settings(config, analysis, model)
+    if model in CATALOGUE:
+        settled |= catalogue.fit_options(CATALOGUE[model], settled)
+    return settled
 
 
 def fitted_how(wildcards):
-    """Settings of a fit: the analysis's, with what its model brings along."""
-    settled = settings.fit_settings(config, wildcards.analysis, wildcards.model)
-    if wildcards.model in CATALOGUE:
-        settled |= catalogue.fit_options(CATALOGUE[wildcards.model], settled)
-    return settled
+    return fit_settings(wildcards.analysis, wildcards.model)
 
 
 def bands_of(wildcards):
@@ -216,7 +285,7 @@ def bands_of(wildcards):
 def fitted_from(wildcards):
     """The embeddings that a fit takes, in the order of its bands."""
     heard = heard_by(wildcards.participant)
-    return [RESULTS / f"embeddings/{model}/{heard}.nc" for model in bands_of(wildcards)]
+    return [f"{RESULTS}/embeddings/{model}/{heard}.nc" for model in bands_of(wildcards)]
 
 
 def layers_of_name(wildcards):
@@ -227,18 +296,131 @@ def layers_of_name(wildcards):
     return list(range(int(first), int(last[0] if last else first) + 1))
 
 
+def untrained_twins():
+    """For each trained model of the run the names of its untrained twins."""
+    twins = {}
+    for name in MODELS:
+        base = CATALOGUE[name]["base"]
+        if CATALOGUE[name].get("untrained") and base != name:
+            twins.setdefault(base, []).append(name)
+    return twins
+
+
+def fit_files(analysis, participant, model):
+    """All files of scores of one analysis, participant and model."""
+    folder = f"{RESULTS}/scores/{analysis}/{participant}/{model}"
+    return [f"{folder}/{layers_name(batch)}.nc" for batch in layer_batches(analysis, model)]
+
+
+def lacks(analysis, participant, model):
+    """The first stage of a fit that did not finish, with the file that is not there, or nothing.
+
+    A job that fails leaves none of its files, not even those of an earlier run.
+    """
+    fit = SimpleNamespace(analysis=analysis, participant=participant, model=model)
+    made = {
+        "recording": [
+            RESULTS / f"words/{heard_by(participant)}.tsv",
+            RESULTS / f"channels/{participant}.tsv",
+        ],
+        ("targets" if ANALYSES[analysis]["unit"] == "word" else "neural"): fitted_to(fit).values(),
+        "embeddings": fitted_from(fit),
+        "encoding": fit_files(analysis, participant, model),
+    }
+    absent = ((s, str(f)) for s, files in made.items() for f in files if not Path(f).is_file())
+    return next(absent, None)
+
+
+ALL_FITS = [
+    (analysis, participant, model)
+    for analysis in ANALYSES
+    for participant in PARTICIPANTS
+    for model in settings.analysis_models(config, analysis)
+]
+# What tables and report take: every fit, or, for a run of which something failed, those there are.
+PRESENT_ONLY = config["summarise"] == "present"
+LACKING = {fit: what for fit in ALL_FITS if PRESENT_ONLY and (what := lacks(*fit))}
+FITS = [fit for fit in ALL_FITS if fit not in LACKING]
+SUMMARISED = [p for p in PARTICIPANTS if p in {participant for _, participant, _ in FITS}]
+RECORDED = SUMMARISED + (["stimulus"] if HAS_STIMULUS else [])
+
+
+@cache
 def score_files():
-    return [
-        RESULTS / f"scores/{analysis}/{participant}/{model}/{layers_name(batch)}.nc"
-        for analysis in ANALYSES
-        for participant in PARTICIPANTS
-        for model in settings.analysis_models(config, analysis)
-        for batch in layer_batches(analysis, model)
+    return [path for fit in FITS for path in fit_files(*fit)]
+
+
+def audit_files():
+    """Audits of the participants that are summarised."""
+    if not config["contamination"]["enabled"]:
+        return []
+    files = [RESULTS / f"contamination/{participant}.nc" for participant in SUMMARISED]
+    return [path for path in files if not PRESENT_ONLY or path.is_file()]
+
+
+def lacking():
+    """Analysis, participant and model of every fit that is left out, its stage and its file."""
+    audits = [f"{RESULTS}/contamination/{participant}.nc" for participant in SUMMARISED]
+    absent = [path for path in audits if path not in map(str, audit_files())]
+    return [[*fit, *what] for fit, what in LACKING.items()] + [
+        ["n/a", Path(path).stem, "n/a", "contamination", path]
+        for path in absent
+        if config["contamination"]["enabled"]
     ]
 
 
+def scores_of(wildcards):
+    return fit_files(wildcards.analysis, wildcards.participant, wildcards.model)
+
+
+def timecourse_files():
+    """Time courses of all models but position, which is there to judge splits."""
+    followed = settings.timecourse_analyses(config)
+    return [
+        RESULTS / f"timecourse/{analysis}/{participant}/{model}.nc"
+        for analysis, participant, model in FITS
+        if analysis in followed and model != settings.POSITION
+    ]
+
+
+def compared_files(wildcards):
+    """Tables and scores of both runs of a comparison; the other one must be finished."""
+    if COMPARED is None:
+        raise WorkflowError(
+            "there is no run to compare with\n"
+            "  what to do: name it, as in `snakemake compare --config compare=<run>`"
+        )
+    own = {"electrodes": RESULTS / "electrodes.tsv", "scores": score_files()}
+    other = own
+    if COMPARED["run"] != config["run"]:
+        table, scores = or_say(compare.files, RESULTS.parent, COMPARED["run"])
+        other = {"electrodes": table, "scores": scores}
+    return own | {f"other_{name}": files for name, files in other.items()}
+
+
+def unfinished():
+    """What to do about a run of which a part failed; nothing where all fits are there, or none."""
+    done = sum(lacks(*fit) is None for fit in ALL_FITS)
+    if PRESENT_ONLY or done in (0, len(ALL_FITS)):
+        return ""
+    return (
+        f"{done} of {len(ALL_FITS)} fits are there. For tables and a report of these, which name "
+        "the missing ones, repeat the command with `--config summarise=present`. Once the cause is "
+        "mended, repeat it as it was: the rest is done and everything is joined.\n"
+    )
+
+
+def published_scores():
+    """The table of published scores; a relative path may be within this checkout."""
+    if config["published"] is None:
+        return []
+    path = Path(config["published"]["scores"])
+    within = Path(workflow.basedir) / path
+    return within if within.is_file() and not path.is_file() else path
+
+
 NAMED = sorted({*MODELS, *config["models"]})
-LOCK = os.path.relpath(Path(workflow.basedir) / model_store.LOCK)
+LOCK = beside(model_store.LOCK)
 
 # Models that share a repository (a network and its untrained twin) share its files.
 FETCHED = {
@@ -246,7 +428,23 @@ FETCHED = {
     for name in NAMED
     if model_store.is_fetched(CATALOGUE[name])
 }
-or_say(model_store.check_lock, [CATALOGUE[name] for name in NAMED], LOCK)
+LOCKED = or_say(model_store.read_lock, LOCK)
+or_say(model_store.check_lock, [CATALOGUE[name] for name in NAMED], LOCKED)
+# The weights' and the architecture's, each in its manifest.
+PINS = {
+    (model_store.stored_name(CATALOGUE[name]), bool(CATALOGUE[name].get("untrained"))): or_say(
+        model_store.pin, CATALOGUE[name], LOCKED
+    )
+    for name in NAMED
+    if model_store.is_fetched(CATALOGUE[name])
+}
+
+
+def pin_of(entry):
+    """The revision that a model's files are pinned to; none for models that are not fetched."""
+    if not model_store.is_fetched(entry):
+        return None
+    return PINS[model_store.stored_name(entry), bool(entry.get("untrained"))]
 
 
 def model_manifest(name):

@@ -1,4 +1,4 @@
-"""The demo data set: simulated participants whose truth is known, in a published layout."""
+"""Simulated data sets in a published layout: the demo, whose truth is known, or pure noise."""
 
 
 rule demo:
@@ -24,7 +24,8 @@ rule demo:
         root=lambda wildcards, output: str(Path(output.truth).parents[1]),
         participant="{participant}",
         words_folder=lambda wildcards, input: str(Path(input.words).parent),
-        settings=config.get("demo", {}),
+        kind="noise" if "noise" in config["demo"] else "planted",
+        settings=simulated_how,
         code=code("demo"),
     message:
         "{wildcards.participant}: simulating the recording"
@@ -71,3 +72,28 @@ rule demo_speech_model:
         "a tiny speech model"
     script:
         "../scripts/demo_speech_model.py"
+
+
+rule demo_models:
+    input:
+        audio=DEMO_WORDS / "words.flac",
+        words=DEMO_WORDS / "words.tsv",
+        phones=DEMO_WORDS / "phones.tsv",
+    output:
+        [DEMO_MODELS / name for name in demo_models.FILES],
+    log:
+        LOGS / "demo_models.log",
+    conda:
+        "../../envs/signals.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=minutes(10),
+    params:
+        folder=lambda wildcards, output: os.path.commonpath(list(output)),
+        words_folder=lambda wildcards, input: str(Path(input.words).parent),
+        code=code("demo_models"),
+    message:
+        "random models of the study's sizes"
+    script:
+        "../scripts/demo_models.py"

@@ -29,6 +29,7 @@ rule embeddings:
         dataset=DATASET,
         name="{model}",
         model=lambda wildcards: CATALOGUE[wildcards.model],
+        pin=lambda wildcards: pin_of(CATALOGUE[wildcards.model]),
         code=code("embeddings"),
     message:
         "{wildcards.participant}: embeddings of {wildcards.model}"

@@ -4,7 +4,7 @@
 rule encoding:
     input:
         unpack(fitted_to),
-        words=lambda wildcards: RESULTS / f"words/{heard_by(wildcards.participant)}.tsv",
+        words=lambda wildcards: f"{RESULTS}/words/{heard_by(wildcards.participant)}.tsv",
         embeddings=fitted_from,
     output:
         scores=RESULTS / "scores/{analysis}/{participant}/{model}/{layers}.nc",
@@ -24,6 +24,7 @@ rule encoding:
         name="{analysis}",
         model="{model}",
         layers=layers_of_name,
+        last_layer=lambda wildcards: layer_batches(wildcards.analysis, wildcards.model)[-1][-1],
         bands=bands_of,
         seed=config["seed"],
         code=code("encoding"),

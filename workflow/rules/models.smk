@@ -31,6 +31,7 @@ rule model:
         source=lambda wildcards: FETCHED[wildcards.stored],
         models=lambda wildcards, output: str(Path(output.manifest).parent),
         lock=LOCK,
+        pin=lambda wildcards: PINS.get((wildcards.stored, False)),
         weights=True,
     message:
         "fetching the model {wildcards.stored}"
@@ -48,6 +49,7 @@ use rule model as architecture with:
         source=lambda wildcards: FETCHED[wildcards.stored],
         models=lambda wildcards, output: str(Path(output.manifest).parent),
         lock=LOCK,
+        pin=lambda wildcards: PINS.get((wildcards.stored, True)),
         weights=False,
     message:
         "fetching the architecture of {wildcards.stored}"

@@ -7,22 +7,30 @@ rule report:
         layers=RESULTS / "layers.tsv",
         participants=RESULTS / "participants.tsv",
         summary=RESULTS / "summary.nc",
-        scores=score_files(),
-        words=expand(RESULTS / "words/{participant}.tsv", participant=PARTICIPANTS),
-        contamination=(
-            expand(RESULTS / "contamination/{participant}.nc", participant=PARTICIPANTS)
-            if config["contamination"]["enabled"]
-            else []
-        ),
-        truth=(
-            expand(ROOT / "truth/{participant}.tsv", participant=PARTICIPANTS) if IS_DEMO else []
-        ),
-        template=SOURCE / "highgamma/report/page.html.j2",
+        scores=lambda wildcards: score_files(),
+        words=expand(RESULTS / "words/{participant}.tsv", participant=SUMMARISED),
+        contamination=audit_files(),
+        truth=(expand(ROOT / "truth/{participant}.tsv", participant=SUMMARISED) if IS_DEMO else []),
+        gains=RESULTS / "gains.tsv",
+        partition=RESULTS / "partition.tsv",
+        missing=RESULTS / "missing.tsv",
+        published=published_scores(),
+        group=RESULTS / "group.tsv",
+        courses=timecourse_files(),
+        # They name all participants, so they are not among what a recording is read from.
+        layout=[ROOT / name for name in ROOT_FILES] if IS_DEMO else [],
+        template=[beside(f"src/highgamma/report/page.{x}") for x in ("html.j2", "css", "js")],
     output:
         report=report(
             RESULTS / "report.html",
             caption="../report/report.rst",
             category="Report",
+        ),
+        contamination=report(
+            RESULTS / "contamination.tsv",
+            caption="../report/contamination.rst",
+            category="Tables",
+            labels={"table": "contamination"},
         ),
         figures=report(
             directory(RESULTS / "figures"),
@@ -43,7 +51,9 @@ rule report:
         runtime=minutes(30, 60),
     params:
         run=config["run"],
-        config={k: v for k, v in config.items() if k != "catalogue"},
+        config=settings.in_order(
+            {k: v for k, v in config.items() if k not in ("catalogue", "device")}
+        ),
         code=code("report"),
     message:
         "report of {params.run}"

@@ -3,13 +3,9 @@
 
 rule summary:
     input:
-        scores=score_files(),
-        channels=expand(RESULTS / "channels/{participant}.tsv", participant=PARTICIPANTS),
-        contamination=(
-            expand(RESULTS / "contamination/{participant}.nc", participant=PARTICIPANTS)
-            if config["contamination"]["enabled"]
-            else []
-        ),
+        scores=lambda wildcards: score_files(),
+        channels=expand(RESULTS / "channels/{participant}.tsv", participant=SUMMARISED),
+        contamination=audit_files(),
     output:
         electrodes=report(
             RESULTS / "electrodes.tsv",
@@ -29,6 +25,9 @@ rule summary:
             category="Tables",
             labels={"table": "participants"},
         ),
+        gains=RESULTS / "gains.tsv",
+        partition=RESULTS / "partition.tsv",
+        missing=RESULTS / "missing.tsv",
         summary=RESULTS / "summary.nc",
     log:
         LOGS / "summary.log",
@@ -38,13 +37,17 @@ rule summary:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(1000, 0.5),
-        runtime=minutes(30, 60),
+        # A fit of 25 layers and 110 electrodes leaves 0.25 MB in memory, whatever its file's size.
+        mem_mb=megabytes(1000 + 0.5 * len(FITS)),
+        runtime=minutes(30, 2),
     params:
         run=config["run"],
         participants=PARTICIPANTS,
-        analyses=ANALYSES,
+        analyses={name: settings.in_order(of) for name, of in ANALYSES.items()},
         models=sorted({m for a in ANALYSES for m in settings.analysis_models(config, a)}),
+        expected={a: settings.analysis_models(config, a) for a in ANALYSES},
+        lacking=lacking(),
+        position=settings.POSITION,
         code=code("summary"),
     message:
         "tables of {params.run}"

@@ -41,6 +41,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
             samples,
             analysis=analysis,
             layers=layers,
+            last_layer=params.last_layer,
             seed=params.seed,
             names=(participant, params.name),
         )

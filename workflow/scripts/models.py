@@ -12,4 +12,4 @@ with job(snakemake.log[0], threads=snakemake.threads, network=True):
         snakemake.params.lock,
         weights=snakemake.params.weights,
     )
-    write_manifest(manifest, snakemake.output.manifest)
+    write_manifest({**manifest, "pin": snakemake.params.pin}, snakemake.output.manifest)

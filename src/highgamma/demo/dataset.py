@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,7 @@ def write_root_files(root: str | PathLike[str], participants: Sequence[str]) -> 
         with store.written_whole(root / name) as temporary:
             temporary.write_text(text, "utf-8")
     ages, sexes = (34, 27, 41, 52, 23), ("F", "M", "F", "M", "F")
-    numbers = [_number(p) for p in participants]
+    numbers = [participant_number(p) for p in participants]
     store.write_table(
         pd.DataFrame(
             {
@@ -124,7 +124,7 @@ def write_participant(
     -------
     The files written. The same arguments give the same bytes.
     """
-    number = _number(participant)
+    number = participant_number(participant)
     plan = truth.plan_electrodes(
         hemisphere="R" if number % 2 == 0 else "L", rng=np.random.default_rng([seed, number, 0])
     )
@@ -139,7 +139,44 @@ def write_participant(
         session, rate=AUDIO_RATE, start=AUDIO_DELAY, rng=np.random.default_rng([seed, number, 2])
     )
     neural = simulate(session, audio, plan, components, seed=(seed, number))
-    clock = 9062565.6229 + 86400.0 * (number - 1)
+    return write_files(
+        root,
+        participant,
+        plan=plan,
+        session=session,
+        audio=audio,
+        neural=neural,
+        identifier=f"highgamma-demo-{participant}-{seed}",
+        others={OTHER_CHANNEL: "EKG"},
+    )
+
+
+def write_files(
+    root: str | PathLike[str],
+    participant: str,
+    *,
+    plan: truth.Plan,
+    session: spoken.Session,
+    audio: FloatArray,
+    neural: FloatArray,
+    identifier: str,
+    others: Mapping[str, str] | None = None,
+) -> list[Path]:
+    """Write a simulated recording with its sidecars and its truth; return the files.
+
+    Parameters
+    ----------
+    audio
+        (sample,), ±1, `AUDIO_RATE` Hz, `AUDIO_DELAY` s after the first neural sample.
+    neural
+        (sample, channel), µV: the planned electrodes, then `others`.
+    identifier
+        Of the NWB file.
+    others
+        Name and type of the channels that are no electrodes.
+    """
+    others = others or {}
+    clock = 9062565.6229 + 86400.0 * (participant_number(participant) - 1)
     files = [Path(root) / name for name in participant_files(participant)]
     nwb, sidecar, channels, events, electrodes, coordinates, planted, spoken_words = files
     write_nwb(
@@ -149,16 +186,16 @@ def write_participant(
             Series("Stimulus", "word on the screen", "n/a", shown(session), clock, RATE),
             Series("iEEG", "voltage of each channel", "µV", neural, clock, RATE),
         ],
-        identifier=f"highgamma-demo-{participant}-{seed}",
+        identifier=identifier,
         description="simulated reading aloud of single words",
         started=STARTED,
         subject=participant.removeprefix("sub-"),
         species="Homo sapiens",
     )
-    _write_json(sidecar, _recording_sidecar(plan, session))
+    _write_json(sidecar, _recording_sidecar(plan, session, others))
     _write_json(coordinates, _COORDINATE_SYSTEM)
     for path, table in (
-        (channels, channel_table(plan)),
+        (channels, channel_table(plan, others)),
         (events, event_table(session)),
         (electrodes, electrode_table(plan)),
         (planted, truth_table(participant, plan)),
@@ -267,20 +304,20 @@ def event_table(session: spoken.Session) -> pd.DataFrame:
     )
 
 
-def channel_table(plan: truth.Plan) -> pd.DataFrame:
-    """Rows of channels.tsv in the recording's order."""
+def channel_table(plan: truth.Plan, others: Mapping[str, str]) -> pd.DataFrame:
+    """Rows of channels.tsv in the recording's order; `others` are no electrodes (name, type)."""
     import pandas as pd
 
     regions = {c.name: c.region for c in plan.contacts}
     names = [p.contact.name for p in plan.planted]
     return pd.DataFrame(
         {
-            "name": [*names, OTHER_CHANNEL],
-            "type": ["SEEG"] * len(names) + ["EKG"],
+            "name": [*names, *others],
+            "type": ["SEEG"] * len(names) + list(others.values()),
             "units": "µV",
             "low_cutoff": "0.0",
             "high_cutoff": "512.0",
-            "description": [regions[n] for n in names] + ["n/a"],
+            "description": [regions[n] for n in names] + ["n/a"] * len(others),
             "sampling_frequency": str(RATE),
             "status": "n/a",
         }
@@ -347,7 +384,9 @@ _COORDINATE_SYSTEM: dict[str, Any] = {
 }
 
 
-def _recording_sidecar(plan: truth.Plan, session: spoken.Session) -> dict[str, Any]:
+def _recording_sidecar(
+    plan: truth.Plan, session: spoken.Session, others: Mapping[str, str]
+) -> dict[str, Any]:
     return {
         "TaskName": TASK,
         "Manufacturer": "n/a",
@@ -358,7 +397,7 @@ def _recording_sidecar(plan: truth.Plan, session: spoken.Session) -> dict[str, A
         "RecordingType": "continuous",
         "iEEGReference": "simulated",
         "SEEGChannelCount": len(plan.planted),
-        "ECGChannelCount": 1,
+        "ECGChannelCount": len(others),
     }
 
 
@@ -367,7 +406,8 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _number(participant: str) -> int:
+def participant_number(participant: str) -> int:
+    """The number in a name such as `sub-01`; an `InputError` for any other name."""
     if not re.fullmatch(r"sub-[0-9]{1,4}", participant):
         raise InputError(
             f"{participant!r} is no participant of the demo",

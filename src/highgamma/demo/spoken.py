@@ -93,6 +93,29 @@ def read_words(folder: str | PathLike[str]) -> tuple[SpokenWord, ...]:
     return tuple(words)
 
 
+def with_compounds(words: tuple[SpokenWord, ...], *, count: int) -> tuple[SpokenWord, ...]:
+    """The words, then `count` compounds of two: the shortest are spoken in pairs, as one word.
+
+    The list is shorter than a study needs; compounds are as long as long words.
+    """
+    shortest = sorted(words, key=lambda word: (len(word.samples), word.text))[: 2 * count]
+    return words + tuple(
+        _joined(first, second)
+        for first, second in zip(shortest[:count], shortest[count:], strict=True)
+    )
+
+
+def _joined(first: SpokenWord, second: SpokenWord) -> SpokenWord:
+    later = len(first.samples) / first.rate
+    return SpokenWord(
+        text=first.text + second.text,
+        samples=np.concatenate([first.samples, second.samples]),
+        rate=first.rate,
+        phones=first.phones
+        + tuple((phone, later + start, later + stop) for phone, start, stop in second.phones),
+    )
+
+
 def plan_session(
     words: tuple[SpokenWord, ...], *, n_words: int, rate: float, rng: np.random.Generator
 ) -> Session:

@@ -16,6 +16,7 @@ LAYER = 4
 COMPONENTS = 4
 GAIN_SPREAD = 0.65  # standard deviation of the log gain over channels
 SPACING = 3.5  # mm between contacts
+_SHAFT_CONTACTS, _MOST_RECORDED = 16, 14  # of a shaft whose electrodes follow nothing
 
 # One shaft: letter, entry point and direction (mm, left hemisphere), contacts on it, and what its
 # recorded contacts follow, with the anatomical label that goes with it.
@@ -24,6 +25,7 @@ _CENTRAL, _PRECENTRAL = "ctx_lh_S_central", "ctx_lh_G_precentral"
 _MTG, _ITS = "ctx_lh_G_temporal_middle", "ctx_lh_S_temporal_inf"
 _FRONTAL, _HIPPO = "ctx_lh_G_front_inf-Triangul", "Left-Hippocampus"
 _WHITE, _AMYGDALA = "Left-Cerebral-White-Matter", "Left-Amygdala"
+_LABELS = (_HESCHL, _STG, _CENTRAL, _PRECENTRAL, _MTG, _ITS, _FRONTAL, _HIPPO, _WHITE, _AMYGDALA)
 _SHAFTS = (
     (
         "A",
@@ -170,6 +172,36 @@ def plan_electrodes(*, hemisphere: str, rng: np.random.Generator) -> Plan:
             contacts.append(contact)
             if role:
                 planted.append(_plant(contact, role, rng))
+    return Plan(planted=tuple(planted), contacts=tuple(contacts))
+
+
+def plan_noise(
+    channels: int, *, hemisphere: str, gain_spread: float, rng: np.random.Generator
+) -> Plan:
+    """Electrodes that follow nothing, on shafts of 16 contacts of which at most 14 are recorded.
+
+    Places, labels and gains are drawn. `gain_spread` is the standard deviation of the log gain.
+    """
+    planted: list[Planted] = []
+    contacts: list[Contact] = []
+    mirror = 1.0 if hemisphere == "L" else -1.0
+    n_shafts = -(-channels // _MOST_RECORDED)
+    for shaft, recorded in enumerate(np.array_split(np.arange(channels), n_shafts)):
+        entry = np.array([-62.0, rng.uniform(-60, 40), rng.uniform(-15, 40)])
+        numbers = np.sort(rng.choice(_SHAFT_CONTACTS, len(recorded), replace=False)) + 1
+        for number in range(1, _SHAFT_CONTACTS + 1):
+            x, y, z = entry + np.array([(_SHAFT_CONTACTS - number) * SPACING, 0.0, 0.0])
+            region = _LABELS[int(rng.integers(len(_LABELS)))] if number in numbers else "n/a"
+            contact = Contact(
+                name=f"{hemisphere}{chr(ord('A') + shaft)}{number}",
+                position=(round(mirror * float(x), 3), round(float(y), 3), round(float(z), 3)),
+                region=_label(region, hemisphere),
+            )
+            contacts.append(contact)
+            if number in numbers:
+                gain = float(np.exp(rng.normal(0.0, gain_spread)))
+                nan = float("nan")
+                planted.append(Planted(contact, "noise", nan, "n/a", None, nan, gain, ()))
     return Plan(planted=tuple(planted), contacts=tuple(contacts))
 
 

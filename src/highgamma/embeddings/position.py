@@ -74,5 +74,11 @@ def position_embeddings(
             ),
         },
         blocks=blocks(),
-        attributes={"rate_hz": 1.0 / shift, "spacing_s": spacing, "blur_s": blur},
+        # Brought to another clock, they take nothing from what neighbouring moments sounded like.
+        attributes={
+            "rate_hz": 1.0 / shift,
+            "reach_s": 0.0,
+            "spacing_s": spacing,
+            "blur_s": blur,
+        },
     )

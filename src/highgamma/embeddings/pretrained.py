@@ -155,7 +155,7 @@ def _loaded(
     import torch
     import transformers
 
-    _precision(model, _device(device))
+    precision(model, device_of(device))
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(max(1, threads))
@@ -172,8 +172,8 @@ def _loaded(
 def _ready(
     module: Any, model: Mapping[str, Any], folder: Path, config: Any, *, device: str
 ) -> Network:
-    where = _device(device)
-    dtype = _precision(model, where)
+    where = device_of(device)
+    dtype = precision(model, where)
     module = module.float().eval().requires_grad_(False).to(device=where, dtype=dtype)
     layers, width = _size(_part(config))
     logger.info(
@@ -341,7 +341,8 @@ def _size(config: Any) -> tuple[int, int]:
     return int(config.num_hidden_layers), int(config.hidden_size)
 
 
-def _device(device: str) -> str:
+def device_of(device: str) -> str:
+    """`cpu` or `cuda` for the configured device; an `InputError` where there is no such GPU."""
     import torch
 
     if device == "auto":
@@ -356,7 +357,7 @@ def _device(device: str) -> str:
     return device
 
 
-def _precision(model: Mapping[str, Any], device: str) -> torch.dtype:
+def precision(model: Mapping[str, Any], device: str) -> torch.dtype:
     """PyTorch's name of the entry's `dtype`; half precision is for GPUs."""
     import torch
 

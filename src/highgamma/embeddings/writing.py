@@ -109,6 +109,7 @@ def write_embeddings(
             zlib=True,
             complevel=1,
             shuffle=True,
+            fletcher32=True,
             fill_value=False,
             **rounding,
         )
@@ -147,7 +148,13 @@ def _write_column(file: Any, name: str, column: np.ndarray[Any, Any]) -> None:
         variable[:] = column.astype(object)
     else:
         variable = file.createVariable(
-            name, column.dtype.str[1:], ("sample",), zlib=True, complevel=1, fill_value=False
+            name,
+            column.dtype.str[1:],
+            ("sample",),
+            zlib=True,
+            fletcher32=True,
+            complevel=1,
+            fill_value=False,
         )
         variable[:] = column
         variable.units = _UNITS.get(name, "1")

@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from highgamma.encoding.ridge import InnerScores, NestedFit, empty_fit, held_out_sums, inner_plan
 from highgamma.encoding.routines import lapack
-from highgamma.encoding.splits import FloatArray, Split
+from highgamma.encoding.splits import BoolArray, FloatArray, Split
 from highgamma.encoding.statistics import (
     BlockStatistics,
     Design,
     Standardised,
     block_statistics,
+    feature_scale,
     standardised,
 )
 
@@ -35,7 +36,8 @@ MAX_SWEEPS = 20_000
 # Further steps only for the fits that Newton's method did not finish.
 SPLITTING_STEPS = (80, 400, 2000)
 NEWTON_STEPS = 12
-BATCH_BYTES = 128 * 2**20
+# What stays in the cache; fewer columns would not pay for a step's matrix.
+BATCH_BYTES, LEAST_BATCH = 2**19, 256
 
 logger = logging.getLogger("highgamma")
 
@@ -53,29 +55,25 @@ def solve_elastic_net(
     varying = np.flatnonzero(model.scale > 0)
     if not len(varying):
         return weights
-    gram = np.ascontiguousarray(model.gram[np.ix_(varying, varying)], dtype=np.float64)
     cross = np.asarray(model.cross[varying], dtype=np.float64)
     strongest = np.abs(cross).max(axis=0) / model.n
     number, target = np.nonzero(per_target * l1_ratio < strongest)
-    penalty = per_target[number, target] * model.n
-    values, vectors = np.linalg.eigh(gram)
+    if not len(number):
+        return weights
+    gram = np.ascontiguousarray(model.gram[np.ix_(varying, varying)], dtype=np.float64)
+    l1 = per_target[number, target] * l1_ratio * model.n
+    l2 = per_target[number, target] * (1 - l1_ratio) * model.n
+    inverse, rho = _splitting(gram)
     unfinished = 0
-    batch = max(1, BATCH_BYTES // (64 * len(varying)))
+    batch = max(LEAST_BATCH, BATCH_BYTES // (16 * len(varying)))
     for start in range(0, len(number), batch):
         left = np.arange(start, min(start + batch, len(number)))
         for steps in SPLITTING_STEPS:
-            starts = _approximate(
-                values, vectors, cross[:, target[left]], penalty[left], l1_ratio, steps=steps
-            )
-            failed = []
-            for column, one in enumerate(left.tolist()):
-                l1, l2 = penalty[one] * l1_ratio, penalty[one] * (1 - l1_ratio)
-                solved = _newton(gram, cross[:, target[one]], l1, l2, starts[:, column])
-                if solved is None:
-                    failed.append(column)
-                else:
-                    weights[varying, number[one], target[one]] = solved
-            left, starts = left[failed], starts[:, failed]
+            mine = cross[:, target[left]]
+            starts = _approximate(inverse, rho, mine, l1[left], l2[left], steps=steps)
+            exact, found = _newton(gram, mine, l1[left], l2[left], starts)
+            weights[varying[:, None], number[left[found]], target[left[found]]] = exact[:, found]
+            left, starts = left[~found], starts[:, ~found]
             if not len(left):
                 break
         for column, one in enumerate(left.tolist()):
@@ -83,7 +81,7 @@ def solve_elastic_net(
                 gram,
                 np.ascontiguousarray(cross[:, target[one]]),
                 float(model.yy[target[one]]),
-                float(penalty[one]),
+                float(l1[one] + l2[one]),
                 l1_ratio,
                 np.ascontiguousarray(starts[:, column]),
                 tolerance,
@@ -95,36 +93,48 @@ def solve_elastic_net(
     return weights
 
 
+def _splitting(gram: FloatArray) -> tuple[FloatArray, float]:
+    """(G + ρI)⁻¹ and ρ, the Gram matrix's median positive eigenvalue."""
+    values, vectors = np.linalg.eigh(gram)
+    positive = values[values > 1e-10 * values[-1]]
+    rho = float(np.median(positive)) if len(positive) else 1.0
+    return (vectors / (np.maximum(values, 0) + rho)) @ vectors.T, rho
+
+
 def _approximate(
-    values: FloatArray,
-    vectors: FloatArray,
+    inverse: FloatArray,
+    rho: float,
     cross: FloatArray,
-    penalty: FloatArray,
-    l1_ratio: float,
+    l1: FloatArray,
+    l2: FloatArray,
     *,
     steps: int,
 ) -> FloatArray:
     """Approximate minima (p, m) for all columns of cross (p, m) at once, by splitting (ADMM).
 
     Boyd et al. (2011), section 6.4: w = (G + ρI)⁻¹(c + ρ(z − u)), z = the penalty's proximal map
-    of w + u, u += w − z, over-relaxed by 1.6; ρ is the Gram matrix's median positive eigenvalue;
-    G = `vectors` diag(`values`) `vectors`ᵀ.
+    of w + u, u += w − z, over-relaxed by 1.6. In single precision, which will do for a start, and
+    in memory that is used again.
     """
-    positive = values[values > 1e-10 * values[-1]]
-    rho = float(np.median(positive)) if len(positive) else 1.0
-    inverse = (vectors / (np.maximum(values, 0) + rho)) @ vectors.T
-    fixed = inverse @ cross
-    inverse *= rho
-    threshold = penalty * l1_ratio / rho
-    shrink = 1.0 / (1.0 + penalty * (1 - l1_ratio) / rho)
-    z, u = np.zeros_like(cross), np.zeros_like(cross)
+    relaxed = np.asarray(1.6 * rho * inverse, dtype=np.float32)
+    fixed = np.asarray(1.6 * inverse @ cross, dtype=np.float32)
+    threshold = np.asarray(l1 / rho, dtype=np.float32)
+    shrink = np.asarray(1.0 / (1.0 + l2 / rho), dtype=np.float32)
+    z, u = np.zeros_like(fixed), np.zeros_like(fixed)
+    difference, step = np.empty_like(fixed), np.empty_like(fixed)
     for _ in range(steps):
-        u += 1.6 * (fixed + inverse @ (z - u)) - 0.6 * z
+        np.subtract(z, u, out=difference)
+        np.matmul(relaxed, difference, out=step)
+        step += fixed
+        z *= np.float32(0.6)
+        step -= z
+        u += step
         # Soft threshold as the input less its clipped part.
-        clipped = np.clip(u, -threshold, threshold)
-        z = (u - clipped) * shrink
+        np.clip(u, -threshold, threshold, out=step)
+        np.subtract(u, step, out=z)
+        z *= shrink
         u -= z
-    return np.asarray(z)
+    return z.astype(np.float64)
 
 
 def _descend(
@@ -160,33 +170,46 @@ def _descend(
 
 
 def _newton(
-    gram: FloatArray, cross: FloatArray, l1: float, l2: float, start: FloatArray
-) -> FloatArray | None:
-    """The exact minimum where Newton's method on the active set finds it from a start, else None.
+    gram: FloatArray, cross: FloatArray, l1: FloatArray, l2: FloatArray, starts: FloatArray
+) -> tuple[FloatArray, BoolArray]:
+    """Exact minima (p, m) where Newton's method on the active set finds them, and where (m,).
 
     With z_j = w_j + (c − Gw − λ₂w)_j / τ_j and τ_j = G_jj + λ₂, the active features are those with
     |z_j| > λ₁/τ_j, their signs those of z; then (G_AA + λ₂I) w_A = c_A − λ₁ s_A. A set of features
     and signs that reproduces itself satisfies the optimality conditions.
     """
     potrf, potrs = lapack(gram.dtype, "potrf", "potrs")
-    tau = np.diagonal(gram) + l2
-    w, before = start, None
+    diagonal = np.diagonal(gram)[:, None]
+    weights = starts.copy()
+    before = np.full(starts.shape, 2, dtype=np.int8)
+    found = np.zeros(starts.shape[1], dtype=np.bool_)
+    left = np.arange(starts.shape[1])
     for _ in range(NEWTON_STEPS):
-        z = tau * w + cross - gram @ w - l2 * w
-        signs = np.sign(z) * (np.abs(z) > l1)
-        if before is not None and np.array_equal(signs, before):
-            return w
-        before = signs
-        chosen = np.flatnonzero(signs)
-        w = np.zeros(len(gram))
-        if len(chosen):
-            part = gram[np.ix_(chosen, chosen)]
-            part.flat[:: len(chosen) + 1] += l2
+        w = weights[:, left]
+        z = diagonal * w + cross[:, left] - gram @ w
+        signs = (np.sign(z) * (np.abs(z) > l1[left])).astype(np.int8)
+        same = (signs == before[:, left]).all(axis=0)
+        found[left[same]] = True
+        left, signs = left[~same], signs[:, ~same]
+        before[:, left] = signs
+        solvable = np.ones(len(left), dtype=np.bool_)
+        for column, (one, sign) in enumerate(zip(left.tolist(), signs.T, strict=True)):
+            weights[:, one] = 0
+            (chosen,) = sign.nonzero()
+            if not len(chosen):
+                continue
+            part = gram[chosen[:, None], chosen]
+            part.flat[:: len(chosen) + 1] += l2[one]
             factor, failed = potrf(part, lower=1, overwrite_a=1, clean=0)
             if failed:
-                return None
-            w[chosen] = potrs(factor, cross[chosen] - l1 * signs[chosen], lower=1)[0]
-    return None
+                solvable[column] = False
+                continue
+            wanted = cross[chosen, one] - l1[one] * sign[chosen]
+            weights[chosen, one] = potrs(factor, wanted, lower=1)[0]
+        left = left[solvable]
+        if not len(left):
+            break
+    return weights, found
 
 
 def _raw(model: Standardised, weights: FloatArray) -> FloatArray:
@@ -252,6 +275,45 @@ def choose_elastic_net(
     return alpha, _raw(model, solve_elastic_net(model, alpha[None], l1_ratio=l1_ratio))
 
 
+def anything_enters(
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    alpha: FloatArray,
+    *,
+    l1_ratio: float,
+    standardize: bool,
+    outer: Iterable[int],
+) -> bool:
+    """Whether any target of any outer fold has max|Zᵀy|/n > α·l1_ratio, penalties (K, t).
+
+    Takes no Gram matrix, which is what a fit of many features to few words mostly costs.
+    """
+    X = design.rows(np.arange(len(targets), dtype=np.int64))
+    origin, mean_square = X.mean(axis=0), X.var(axis=0)
+    for i in outer:
+        train = split.folds[i].train
+        Z = X[train] - X[train].mean(axis=0)
+        Z *= feature_scale(Z.var(axis=0), mean_square, origin, standardize=standardize)
+        Y = targets[train] - targets[train].mean(axis=0)
+        strongest = np.abs(Z.T @ Y).max(axis=0) / len(Z)
+        if (alpha[i] * l1_ratio < strongest).any():
+            return True
+    return False
+
+
+def _intercepts(
+    design: Design, targets: FloatArray, split: Split, alpha: FloatArray, outer: Iterable[int]
+) -> NestedFit:
+    fit = empty_fit(len(targets), len(split.folds), targets.shape[1])
+    fit.alpha = alpha
+    for i in outer:
+        fit.training_mean[i] = targets[split.folds[i].train].mean(axis=0)
+        fit.prediction[split.folds[i].test] = fit.training_mean[i]
+    fit.coefficients = np.zeros((design.shape[1], targets.shape[1]))
+    return fit
+
+
 def refit_elastic_net(
     design: Design,
     targets: FloatArray,
@@ -266,6 +328,16 @@ def refit_elastic_net(
     """Fit and predict every outer fold with given penalties (K, t)."""
     chosen = range(len(split.folds)) if outer is None else outer
     if statistics is None:
+        if not anything_enters(
+            design,
+            targets,
+            split,
+            alpha,
+            l1_ratio=l1_ratio,
+            standardize=standardize,
+            outer=chosen,
+        ):
+            return _intercepts(design, targets, split, alpha, chosen)
         statistics = block_statistics(design, targets, split)
     fit = empty_fit(*(len(targets), len(split.folds), targets.shape[1]))
     fit.alpha = alpha
@@ -313,11 +385,12 @@ def nested_elastic_net(
         Score a single fixed penalty on the inner folds too, as the choice of a layer needs.
     """
     chosen = range(len(split.folds)) if outer is None else outer
-    statistics = block_statistics(design, targets, split)
     grid = np.asarray(alphas, dtype=np.float64)
     shape = (len(split.folds), targets.shape[1])
     best, score = np.zeros(shape, dtype=np.int64), np.full(shape, np.nan)
+    statistics = None
     if len(grid) > 1 or inner_scores:
+        statistics = block_statistics(design, targets, split)
         best, score = _choose(statistics, grid, l1_ratio, standardize, chosen)
     fit = refit_elastic_net(
         design,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,7 @@ def fit_analysis(
     *,
     analysis: Analysis,
     layers: Sequence[int],
+    last_layer: int | None = None,
     seed: int = 0,
     names: Sequence[str] = (),
 ) -> xr.Dataset:
@@ -47,6 +49,10 @@ def fit_analysis(
         The settings.
     layers
         Numbers of the layers, each read, fitted and forgotten in turn.
+    last_layer
+        The last of all layers that the analysis takes, where others are fitted elsewhere. An
+        elastic net with a fixed penalty has nothing to choose a layer by: the last one counts,
+        and surrogates are fitted to that one only.
     seed, names
         Seed of surrogates, shuffles and bootstraps; `names` (participant, analysis) tell apart
         what shall differ. Every layer and model of a participant gets the same surrogates.
@@ -117,6 +123,10 @@ def fit_analysis(
         widths=widths,
         search=search_seed(seed, *names),
     )
+    untested = replace(problem, surrogates=problem.surrogates[:0])
+    fixed = analysis.estimator == "elastic-net" and len(analysis.penalties) == 1
+    only_last = fixed and len(problem.surrogates) > 0
+    last_layer = layers[-1] if last_layer is None else last_layer
     fitted: list[Fitted] = []
     curves: list[dict[str, Any]] = []
     partition: dict[str, FloatArray] = {}
@@ -133,6 +143,9 @@ def fit_analysis(
         elif analysis.lag_mode == "curve" and analysis.lags is not None:
             one, extra = fit_lags(problem, values, delays)
             curves.append(extra)
+        elif only_last and layer != last_layer:
+            one = fit_layer(untested, values, delays)
+            one.null_r = np.full((len(problem.surrogates), problem.targets.shape[1]), np.nan)
         else:
             one = fit_layer(problem, values, delays)
         fitted.append(one)

@@ -156,12 +156,15 @@ def fit_layer(problem: Problem, values: Real, delays: Sequence[int]) -> Fitted:
                 null = part if null is None else _added(null, part)
         elif len(problem.surrogates) and analysis.estimator == "elastic-net":
             part = nulls.null_by_refitting(
-                lambda surrogate, task=task, fit=fit: _complete(  # type: ignore[misc]
-                    estimator.refit(replace(task, targets=surrogate), fit.alpha)
+                lambda moved, task=task, fit=fit: _complete(  # type: ignore[misc]
+                    estimator.refit(
+                        replace(task, targets=moved), np.tile(fit.alpha, moved.shape[1] // t)
+                    )
                 ),
                 Y,
                 split,
                 problem.surrogates,
+                features=design.shape[1],
             )
             null = part if null is None else _added(null, part)
         del statistics

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +26,12 @@ from highgamma.encoding.ridge import (
     choose_dual,
     choose_primal,
     fit_dual,
+    gram_factor,
     inner_plan,
     solve_each,
     squared_predictions,
 )
-from highgamma.encoding.routines import blas, lapack
+from highgamma.encoding.routines import lapack
 from highgamma.encoding.scores import FoldSums, fold_sums
 from highgamma.encoding.splits import FloatArray, IntArray, Split
 from highgamma.encoding.statistics import (
@@ -118,22 +120,26 @@ def null_from_maps(
     maps(fold) gives for each penalty H (n_test, n) with ŷ − ȳ = H y; alpha (K, t);
     surrogates (P, n).
     """
-    count, (folds, t) = len(surrogates), alpha.shape
-    n_rows = len(targets)
-    sums = np.zeros((5, count, folds, t))
+    (folds, t), n = alpha.shape, len(targets)
+    tested = np.concatenate([fold.test for fold in split.folds])
+    sizes = np.array([len(fold.test) for fold in split.folds])
+    starts, fold_of_row = np.cumsum(sizes) - sizes, np.repeat(np.arange(folds), sizes)
+    means = np.stack([fold.train / fold.train.sum() for fold in split.folds])
     kept = [maps(i) for i in range(folds)]
-    batch = max(1, BATCH_BYTES // (8 * n_rows * t))
-    for start in range(0, count, batch):
-        part = slice(start, start + batch)
-        shuffled = targets[surrogates[part]]  # (P, n, t)
-        for i, fold in enumerate(split.folds):
-            y = shuffled[:, fold.test] - shuffled[:, fold.train].mean(axis=1, keepdims=True)
-            f = np.empty_like(y)
-            for value, H in kept[i].items():
-                own = np.flatnonzero(alpha[i] == value)
-                f[:, :, own] = np.moveaxis(np.tensordot(H, shuffled[:, :, own], (1, 1)), 0, 1)
-            sums[:, part, i] = (y.sum(1), f.sum(1), (y * y).sum(1), (f * f).sum(1), (y * f).sum(1))
-    return FoldSums(np.array([len(fold.test) for fold in split.folds], dtype=np.float64), *sums)
+    # A channel's sums lie side by side while they are formed.
+    sums = np.zeros((t, 5, len(surrogates), folds))
+    batch = max(1, BATCH_BYTES // (8 * 6 * n))
+    for channel in range(t):
+        H = np.concatenate([kept[i][float(alpha[i, channel])] for i in range(folds)])
+        column = np.ascontiguousarray(targets[:, channel])
+        for start in range(0, len(surrogates), batch):
+            part = slice(start, start + batch)
+            moved = column[surrogates[part]]  # (P, n)
+            f = moved @ H.T
+            y = moved[:, tested] - (moved @ means.T)[:, fold_of_row]
+            for k, product in enumerate((y, f, y * y, f * f, y * f)):
+                sums[channel, k, part] = np.add.reduceat(product, starts, axis=1)
+    return FoldSums(sizes.astype(np.float64), *np.moveaxis(sums, 0, -1))
 
 
 def null_by_refitting(
@@ -141,20 +147,28 @@ def null_by_refitting(
     targets: FloatArray,
     split: Split,
     surrogates: IntArray,
+    *,
+    features: int,
 ) -> FoldSums:
-    """Null sums (P, K, t) for estimators that are not linear in y: every surrogate is fitted."""
-    parts = []
-    for index in surrogates:
-        moved = targets[index]
+    """Null sums (P, K, t) for estimators that are not linear in y: every surrogate is fitted.
+
+    `refit` takes the targets (n, m·t) of m surrogates side by side, so that these share what
+    depends on the features alone; `features` is the number of these, by which m is chosen.
+    """
+    n, t = targets.shape
+    folds = len(split.folds)
+    batch = max(1, BATCH_BYTES // (8 * t * (n + features * (folds + 4))))
+    names = ("sy", "sf", "syy", "sff", "syf")
+    sums = np.zeros((5, len(surrogates), folds, t))
+    for start in range(0, len(surrogates), batch):
+        part = surrogates[start : start + batch]
+        moved = targets[part.T].reshape(n, len(part) * t)
         fit = refit(moved)
-        parts.append(fold_sums(fit.prediction, fit.training_mean, moved, split))
-    return FoldSums(
-        parts[0].n,
-        *(
-            np.stack([getattr(part, name) for part in parts])
-            for name in ("sy", "sf", "syy", "sff", "syf")
-        ),
-    )
+        done = fold_sums(fit.prediction, fit.training_mean, moved, split)
+        for k, name in enumerate(names):
+            values = getattr(done, name).reshape(folds, len(part), t)
+            sums[k, start : start + batch] = np.moveaxis(values, 1, 0)
+    return FoldSums(np.array([len(fold.test) for fold in split.folds], dtype=np.float64), *sums)
 
 
 def with_targets(statistics: BlockStatistics, targets: FloatArray) -> BlockStatistics:
@@ -304,7 +318,7 @@ def choosing_costs(
 class _FoldSolver:
     """One outer fold's solutions: for a penalty, weights = inverse @ cross (centred, raw units).
 
-    `factor` is None where the held-out block's rows are cheaper than its Gram matrix.
+    `factor` is a root of the held-out block's Gram matrix, None where its rows are cheaper.
     """
 
     n_train: int
@@ -335,22 +349,20 @@ def _inverse(gram: FloatArray, scale: FloatArray, alpha: float) -> Real:
     return np.asfortranarray(inverse, dtype=np.float32 if single else np.float64)
 
 
-def _square_root(gram: FloatArray) -> Real:
-    """Lower L with LLᵀ = gram, to rounding, also where gram is singular."""
-    (potrf,) = lapack(gram.dtype, "potrf")
-    size = float(np.trace(gram)) / max(1, len(gram))
-    for jitter in (0.0, 1e-13, 1e-11, 1e-9):
-        shifted = gram.copy()
-        shifted.flat[:: len(gram) + 1] += jitter * size
-        factor, failed = potrf(shifted, lower=1, clean=1)
-        if not failed:
-            return np.asarray(factor)
-    return np.asarray(np.linalg.qr(_symmetric_root(gram)).R.T)
+def _square_root(gram: FloatArray, *, rounding: float) -> Real:
+    """F (p, r) with FFᵀ = gram, to the rounding it was summed with, r its numerical rank.
 
-
-def _symmetric_root(gram: FloatArray) -> FloatArray:
-    values, vectors = np.linalg.eigh(gram)
-    return np.asarray((vectors * np.sqrt(np.maximum(values, 0))).T)
+    Cholesky, and where rounding leaves the matrix indefinite, Cholesky with pivots.
+    """
+    factor = gram_factor(gram)
+    if factor is not None:
+        return factor
+    (pstrf,) = lapack(gram.dtype, "pstrf")
+    tolerance = 8 * rounding * float(np.diagonal(gram).max(initial=0))
+    lower, pivots, rank, _ = pstrf(gram, tol=tolerance, lower=1)
+    root = np.zeros((len(gram), rank))
+    root[pivots - 1] = np.tril(lower)[:, :rank]
+    return root
 
 
 def null_from_statistics(
@@ -388,18 +400,18 @@ def null_from_statistics(
             i: _fold_solver(statistics, i, alpha[i, channels], standardize=standardize)
             for i in wanted
         }
+        X = [
+            statistics.centred_rows(fold.test).astype(np.float32, copy=False)
+            for fold in statistics.split.folds
+        ]
         n_rows = len(statistics.targets)
         per_surrogate = 4 * len(channels) * (n_rows + (folds + 6) * p)
         batch = int(np.clip(BATCH_BYTES // per_surrogate, 1, count))
         Y = np.ascontiguousarray(
-            (statistics.targets - statistics.y_origin)[:, channels], dtype=np.float32
+            (statistics.targets - statistics.y_origin)[:, channels].T, dtype=np.float32
         )
-        X = [
-            np.asfortranarray(statistics.centred_rows(fold.test), dtype=np.float32)
-            for fold in statistics.split.folds
-        ]
         X_strips = {
-            i: np.asfortranarray(statistics.centred_rows(solver.strips), dtype=np.float32)
+            i: statistics.centred_rows(solver.strips).astype(np.float32, copy=False)
             for i, solver in solvers.items()
         }
         for start in range(0, count, batch):
@@ -447,7 +459,8 @@ def _fold_solver(
             - np.outer(mean, x)
             + block.n * np.outer(mean, mean)
         )
-        factor = np.asfortranarray(_square_root(about_mean), dtype=np.float32)
+        rounding = float(np.finfo(statistics.dtype).eps)
+        factor = _square_root(about_mean, rounding=rounding).astype(np.float32)
     strips = np.flatnonzero(~statistics.split.folds[i].train & (statistics.split.block != i))
     return _FoldSolver(
         training.n,
@@ -468,52 +481,51 @@ def _batch_sums(
     Y: Real,
     surrogates: IntArray,
 ) -> FloatArray:
-    """Sums (5, P, K, t) of one batch of surrogates."""
-    count, t = len(surrogates), Y.shape[1]
+    """Sums (5, P, K, t) of one batch of surrogates; Y (t, n).
+
+    Every target of every surrogate is a row, a target's surrogates one after another, so that
+    electrodes with the same penalty are taken together and arrays are read in their order.
+    """
+    t, count = len(Y), len(surrogates)
     folds = statistics.split.folds
-    # Columns target by target, so that electrodes with the same penalty are taken together.
-    crosses, sy, syy = [], np.zeros((len(folds), t, count)), np.zeros((len(folds), t, count))
+    p = statistics.design.shape[1]
+    crosses = np.empty((len(folds), t * count, p), dtype=np.float32)
+    sy, syy = np.zeros((len(folds), t * count)), np.zeros((len(folds), t * count))
     for i, fold in enumerate(folds):
-        moved = Y[surrogates[:, fold.test].T].transpose(2, 1, 0).reshape(t * count, -1)
-        crosses.append(X[i].T @ moved.T)
-        sy[i] = moved.sum(axis=1, dtype=np.float64).reshape(t, count)
-        syy[i] = np.einsum("mi,mi->m", moved, moved).reshape(t, count)
-    total, total_y = np.sum(crosses, axis=0), sy.sum(axis=0)
-    sums = np.zeros((5, count, len(folds), t))
+        moved = np.take(Y, surrogates[:, fold.test], axis=1).reshape(t * count, -1)
+        np.matmul(moved, X[i], out=crosses[i])
+        sy[i] = moved.sum(axis=1, dtype=np.float64)
+        syy[i] = np.einsum("mi,mi->m", moved, moved)
+    total, total_y = crosses.sum(axis=0), sy.sum(axis=0)
+    sums = np.zeros((5, len(folds), t * count))
     for i, solver in solvers.items():
         cross = total - crosses[i]
         y_sum = total_y - sy[i]
         if len(solver.strips):
-            moved = Y[surrogates[:, solver.strips].T].transpose(2, 1, 0).reshape(t * count, -1)
-            cross -= X_strips[i].T @ moved.T
-            y_sum = y_sum - moved.sum(axis=1, dtype=np.float64).reshape(t, count)
-        cross -= np.outer(solver.mean, y_sum.ravel()).astype(np.float32)
-        y_mean = y_sum / solver.n_train
-        n = solver.block.n
+            moved = np.take(Y, surrogates[:, solver.strips], axis=1).reshape(t * count, -1)
+            cross -= moved @ X_strips[i]
+            y_sum = y_sum - moved.sum(axis=1, dtype=np.float64)
+        cross -= np.outer(y_sum.astype(np.float32), solver.mean.astype(np.float32))
+        y_mean, mean, n = y_sum / solver.n_train, solver.mean, solver.block.n
         for value, inverse in solver.inverses.items():
-            own = np.flatnonzero(alpha[i] == value)
+            own = np.flatnonzero(np.repeat(alpha[i] == value, count))
             if not len(own):
                 continue
-            columns = (own[:, None] * count + np.arange(count)).ravel()
-            weights = np.asfortranarray(
-                inverse @ cross[:, columns].astype(inverse.dtype, copy=False)
-            )
+            here: Any = slice(None) if len(own) == len(cross) else own
+            weights = cross[here].astype(inverse.dtype, copy=False) @ inverse
             # Block sums about the training means: of ŷ − ȳ, and of its products with y − ȳ.
-            sf = (solver.block.x - n * solver.mean) @ weights
-            against = np.einsum("pm,pm->m", weights, crosses[i][:, columns], dtype=np.float64)
-            against -= (solver.mean @ weights) * sy[i][own].ravel()
-            against -= sf * y_mean[own].ravel()
+            shift, sf = (weights @ np.stack([mean, solver.block.x - n * mean], axis=1)).T
+            against = np.einsum("mp,mp->m", weights, crosses[i][here], dtype=np.float64)
+            against -= shift * sy[i][here]
+            against -= sf * y_mean[here]
             single = weights.astype(np.float32, copy=False)
             if solver.factor is None:
-                product = X[i] @ single - (solver.mean @ weights).astype(np.float32)
+                product = single @ X[i].T - shift.astype(np.float32)[:, None]
             else:
-                (trmm,) = blas(single.dtype, "trmm")
-                product = trmm(1.0, solver.factor, single, lower=1, trans_a=1, overwrite_b=1)
-            squared = np.einsum("pm,pm->m", product, product, dtype=np.float64)
-            shape = (len(own), count)
-            sums[1, :, i, own] = sf.reshape(shape)
-            sums[3, :, i, own] = squared.reshape(shape)
-            sums[4, :, i, own] = against.reshape(shape)
-        sums[0, :, i] = (sy[i] - n * y_mean).T
-        sums[2, :, i] = (syy[i] - 2 * y_mean * sy[i] + n * y_mean**2).T
-    return sums
+                product = single @ solver.factor
+            sums[1, i, here] = sf
+            sums[3, i, here] = np.einsum("mp,mp->m", product, product, dtype=np.float64)
+            sums[4, i, here] = against
+        sums[0, i] = sy[i] - n * y_mean
+        sums[2, i] = syy[i] - 2 * y_mean * sy[i] + n * y_mean**2
+    return np.moveaxis(sums.reshape(5, len(folds), t, count), (1, 2, 3), (2, 3, 1))

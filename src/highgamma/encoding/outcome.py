@@ -107,6 +107,7 @@ def outcome(
     if surrogates:
         null_r = np.stack(surrogates, axis=1)
         p = np.stack([scores.p_values(r[k], null_r[:, k]) for k in range(len(layers))])
+        p[[one.null_penalties == "none" for one in fitted]] = np.nan
         put(
             "null_r",
             ("permutation", "layer", "channel"),

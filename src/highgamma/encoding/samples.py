@@ -188,8 +188,9 @@ def frame_samples(
     Parameters
     ----------
     embeddings
-        Unit `frame` (resampled) or `word` (each word's values while it is spoken, from the voice's
-        onset to its offset, the prompt's where there is none; zeros elsewhere).
+        Unit `frame` (resampled; features of time alone say with `reach_s` 0 that no sample's
+        surroundings enter) or `word` (each word's values while it is spoken, from the voice's onset
+        to its offset, the prompt's where there is none; zeros elsewhere).
     words
         The participant's word table; a frame belongs to the word last prompted.
     neural
@@ -214,7 +215,8 @@ def frame_samples(
         source_time = np.asarray(embeddings["time"].values, dtype=np.float64)
         source_segment = np.asarray(embeddings["segment"].values, dtype=np.int64)
         same = len(source_time) == len(time) and bool(np.abs(source_time - time).max() < 1e-9)
-        reach = 0.0 if same else placing.reach(float(embeddings.attrs["rate_hz"]), rate)
+        between = placing.reach(float(embeddings.attrs["rate_hz"]), rate)
+        reach = 0.0 if same else float(embeddings.attrs.get("reach_s", between))
 
     def of_frames(layer: int) -> Real:
         return np.asarray(

@@ -233,8 +233,8 @@ def split_rows(
         held out together.
     gap
         Smallest distance in s that training rows keep from test rows. Frames pass the configured
-        gap plus the lag span. Leave-one-word-out and shuffled splits have no gap, and for words
-        every other split keeps it between the analysis windows.
+        gap plus the lag span. Shuffled splits have no gap, nor has leave-one-word-out of words;
+        every other split of words keeps it between the analysis windows.
     step
         Duration in s that a row stands for (one frame), for the length of a fold.
     seed
@@ -247,7 +247,9 @@ def split_rows(
     """
     chosen = SCHEMES[scheme]
     block = chosen.blocks(rows, folds=folds, seed=seed)
-    gap = gap if chosen.purged else 0.0
+    # Words that are left out one by one stand apart; the frames of neighbouring words do not.
+    purged = chosen.purged or (scheme == "leave-one-word-out" and step > 0)
+    gap = gap if purged else 0.0
     n_blocks = int(block.max()) + 1
     if scheme == "contiguous" and gap > 0:
         _refuse_short_folds(rows, block, gap=gap, step=step)

@@ -196,6 +196,8 @@ def write_frames(
                 "f8",
                 ("time", "channel"),
                 chunksizes=tuple(max(1, min(c, s)) for c, s in zip(CHUNK, shape, strict=True)),
+                # A checksum on every chunk: damage is found when the chunk is read.
+                fletcher32=True,
                 fill_value=False,
             )
             values.units = frames.settings.units

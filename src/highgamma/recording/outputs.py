@@ -68,7 +68,7 @@ def record(participant: str, dataset: Mapping[str, Any]) -> Recorded:
     for segment in segments:
         with open_signals(segment) as signals:
             lengths.append(signals.duration)
-            _compare_with_sidecar(segment, signals)
+            compare_with_sidecar(segment, signals)
             table = electrodes.channels(segment, signals.names)
             tables.append(table)
             kept = table.loc[table["kept"] == "yes", "name"].tolist()
@@ -87,7 +87,7 @@ def record(participant: str, dataset: Mapping[str, Any]) -> Recorded:
             [
                 transcript(
                     shared.words,
-                    shift=_stimulus_onset(segment, begin),
+                    shift=stimulus_onset(segment, begin),
                     segment=index,
                     label=segment.label,
                 )
@@ -95,11 +95,11 @@ def record(participant: str, dataset: Mapping[str, Any]) -> Recorded:
             ],
             ignore_index=True,
         )
-    elif not _has_words(setting):
+    elif not has_words(setting):
         table = prompts.empty()
     else:
         table = prompts.words(segments, **dict(setting))
-        _within(table, segments, lengths)
+        within(table, segments, lengths)
         table = with_voice(table, sounds)
     return Recorded(
         words=table,
@@ -108,7 +108,7 @@ def record(participant: str, dataset: Mapping[str, Any]) -> Recorded:
     )
 
 
-def _has_words(setting: object) -> bool:
+def has_words(setting: object) -> bool:
     """`dataset.words` is "none", or its `trial_type` is, where a recording has no words."""
     kind = setting.get("trial_type", "word") if isinstance(setting, Mapping) else setting
     return kind is not None and str(kind).lower() != "none"
@@ -132,7 +132,7 @@ def _stimulus(sound: Path | None, words: Path | None) -> Recorded:
     )
 
 
-def _within(words: pd.DataFrame, segments: Sequence[Segment], lengths: Sequence[float]) -> None:
+def within(words: pd.DataFrame, segments: Sequence[Segment], lengths: Sequence[float]) -> None:
     """Words past the end of their recording: an error if they are most, else a warning."""
     length = np.array(lengths)[words["segment"].to_numpy(np.int64)]
     past = words["onset"].to_numpy(np.float64) >= length
@@ -148,7 +148,8 @@ def _within(words: pd.DataFrame, segments: Sequence[Segment], lengths: Sequence[
         LOG.warning("%d words are shown after the recording's end", int(past.sum()))
 
 
-def _stimulus_onset(segment: Segment, begin: float | str) -> float:
+def stimulus_onset(segment: Segment, begin: float | str) -> float:
+    """When the shared stimulus began, s: as configured, or the first event of that type."""
     if not isinstance(begin, str):
         return float(begin)
     if segment.events is None:
@@ -259,7 +260,8 @@ def sound_dataset(
     )
 
 
-def _compare_with_sidecar(segment: Segment, signals: Signals) -> None:
+def compare_with_sidecar(segment: Segment, signals: Signals) -> None:
+    """Warn where ieeg.json and the recording differ in rate (Hz) or duration (s)."""
     if segment.sidecar is None:
         LOG.warning("%s has no ieeg.json; nothing in it is needed", segment.signal.name)
         return

@@ -112,6 +112,27 @@ def audio(
         return _resampled(found, rate, stop=signals.duration)
 
 
+def extent(
+    segment: Segment,
+    signals: Signals,
+    *,
+    source: str = "auto",
+    channel: str | None = None,
+    series: str = "Audio",
+) -> tuple[float, float, float] | None:
+    """Start and length (s) and rate (Hz) of the sound that `audio` would read; None for no sound.
+
+    Arguments and errors are those of `audio`; no sample is read.
+    """
+    if source == "none":
+        return None
+    with _source(segment, signals, source=source, channel=channel, series=series) as found:
+        if found is None:
+            return None
+        _covers(found, signals, segment)
+        return found.start, found.n_samples / found.rate, found.rate
+
+
 def audio_file(path: Path, rate: int = RATE) -> Audio:
     """Read a WAV or FLAC file whole: mono mean over channels, resampled, scaled by its peak."""
     with _file(path) as found:

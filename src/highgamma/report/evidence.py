@@ -12,6 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma import store
+from highgamma.errors import InputError
+from highgamma.group import COLUMNS as GROUP_COLUMNS
+from highgamma.settings import POSITION
+from highgamma.summary.tables import GAIN_COLUMNS, MISSING_COLUMNS, PARTITION_COLUMNS
+from highgamma.timecourse import Course, read_courses
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +24,24 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-_TEXT = ("analysis", "participant", "electrode", "region", "model", "flags", "best_control", "word")
+_TEXT = (
+    *("analysis", "participant", "electrode", "region", "model", "flags", "best_control", "word"),
+    *(
+        "verdict",
+        "rule",
+        "control",
+        "space",
+        "source",
+        "group",
+        "value",
+        "electrodes",
+        "ceiling_status",
+        "stage",
+        "file",
+    ),
+)
+
+PUBLISHED_COLUMNS = ("participant", "model", "pcc", "r2", "source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +89,12 @@ class Evidence:
     audits: Mapping[str, Audit]
     truth: pd.DataFrame | None
     words: Mapping[str, pd.DataFrame]
+    gains: pd.DataFrame
+    partition: pd.DataFrame
+    missing: pd.DataFrame
+    published: pd.DataFrame | None
+    group: pd.DataFrame
+    courses: tuple[Course, ...]
 
     @property
     def analyses(self) -> list[str]:
@@ -84,8 +112,14 @@ class Evidence:
         return settings if isinstance(settings, dict) else {}
 
     def controls(self, analysis: str) -> list[str]:
-        """Names of an analysis's control models."""
-        return list(self.settings(analysis).get("controls") or [])
+        """Names of an analysis's control models, `position` among them whether named or not."""
+        named = self.settings(analysis).get("controls") or []
+        return list(dict.fromkeys([*named, POSITION]))
+
+    def findings(self, rows: pd.DataFrame, analysis: str) -> pd.DataFrame:
+        """Rows of an analysis's models that are no controls; all rows where there are no others."""
+        own = rows[~rows["model"].isin(self.controls(analysis))]
+        return rows if own.empty else own
 
     def unit(self, analysis: str) -> str:
         """`word` or `frame`."""
@@ -105,8 +139,24 @@ def read(
     contamination: Iterable[str | Path] = (),
     truth: Iterable[str | Path] = (),
     words: Iterable[str | Path] = (),
+    gains: str | Path | None = None,
+    partition: str | Path | None = None,
+    missing: str | Path | None = None,
+    published: str | Path | None = None,
+    group: str | Path | None = None,
+    courses: Iterable[str | Path] = (),
 ) -> Evidence:
-    """Read a run's tables, audits and truth; note where its score files lie."""
+    """Read a run's tables, audits and truth; note where its score files lie.
+
+    `gains`, `partition` and `missing` are tables of the summary, `published` the scores of a
+    published study (`participant model pcc r2 source`), `group` the statistics over participants,
+    `courses` the time courses; the report leaves out what is not given.
+
+    Raises
+    ------
+    InputError
+        If the published scores lack a column.
+    """
     import pandas as pd
 
     by_fit: dict[tuple[str, str, str], list[Path]] = {}
@@ -127,7 +177,35 @@ def read(
         audits={Path(p).stem: a for p in sorted(map(str, contamination)) if (a := read_audit(p))},
         truth=pd.concat(planted, ignore_index=True) if planted else None,
         words={Path(p).stem: store.read_table(p, strings=_TEXT) for p in sorted(map(str, words))},
+        gains=_table(gains, GAIN_COLUMNS),
+        partition=_table(partition, PARTITION_COLUMNS),
+        missing=_table(missing, MISSING_COLUMNS),
+        published=None if published is None else _published(published),
+        group=_table(group, GROUP_COLUMNS),
+        courses=tuple(read_courses(courses)),
     )
+
+
+def _table(path: str | Path | None, columns: Iterable[str]) -> pd.DataFrame:
+    """A table, or one without rows where there is no file."""
+    import pandas as pd
+
+    if path is None:
+        return pd.DataFrame(columns=list(columns))
+    return store.read_table(path, strings=_TEXT)
+
+
+def _published(path: str | Path) -> pd.DataFrame:
+    table = store.read_table(path, strings=_TEXT)
+    missing = [name for name in PUBLISHED_COLUMNS if name not in table]
+    if missing:
+        raise InputError(
+            f"the published scores have no column {', '.join(missing)}",
+            where=path,
+            expected="a tab-separated table with the columns " + " ".join(PUBLISHED_COLUMNS),
+            remedy="add the column, n/a where a score was not published",
+        )
+    return table
 
 
 def read_audit(path: str | Path) -> Audit | None:
@@ -185,7 +263,7 @@ def read_trace(paths: Iterable[Path], *, electrode: str, layer: int) -> Trace | 
                 return None
             k = names.index(electrode)
             n = scores.sizes["sample"]
-            unit = "frame" if "time" in scores.variables else "word"
+            unit = str(scores.attrs.get("unit", "frame" if "time" in scores.variables else "word"))
             position = scores["time"] if unit == "frame" else scores.get("word_index")
             delay, weights = np.empty(0), np.empty((0, 0))
             if "coefficients" in scores and "delay" in scores["coefficients"].dims:

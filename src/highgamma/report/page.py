@@ -18,6 +18,9 @@ from highgamma import __version__, store
 from highgamma.report import figures, findings
 from highgamma.report.evidence import Evidence, Trace, read_trace
 from highgamma.report.figures import Drawn
+from highgamma.report.findings.partition import NOT_ESTIMABLE
+from highgamma.report.table import electrode_table
+from highgamma.report.texts import GLOSSARY, SOURCES
 from highgamma.summary import FAMILY, FLAGS, LEVEL, false_discovery_q
 
 if TYPE_CHECKING:
@@ -26,146 +29,20 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 N_BEST = 4
-MAX_ROWS = 3000
-"""Rows of the page's own table of electrodes; the whole table is in `electrodes.tsv`."""
 
 PACKAGES = (
     *("h5py", "himalaya", "jinja2", "matplotlib", "mne", "mne-bids", "netCDF4", "numpy", "pandas"),
     *("pynwb", "scikit-learn", "scipy", "snakemake", "torch", "transformers", "xarray"),
 )
 
-STANDING_CLASS = {
-    "holds": "holds",
-    "explained by a control": "control",
-    "not significant": "noise",
+VERDICT_CLASS = {
+    "supported": "supported",
+    "explained by controls": "control",
     "contaminated": "foul",
+    "not significant": "noise",
     "leaky split": "leaky",
-    "not tested": "untested",
     "not estimable": "void",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A publication that the page leans on."""
-
-    key: str
-    text: str
-    doi: str
-
-
-SOURCES = (
-    Source(
-        "khanday",
-        "Khanday, Rodríguez San Esteban, Lone, Ouellet, Gonzalez-Lopez (2025). Recreating neural "
-        "activity during speech production with language and speech model embeddings. "
-        "Interspeech. arXiv 2505.14074.",
-        "https://arxiv.org/abs/2505.14074",
-    ),
-    Source(
-        "verwoert",
-        "Verwoert et al. (2022). Dataset of speech production in intracranial "
-        "electroencephalography. Scientific Data.",
-        "https://doi.org/10.1038/s41597-022-01542-9",
-    ),
-    Source(
-        "roussel",
-        "Roussel et al. (2020). Observation and assessment of acoustic contamination of "
-        "electrophysiological brain signals during speech production and sound perception. "
-        "Journal of Neural Engineering 17, 056028.",
-        "https://doi.org/10.1088/1741-2552/abb25e",
-    ),
-    Source(
-        "feghhi",
-        "Feghhi, Hadidi et al. (2024). What are large language models mapping to in the brain? A "
-        "case against over-reliance on brain scores. arXiv 2406.01538.",
-        "https://arxiv.org/abs/2406.01538",
-    ),
-    Source(
-        "benjamini",
-        "Benjamini, Hochberg (1995). Controlling the false discovery rate. Journal of the Royal "
-        "Statistical Society B 57, 289–300.",
-        "https://doi.org/10.1111/j.2517-6161.1995.tb02031.x",
-    ),
-    Source(
-        "phipson",
-        "Phipson, Smyth (2010). Permutation p-values should never be zero. Statistical "
-        "Applications in Genetics and Molecular Biology 9, 39.",
-        "https://doi.org/10.2202/1544-6115.1585",
-    ),
-)
-
-GLOSSARY = (
-    (
-        "r",
-        "Correlation over time (or words) within one electrode, between what was measured and what "
-        "was recreated, both minus the training mean of their fold, over all held-out samples. It "
-        "says how well the shape is recreated, not its size. A constant recreation has none.",
-        (),
-    ),
-    (
-        "skill",
-        "1 − (squared error of the model) / (squared error of the training mean), over all "
-        "held-out samples of one electrode. 1 is perfect, 0 is no better than ignoring the input, "
-        "below 0 is worse than that.",
-        (),
-    ),
-    (
-        "layer",
-        "Chosen for each electrode inside every fold on the training samples alone, and scored on "
-        "the held-out ones: the best of many layers by its test score would be a winner’s curse. "
-        "The table gives the layer that most folds chose; stability is its share of folds. Where a "
-        "fixed penalty leaves nothing to choose by, it is the last layer.",
-        (),
-    ),
-    (
-        "p",
-        "(1 + number of permutations that do as well) / (permutations + 1), for r. A permutation "
-        "breaks the bond between signal and model and keeps the course of each: frames are shifted "
-        "in a circle, words change places. With several layers each permutation counts with its "
-        "best layer, which is strict: the choice was made on training folds and cannot gain as "
-        "much.",
-        ("phipson",),
-    ),
-    (
-        "q",
-        "p, adjusted for the number of electrodes: among those with q < .05, at most 1 in 20 is "
-        f"expected to be false. The family is {FAMILY}.",
-        ("benjamini",),
-    ),
-    (
-        "gain",
-        "Skill minus the skill of the best control model on the same electrode (sound features, or "
-        "the same network with random weights). Untrained networks explain much of what trained "
-        "ones do, so the gain is what training is worth.",
-        ("feghhi",),
-    ),
-    (
-        "contamination",
-        "p of the audit: is the microphone’s spectrum in the electrode, frequency for frequency, "
-        "more than with sound from other moments? The voice shakes cables and amplifiers, and "
-        "high-gamma lies at the frequencies of speech.",
-        ("roussel",),
-    ),
-    (
-        "r across channels (PCC, R²)",
-        "The published study’s score: for one held-out word, correlation over channels between "
-        "the measured and the predicted vector; mean over words. Channels differ in gain in the "
-        "same way for every word, so any word’s vector predicts any other’s.",
-        ("khanday", "verwoert"),
-    ),
-    (
-        "mean predictor",
-        "Returns the training mean whatever the input is. What it reaches, a model must exceed.",
-        (),
-    ),
-    (
-        "distance",
-        "The realised smallest time between a held-out and a training sample. Neighbours in time "
-        "resemble each other: with shuffled frames a feature that knows only the time wins.",
-        ("feghhi",),
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +71,13 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
     traces = {a: [_trace_of(evidence, a, row) for row in rows.to_dict("records")]
               for a, rows in best.items()}  # fmt: skip
     recovery = findings.recovery(evidence)
+    comparison = findings.comparison(evidence)
+    partitions = findings.partitions(evidence)
 
     # In the order of the page, for they are numbered as they are drawn.
+    counted = numbered(figures.verdicts(evidence, headline))
+    published = numbered(figures.published_scores(comparison)) if comparison else []
+    across = numbered(figures.across_channels(evidence))
     truth = numbered(figures.planted_truth(recovery)) if recovery else []
     layers = [n for a in analyses for n in numbered(figures.layer_profiles(evidence, a))]
     pictured = [
@@ -203,13 +85,34 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         for a in analyses
         for n in numbered(figures.best_traces(a, best[a], traces[a], evidence.words))
     ]
-    across = numbered(figures.across_channels(evidence))
+    tested = [f.analysis for f in headline if f.tested] or analyses[:1]
+    # One figure of the group for all analyses, then one of each that was tested, by region.
+    group = numbered(figures.group_models(evidence.group, evidence.models))
+    group += [
+        n
+        for a in tested
+        for n in numbered(figures.group_regions(evidence.group, a, evidence.models))
+    ]
+    leaks = [
+        (rows, numbered(figures.leakage(evidence, evidence.group, name)))
+        for name in figures.demonstrations(evidence)
+        if (rows := figures.leakage_rows(evidence, evidence.group, name))
+    ]
+    courses = [
+        n
+        for a in analyses
+        for figure in (
+            figures.around_onset(evidence, evidence.courses, a),
+            figures.trial_by_trial(evidence, evidence.courses, a),
+        )
+        for n in numbered(figure)
+    ]
     lags = [n for a in analyses for n in numbered(figures.lag_curves(evidence, a))]
     weights = [
         n for a in analyses for n in numbered(figures.response_weights(a, best[a], traces[a]))
     ]
+    parted = [(part, numbered(figures.variance_partition(part))) for part in partitions]
     audit = numbered(figures.contamination(evidence.audits))
-    tested = [f.analysis for f in headline if f.tested] or analyses[:1]
     maps = [n for a in tested for n in numbered(figures.electrode_map(evidence, a))]
 
     untraced = [a for a in analyses if not any(n.drawn.name == f"best_{a}" for n in pictured)]
@@ -217,9 +120,15 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         run=evidence.run,
         version=__version__,
         headline=headline,
-        standing_class=STANDING_CLASS,
-        verdict=_verdict(headline),
+        verdict_class=VERDICT_CLASS,
+        rules=findings.RULES,
+        lead=_lead(headline),
+        published_range=findings.PUBLISHED_RANGE,
         mean_predictor=_mean_predictor(evidence),
+        counted=counted,
+        comparison=comparison,
+        published=published,
+        compared=_compared(comparison) if comparison else None,
         n_participants=evidence.electrodes["participant"].nunique(),
         n_electrodes=len(evidence.electrodes.drop_duplicates(["participant", "electrode"])),
         layers=layers,
@@ -227,9 +136,15 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         untraced=untraced,
         across=across,
         study=_study_rows(evidence),
+        group=group,
+        leaks=leaks,
+        courses=courses,
         lags=lags,
         weights=weights,
+        parted=parted,
+        not_estimable=NOT_ESTIMABLE,
         audit=audit,
+        clean=findings.with_and_without(evidence),
         audits=_audit_rows(evidence),
         recovery=recovery,
         truth=truth,
@@ -238,8 +153,7 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         flag_names=[f for f in FLAGS if evidence.electrodes["flags"].str.contains(f).any()],
         flag_meaning=FLAGS,
         warnings=_warnings(evidence),
-        rows=_table_rows(evidence.electrodes),
-        n_rows=len(evidence.electrodes),
+        table=electrode_table(evidence),
         settings=_settings_text(evidence.config),
         permutations=_attribute(evidence, "n_permutations"),
         versions=_versions(),
@@ -252,9 +166,12 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
     return html, drawn
 
 
-def write(evidence: Evidence, *, report: str | Path, folder: str | Path) -> None:
-    """Write the page, and each figure as SVG and PNG into a folder."""
+def write(
+    evidence: Evidence, *, report: str | Path, folder: str | Path, contamination: str | Path
+) -> None:
+    """Write the page, each figure as SVG and PNG into a folder, and the contamination table."""
     html, drawn = build(evidence)
+    findings.write_clean(findings.with_and_without(evidence), contamination)
     for figure in drawn:
         for ending, content in (("svg", figure.svg), ("png", figure.png)):
             with store.written_whole(Path(folder) / f"{figure.name}.{ending}") as temporary:
@@ -303,15 +220,27 @@ def _trace_of(evidence: Evidence, analysis: str, row: Mapping[Hashable, Any]) ->
     return read_trace(paths, electrode=str(row["electrode"]), layer=int(row["layer"]))
 
 
-def _verdict(headline: Sequence[findings.AnalysisFinding]) -> str:
+def _lead(headline: Sequence[findings.AnalysisFinding]) -> str:
     """The first sentence of the page."""
-    tested = [f for f in headline if f.tested and "leaky split" not in f.standings]
+    tested = [f for f in headline if f.tested and "leaky split" not in f.verdicts]
     if not tested:
-        return "No analysis of this run tests its electrodes, so none can be said to hold."
-    # "a of n in words, b of n in frames"
-    parts = [f"{f.n_hold} of {f.n} electrodes hold in {f.analysis}" for f in tested]
+        return "No analysis of this run tests its electrodes, so none can be said to be supported."
+    parts = [f"{f.n_supported} of {f.n} electrodes are supported in {f.analysis}" for f in tested]
     head = "; ".join(parts)
     return head[0].upper() + head[1:] + "."
+
+
+def _compared(comparison: findings.Comparison) -> dict[str, Any]:
+    """How far this run's scores lie from the published ones, over participants and models."""
+    found: dict[str, Any] = {}
+    for name in ("pcc", "r2"):
+        known = np.abs(comparison.differences(name))
+        found[name] = {
+            "n": int(known.size),
+            "median": float(np.median(known)) if known.size else float("nan"),
+            "most": float(known.max()) if known.size else float("nan"),
+        }
+    return found
 
 
 def _mean_predictor(evidence: Evidence) -> dict[str, Any] | None:
@@ -336,6 +265,7 @@ def _study_rows(evidence: Evidence) -> list[dict[str, Any]]:
     rows = [{str(k): v for k, v in r.items()} for r in evidence.participants.to_dict("records")]
     for row in rows:
         row["difference"] = row["pcc_across_channels"] - row["pcc_mean_predictor"]
+        row["is_control"] = row["model"] in evidence.controls(str(row["analysis"]))
     return rows
 
 
@@ -361,12 +291,7 @@ def _attribute(evidence: Evidence, name: str) -> dict[str, Any]:
 
 def _warnings(evidence: Evidence) -> list[str]:
     """What a reader must know before trusting a number, in whole sentences."""
-    said = [
-        f"{participant} has no scores of {model} in the analysis {analysis}."
-        for analysis, participant, model in json.loads(
-            str(evidence.arrays.attrs.get("missing", "[]"))
-        )
-    ]
+    said = [_missing(row) for row in evidence.missing.to_dict("records")]
     for participant, reasons in _attribute(evidence, "left_out").items():
         if reasons:
             listed = ", ".join(f"{reason}: {n}" for reason, n in reasons.items())
@@ -382,14 +307,16 @@ def _warnings(evidence: Evidence) -> list[str]:
                 "training samples. Its scores are a demonstration, not a finding."
             )
         if rows["flags"].str.contains("not-tested").all():
-            said.append(f"{analysis} drew no permutations: it has no p and no q, nothing holds.")
+            said.append(
+                f"{analysis} drew no permutations: it has no p and no q, nothing is supported."
+            )
         constant = int(rows["flags"].str.contains("intercept-only").sum())
         if constant:
             said.append(
                 f"In {analysis} {constant} of {len(rows)} fits are their intercept alone: they "
                 "return the training mean whatever the input is."
             )
-        if not evidence.controls(analysis):
+        if not evidence.settings(analysis).get("controls"):
             said.append(f"{analysis} names no control models, so it has no gain.")
         n = int(_attribute(evidence, "n_permutations").get(analysis, 0))
         needed = _least_findings(rows, n_permutations=n)
@@ -403,6 +330,17 @@ def _warnings(evidence: Evidence) -> list[str]:
     return said
 
 
+def _missing(row: Mapping[Hashable, Any]) -> str:
+    """One row of the table of missing fits as a sentence."""
+    of = f"{row['participant']} has no "
+    what = "audit of contamination"
+    if isinstance(row["analysis"], str):
+        what = f"scores of {row['model']} in the analysis {row['analysis']}"
+    stage = row["stage"]
+    why = f": the stage {stage} did not finish; see logs/{stage}/" if isinstance(stage, str) else ""
+    return f"{of}{what}{why}."
+
+
 def _least_findings(rows: pd.DataFrame, *, n_permutations: int) -> int:
     """How many electrodes must reach the smallest possible p before one of them has q < .05.
 
@@ -412,19 +350,6 @@ def _least_findings(rows: pd.DataFrame, *, n_permutations: int) -> int:
         return 0
     m = max(rows.loc[rows["p"].notna(), "model"].value_counts().tolist(), default=0)
     return int(np.floor(m / (n_permutations + 1) / LEVEL)) + 1
-
-
-def _table_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of the page's table; of a large table those that hold and the best by skill."""
-    if len(table) > MAX_ROWS:
-        order = table.assign(holds=table["flags"] == "").sort_values(
-            ["holds", "skill"], ascending=False, kind="stable"
-        )
-        table = table.loc[np.sort(order.index[:MAX_ROWS])]
-    return [
-        {str(k): (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in r.items()}
-        for r in table.to_dict("records")
-    ]
 
 
 def _settings_text(config: Mapping[str, Any]) -> str:

@@ -1,0 +1,402 @@
+"""What the configuration asks for, against what the recordings hold: bands, windows, folds, nulls.
+
+The checks are those that the stages make themselves, called with the sizes that the headers say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from highgamma import catalogue, settings
+from highgamma.check.participants import Participant, Recorded
+from highgamma.check.problems import Problem, Problems
+from highgamma.errors import InputError
+
+if TYPE_CHECKING:
+    from highgamma.encoding.analysis import Analysis
+    from highgamma.encoding.splits import Rows
+    from highgamma.neural.settings import Settings
+
+CONFIGURATION = "configuration"
+
+Signals = dict[str, "Settings"]
+Fits = dict[tuple[str, str], "Analysis"]
+
+
+def signals_of(config: Mapping[str, Any], problems: Problems) -> Signals:
+    """Settings of every signal that an analysis is fitted to."""
+    from highgamma.neural.settings import Settings
+
+    wanted = sorted({str(a["signal"]) for a in config["analyses"].values()})
+    found = {
+        name: problems.attempt(
+            CONFIGURATION, Settings.from_mapping, settings.signal_settings(config, name)
+        )
+        for name in wanted
+    }
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def fits_of(config: Mapping[str, Any], entries: Mapping[str, Any], problems: Problems) -> Fits:
+    """Settings of every analysis × model; problems that no data are needed for are told here."""
+    from highgamma.encoding.analysis import analysis_from
+
+    fits: Fits = {}
+    for name, written in config["analyses"].items():
+        where = f"analyses.{name}"
+        for model in settings.analysis_models(config, name):
+            fit = problems.attempt(
+                CONFIGURATION, analysis_from, settings.fit_settings(config, name, model)
+            )
+            if fit is None:
+                continue
+            fits[name, model] = fit
+            for part in model.split("+"):
+                _check_pair(name, part, fit, entries[part], problems)
+        _check_layers(where, written["layers"], settings.analysis_models(config, name), entries,
+                      problems)  # fmt: skip
+        count = int(written["permutations"])
+        if 0 < count < 20:
+            problems.warn(
+                CONFIGURATION,
+                f"with {count} permutations no p-value is below {1 / (count + 1):.2g}: nothing "
+                "can be significant",
+                where=f"{where}.permutations",
+                expected="0 for none, or 1000",
+            )
+    return fits
+
+
+def _check_pair(
+    name: str, model: str, fit: Analysis, entry: Mapping[str, Any], problems: Problems
+) -> None:
+    if fit.unit == "frame" and entry["kind"] == "speech" and entry.get("context") == "trial":
+        problems.add(
+            Problem(
+                CONFIGURATION,
+                f"the model {model!r} hears each trial alone, the analysis is of all frames",
+                where=f"analyses.{name}",
+                expected="unit: word, or a model that hears the whole recording",
+                remedy=f"leave {model!r} out of this analysis",
+            )
+        )
+
+
+def _check_layers(
+    where: str,
+    layers: object,
+    models: Sequence[str],
+    entries: Mapping[str, Any],
+    problems: Problems,
+) -> None:
+    if not isinstance(layers, list):
+        return
+    for model in models:
+        if model not in entries:
+            continue
+        known = catalogue.layers_of(dict(entries), model)
+        lost = [layer for layer in layers if layer not in known]
+        if lost and len(known) > 1:
+            problems.warn(
+                CONFIGURATION,
+                f"{model} has no layer {', '.join(map(str, lost))}"
+                + ("" if len(lost) < len(layers) else f"; its last, {known[-1]}, is taken"),
+                where=f"{where}.layers",
+                expected=f"layers {known[0]} to {known[-1]}",
+            )
+
+
+def check_participant(
+    one: Participant,
+    config: Mapping[str, Any],
+    entries: Mapping[str, Any],
+    signals: Signals,
+    fits: Fits,
+    problems: Problems,
+    *,
+    shared_sound: bool,
+) -> None:
+    """Check every signal, audit, model and analysis against one participant's recordings.
+
+    Parameters
+    ----------
+    signals, fits
+        From `signals_of` and `fits_of`.
+    shared_sound
+        Whether the sound is a stimulus that all participants heard.
+    """
+    from highgamma.neural.settings import check_recording
+
+    for recorded in one.recordings:
+        for wanted in signals.values():
+            problems.attempt(
+                one.name,
+                check_recording,
+                wanted,
+                rate=recorded.rate,
+                n_samples=recorded.n_samples,
+                where=recorded.where,
+            )
+    _check_mains(one, config, signals, problems)
+    rates = sorted({recorded.rate for recorded in one.recordings})
+    if len(rates) > 1:
+        problems.warn(
+            one.name,
+            "its recordings have different rates: " + ", ".join(f"{r:g} Hz" for r in rates),
+        )
+    sound = shared_sound or any(recorded.sound > 0 for recorded in one.recordings)
+    if config["contamination"]["enabled"] and one.whole:
+        problems.attempt(one.name, _check_audit, config, one.recordings, sound=sound)
+    if one.whole:
+        _check_models(one, fits, entries, problems, sound=sound)
+    done: set[str] = set()
+    for (name, _), fit in fits.items():
+        of = signals.get(fit.signal)
+        # Models that are fitted in the same way meet the same folds.
+        if of is None or one.words is None or not one.whole or not one.recordings:
+            continue
+        key = f"{name} {fit}"
+        if key in done:
+            continue
+        done.add(key)
+        problems.attempt(one.name, _check_fit, one, name, fit, of, problems, sound=sound)
+
+
+def _check_mains(
+    one: Participant, config: Mapping[str, Any], signals: Signals, problems: Problems
+) -> None:
+    """Warn where the mains frequency of ieeg.json has harmonics in the band that no notch takes."""
+    from highgamma.recording import electrodes, files
+
+    try:
+        segments = files.find(config["dataset"]["root"], one.name, task=config["dataset"]["task"])
+    except InputError:
+        return
+    for segment in segments:
+        if segment.sidecar is None:
+            continue
+        try:
+            line = electrodes.read_json(segment.sidecar).get("PowerLineFrequency")
+        except InputError:
+            continue
+        if isinstance(line, bool) or not isinstance(line, int | float) or line <= 0:
+            continue
+        for name, filtered in signals.items():
+            low, high = filtered.band
+            inside = [line * k for k in range(1, int(high / line) + 1) if low < line * k < high]
+            left = [
+                f
+                for f in inside
+                if not any(abs(f - n) <= filtered.notch_halfwidth for n in filtered.notch)
+            ]
+            if left:
+                key = "neural.notch" if name == "high-gamma" else f"signals.{name}.notch"
+                problems.warn(
+                    one.name,
+                    f"the mains are at {line:g} Hz, and no stop band takes out "
+                    + ", ".join(f"{f:g}" for f in left)
+                    + f" Hz, which lie in the band of {low:g} to {high:g} Hz",
+                    where=str(segment.sidecar),
+                    expected=f"{key}: [" + ", ".join(f"{f:g}" for f in inside) + "]",
+                )
+
+
+def _check_audit(config: Mapping[str, Any], recordings: Sequence[Recorded], *, sound: bool) -> None:
+    from highgamma import contamination
+
+    if not sound or not recordings:
+        return
+    given = {k: v for k, v in config["contamination"].items() if k != "enabled"}
+    audit = contamination.Settings.from_mapping(
+        {**given, "reference": config["neural"]["reference"]}
+    )
+    heard = [r.sound_rate for r in recordings if r.sound_rate > 0] or [math.inf]
+    contamination.frequencies(audit, rate=min(min(r.rate for r in recordings), min(heard)))
+    long = sum(recorded.duration for recorded in recordings)
+    least = 2 * audit.min_shift + 100 * audit.shift
+    if long < least:
+        raise InputError(
+            f"the recording lasts {long:.3g} s, too short for the audit of its sound",
+            where=recordings[0].where,
+            expected=f"at least {least:g} s",
+            remedy="set contamination.min_shift lower, or contamination: {enabled: false}",
+        )
+
+
+def _check_models(
+    one: Participant,
+    fits: Fits,
+    entries: Mapping[str, Any],
+    problems: Problems,
+    *,
+    sound: bool,
+) -> None:
+    from highgamma.embeddings.channel import checked_channel
+
+    for model in sorted({part for _, name in fits for part in name.split("+")}):
+        entry = entries[model]
+        needs = catalogue.needs(entry)
+        hears = entry["kind"] == "speech" or (
+            entry["kind"] == "acoustic" and entry["feature"] in ("mel", "envelope")
+        )
+        if hears and not sound:
+            problems.add(
+                Problem(
+                    one.name,
+                    f"there is no sound, and the model {model} hears sound",
+                    where=one.recordings[0].where if one.recordings else None,
+                    expected="an NWB series `Audio`, a sound file beside the recording, or a "
+                    "channel",
+                    remedy=f"set dataset.audio, or leave {model} out",
+                )
+            )
+        if entry["kind"] in ("text", "static") and one.words is not None and one.words.empty:
+            problems.add(
+                Problem(
+                    one.name,
+                    f"there are no words, and the model {model} reads words",
+                    remedy=f"set dataset.words, or leave {model} out",
+                )
+            )
+        if entry["kind"] == "channel" and "recording" in needs:
+            for recorded in one.recordings:
+                problems.attempt(
+                    one.name,
+                    checked_channel,
+                    str(entry["channel"]),
+                    list(recorded.names),
+                    where=recorded.where,
+                )
+
+
+def _check_fit(
+    one: Participant,
+    name: str,
+    fit: Analysis,
+    of: Settings,
+    problems: Problems,
+    *,
+    sound: bool,
+) -> None:
+    """Windows, folds and null of one analysis; the sizes that do not fit are raised."""
+    from highgamma.encoding import nulls
+    from highgamma.encoding.splits import split_rows
+
+    words = one.words
+    assert words is not None
+    where = f"analyses.{name}"
+    if fit.unit == "word" and words.empty:
+        raise InputError(
+            "there are no words, and the analysis has one sample a word",
+            where=where,
+            expected="words in events.tsv",
+            remedy="set dataset.words, or take unit: frame",
+        )
+    if fit.unit == "word" and fit.align == "voice" and not sound:
+        raise InputError(
+            "there is no sound in which the voice could be found",
+            where=f"{where}.align",
+            expected="sound in the recording or beside it",
+            remedy="set dataset.audio, or align: prompt",
+        )
+    rate = 1 / of.shift
+    rows, lost = _word_rows(one, fit, of) if fit.unit == "word" else _frame_rows(one, fit, of)
+    if lost and fit.align == "prompt":
+        problems.warn(
+            one.name,
+            f"the windows of {lost} of {len(words)} words leave the recording: no sample",
+            where=f"{where}.window",
+        )
+    try:
+        split_rows(
+            rows,
+            scheme=fit.split,
+            folds=fit.folds,
+            inner_folds=fit.inner_folds,
+            gap=fit.gap + (fit.lag_span if fit.unit == "frame" else 0.0),
+            step=of.shift if fit.unit == "frame" else 0.0,
+            seed=0,
+        )
+        if fit.permutations and fit.unit == "frame" and fit.estimator != "mean":
+            nulls.circular_shifts(
+                rows.segment,
+                count=1,
+                min_shift=int(np.ceil(fit.min_shift * rate - 1e-9)),
+                seed=0,
+            )
+    except InputError as error:
+        # The stage that fits says which analysis it was in its log; here all stand together.
+        raise InputError(
+            error.found,
+            where=where + (f" ({error.where})" if error.where else ""),
+            expected=error.expected,
+            remedy=error.remedy,
+        ) from error
+    runs = math.ceil(len(rows) / fit.permutation_block)
+    if fit.unit == "word" and fit.permutations and math.factorial(min(runs, 20)) < fit.permutations:
+        problems.warn(
+            one.name,
+            f"{len(rows)} words in blocks of {fit.permutation_block} have fewer orders than the "
+            f"{fit.permutations} permutations asked for",
+            where=f"{where}.permutations",
+        )
+
+
+def _word_rows(one: Participant, fit: Analysis, of: Settings) -> tuple[Rows, int]:
+    """Where the words' windows lie, from their prompts, and how many leave the recording."""
+    from highgamma.encoding.splits import Rows
+    from highgamma.targets import event_times, word_windows
+
+    words = one.words
+    assert words is not None
+    segment = words["segment"].to_numpy(dtype=np.int64)
+    rates = np.array([r.rate for r in one.recordings])[segment]
+    lengths = np.array([r.n_samples for r in one.recordings])[segment]
+    start, stop = fit.window
+    # When the voice begins is known after the recording stage; it comes after the prompt.
+    windows = word_windows(
+        event_times(words, "prompt"),
+        start=start,
+        stop=stop,
+        rates=rates,
+        lengths=lengths,
+        edge=of.edge,
+    )
+    _, word = np.unique(words["word"].astype(str).to_numpy(dtype=str), return_inverse=True)
+    rows = Rows(
+        windows.start / rates,
+        windows.stop / rates,
+        segment,
+        np.arange(len(words), dtype=np.int64),
+        word.astype(np.int64),
+    )
+    return rows.take(windows.valid), int((~windows.valid).sum())
+
+
+def _frame_rows(one: Participant, fit: Analysis, of: Settings) -> tuple[Rows, int]:
+    """Where the frames that can be used lie: apart from the edges, with all lags inside."""
+    from highgamma.encoding.lags import lag_frames, reachable
+    from highgamma.encoding.samples import trials_of_frames
+    from highgamma.encoding.splits import Rows
+    from highgamma.neural.frames import settings_windows
+
+    times, valid = [], []
+    for recorded in one.recordings:
+        size: dict[str, Any] = {"rate": recorded.rate, "n_samples": recorded.n_samples}
+        windows = settings_windows(of, **size)
+        times.append(windows.times(recorded.rate))
+        valid.append(windows.apart_from_edges(**size, edge=of.edge))
+    segment = np.concatenate(
+        [np.full(len(part), number, np.int64) for number, part in enumerate(times)]
+    )
+    time = np.concatenate(times)
+    assert one.words is not None
+    trial, word = trials_of_frames(time, segment, one.words)
+    usable = np.concatenate(valid)
+    if fit.lags is not None:
+        usable &= reachable(segment, lag_frames(fit.lags, step=fit.lag_step, rate=1 / of.shift))
+    return Rows(time, time, segment, trial, word).take(usable), 0

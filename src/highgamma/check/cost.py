@@ -1,0 +1,412 @@
+"""What a run will take: time, memory, disk. An estimate from sizes and measured unit costs.
+
+Every cost is a start-up plus a unit cost times the work's size: samples × electrodes for filters,
+floating-point operations for networks and fits, values for files. The unit costs were measured in
+the benchmarks (benchmarks/results.json) and in the demo's jobs on one machine (Intel Xeon, 2 cores,
+numpy with OpenBLAS, one thread); other machines differ by a factor of two or three. Where the run
+has finished jobs, their benchmark files say how this machine compares, rule by rule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from highgamma import catalogue, settings
+from highgamma.check.plan import Job
+from highgamma.encoding.analysis import Analysis, analysis_from
+from highgamma.provenance import job_times
+
+START_S = 0.6
+"""CPU seconds until a job has imported what it needs (demo: 0.5 s of jobs that do little)."""
+START_NETWORK_S = 3.3
+"""The same with torch and transformers (demo: MiniLM, whose pass over 72 words takes 0.5 s)."""
+
+FILTER_S = {"exact": 2.0e-7, "fft": 2.0e-8}
+"""CPU seconds a sample and channel (300 s of 64 channels; `high-gamma-mne` in results.json)."""
+AUDIT_S = 1.7e-7
+"""CPU seconds a sample and channel (demo: 221,508 × 25, 0.9 s)."""
+RECORD_S = 0.006
+"""CPU seconds a second of sound (demo: 216 s, 1.4 s)."""
+ACOUSTIC_S = 0.0005
+"""CPU seconds a second of sound (demo: 216 s, 0.1 s or less)."""
+NETWORK_S = 2.2e-11
+"""CPU seconds an operation: `embeddings-loop`, 24.2 s on 2 threads for 2.2e12 operations."""
+GPU_FLOPS = 1e13
+"""Operations a second of a GPU in float32: half the peak of NVIDIA's A100 (19.5e12, its data
+sheet). An assumption: no GPU was measured."""
+
+GRAM_S, SOLVE_S, ROTATE_S, MODEL_S = 1.4e-10, 4.9e-11, 5.2e-10, 5.4e-4
+"""CPU seconds of a ridge, per n·p·m, per model and m³, per model and m²·t, per model (see `ridge`).
+Fitted to 15 sizes, `nested-ridge` in results.json among them, n 72 to 30,000, p 23 to 3000, t 25 to
+128; each is met within a factor of 2.5, those above a second within two."""
+KEPT_S = 3.6e-11
+"""Per surrogate, electrode, sample and feature: `null` in results.json, 143 s for 1000 shifts."""
+CHOSEN_S = 6e-11
+"""Per operation of choosing penalties anew (demo: 3.2e10 operations, 2.0 s a layer)."""
+CHOSEN_LIMIT = 2e11
+"""Above it penalties are kept: `highgamma.encoding.layer.CHOOSING_LIMIT`."""
+MAPS_S = 1e-9
+"""Per surrogate, electrode and pair of words, with penalties kept."""
+ELASTIC_S = 5e-8
+"""Per fold, penalty, sample, feature and electrode (demo, `paper`: 72 words × 384 × 25, 2.0 s)."""
+
+NETWORK_BYTES = 2.33
+"""Bytes a stored value of 4 digits: `size_ratio` 0.583 of `embeddings-netcdf`, times 4."""
+SMALL_FACTOR, KNOWN_FACTOR = 3.0, 1.4
+"""How far the truth may lie from an estimate: on an unknown machine, and on a measured one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a participant's costs depend on.
+
+    seconds : of all recordings. values : samples × electrodes. electrodes. words : prompts.
+    sound : seconds of sound. n_bytes : of the files.
+    """
+
+    seconds: float
+    values: float
+    electrodes: int
+    words: int
+    sound: float
+    n_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One job's: CPU seconds, MB of memory, bytes it leaves, operations of a network."""
+
+    cpu_s: float
+    memory_mb: float = 300.0
+    n_bytes: float = 0.0
+    operations: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the costs of a run's jobs are made from."""
+
+    config: Mapping[str, Any]
+    entries: Mapping[str, Any]
+    sizes: Mapping[str, Size]
+
+    def size(self, participant: str) -> Size:
+        """A participant's size; the typical one for a name that has none (a stimulus)."""
+        if participant in self.sizes:
+            return self.sizes[participant]
+        return typical(list(self.sizes.values()))
+
+
+def typical(sizes: Sequence[Size]) -> Size:
+    """The median of each size; that of the study's participants where there is none."""
+    if not sizes:
+        return Size(300.0, 300.0 * 1024 * 110, 110, 100, 300.0)
+    return Size(
+        seconds=median(s.seconds for s in sizes),
+        values=median(s.values for s in sizes),
+        electrodes=round(median(s.electrodes for s in sizes)),
+        words=round(median(s.words for s in sizes)),
+        sound=median(s.sound for s in sizes),
+    )
+
+
+# --- one function a rule: the parts of the job's name after the rule's folder -> cost
+
+
+def _demo(run: Run, participant: str) -> Cost:
+    size = run.size(participant)
+    return Cost(START_S + 0.03 * size.seconds, 650, 150e3 * size.seconds)
+
+
+def _recording(run: Run, participant: str) -> Cost:
+    size = run.size(participant)
+    return Cost(START_S + RECORD_S * size.sound, 300 + 0.4 * size.sound, 60e3 * size.sound)
+
+
+def _frames(size: Size, of: Mapping[str, Any]) -> float:
+    return size.seconds / float(of["shift"])
+
+
+def _filtered(run: Run, signal: str, participant: str) -> Cost:
+    size, of = run.size(participant), settings.signal_settings(run.config, signal)
+    unit = FILTER_S[str(of["method"])] * int(of["bands"])
+    # Values are float64 in chunks of 16 channels.
+    chunked = 16 * math.ceil(size.electrodes / 16)
+    return Cost(START_S + unit * size.values, 500, 8.5 * _frames(size, of) * chunked)
+
+
+def _neural(run: Run, *name: str) -> Cost:
+    *signal, participant = name
+    return _filtered(run, signal[0] if signal else "high-gamma", participant)
+
+
+def _targets(run: Run, window: str, participant: str) -> Cost:
+    size = run.size(participant)
+    cost = _filtered(run, window.rsplit("_", 3)[0], participant)
+    return replace(cost, n_bytes=17.0 * size.words * size.electrodes)
+
+
+def _contamination(run: Run, participant: str) -> Cost:
+    size = run.size(participant)
+    return Cost(START_S + AUDIT_S * size.values, 400, 26.5e3 * size.electrodes)
+
+
+def tokens(entry: Mapping[str, Any], size: Size) -> float:
+    """Positions that a network passes over: overlapping windows count each time."""
+    if entry["kind"] == "text":
+        # About three tokens a word and two special ones; running text is read twice.
+        return size.words * (5.0 if entry.get("context") == "word" else 3.0)
+    context = entry.get("context")
+    if context == "causal":
+        window = float(entry.get("window") or 2.0)
+        return size.sound / float(entry.get("shift") or 0.02) * window * 50
+    if context == "trial":
+        return float(size.words * (entry["trial"]["stop"] - entry["trial"]["start"]) * 50)
+    window = float(entry.get("window") or 20.0)
+    return size.sound * 50 * (window + 2 * float(context or 0.0)) / window
+
+
+def samples(entry: Mapping[str, Any], size: Size) -> float:
+    """Rows of a model's embeddings."""
+    if entry["kind"] in ("text", "static"):
+        return size.words
+    if entry["kind"] == "speech":
+        if entry.get("context") == "trial":
+            return tokens(entry, size)
+        return size.sound * 50
+    shift = float(entry.get("shift") or 0.01)
+    return (size.sound if entry["kind"] == "acoustic" else size.seconds) / shift
+
+
+def width(entry: Mapping[str, Any], size: Size) -> int:
+    """Features of a model."""
+    if entry["kind"] == "position":
+        return max(1, math.ceil(size.seconds / float(entry["spacing"])))
+    if entry.get("feature") == "surprisal":
+        return 3
+    return int(entry.get("width") or 1)
+
+
+def _embeddings(run: Run, model: str, participant: str) -> Cost:
+    entry, size = run.entries[model], run.size(participant)
+    layers = len(catalogue.layers_of(dict(run.entries), model))
+    n_bytes = NETWORK_BYTES * layers * samples(entry, size) * width(entry, size)
+    if entry["kind"] not in catalogue.NETWORKS:
+        return Cost(START_S + ACOUSTIC_S * size.sound, 250 + n_bytes / 5e5, n_bytes)
+    blocks, inside = int(entry["layers"]), int(entry["width"])
+    # A block has 12·width² weights, each a multiplication and an addition a position.
+    operations = 24.0 * blocks * inside**2 * tokens(entry, size)
+    weights = 4 * (12.0 * blocks * inside**2 + 5e4 * inside)
+    return Cost(
+        START_NETWORK_S + NETWORK_S * operations,
+        500 + 1.5 * weights / 1e6,
+        n_bytes,
+        operations,
+    )
+
+
+def ridge(n: float, p: float, t: int, models: float) -> float:
+    """CPU seconds of a nested ridge: statistics, then for every training set one factorisation.
+
+    `n p m` for the Gram matrix, then `m³` and `m² t` for each of the models, with m = min(n, p).
+    """
+    m = min(n, p)
+    return GRAM_S * n * p * m + models * (m**2 * (SOLVE_S * m + ROTATE_S * t) + MODEL_S)
+
+
+def null(n: float, p: float, t: int, models: float, fit: Analysis, folds: float) -> float:
+    """CPU seconds of the surrogates, with penalties chosen anew where that is affordable."""
+    count, alphas = fit.permutations, len(fit.penalties)
+    if not count:
+        return 0.0
+    most = min(fit.inner_folds, folds - 1)
+    primal = models * p * (alphas * (6 * p + 128) + 96) + n * (2 * p + 64)
+    dual = models * alphas * n / most * (2 * n + 48)
+    operations = count * t * (min(primal, dual) if n <= 1500 else primal)
+    if alphas > 1 and operations <= CHOSEN_LIMIT and fit.null_penalties != "kept":
+        return CHOSEN_S * operations
+    if fit.null_penalties == "chosen":
+        return CHOSEN_S * operations
+    return count * t * n * (MAPS_S * n if n <= 1500 else KEPT_S * p)
+
+
+def _encoding(run: Run, analysis: str, participant: str, model: str, layers: str) -> Cost:
+    size = run.size(participant)
+    fit = analysis_from(settings.fit_settings(run.config, analysis, model))
+    of = settings.signal_settings(run.config, fit.signal)
+    n = float(size.words) if fit.unit == "word" else _frames(size, of)
+    n = max(n, 2.0)
+    t = max(size.electrodes, 1)
+    parts = [run.entries[part] for part in model.split("+")]
+    p = float(sum(width(entry, size) for entry in parts))
+    if fit.features == "flatten":
+        p *= 50 * (fit.window[1] - fit.window[0])
+    if fit.components is not None:
+        p = min(p, fit.components if fit.components >= 1 else 0.5 * n)
+    lags = 1
+    if fit.lags is not None:
+        lags = math.floor(fit.lag_span / fit.lag_step + 1e-9) + 1
+    repeats = 1
+    if lags > 1 and fit.lag_mode == "curve":
+        repeats = lags
+    else:
+        p *= lags
+    each = fit.split == "leave-one-word-out"
+    folds = n if each else float(fit.folds)
+    inner = min(float(fit.inner_folds), folds - 1)
+    models = folds * (folds + 1) / 2 if inner >= folds - 1 else folds * inner
+    if fit.estimator == "elastic-net":
+        fits = (1 + fit.permutations) * folds * len(fit.penalties)
+        one = ELASTIC_S * fits * n * p * t
+    elif fit.estimator == "mean":
+        one = 0.1
+    else:
+        one = ridge(n, p, t, models) + null(n, p, t, models, fit, folds)
+        one *= fit.band_draws if fit.bands else 1
+    first, *last = layers.split("-")
+    count = int(last[0]) - int(first) + 1 if last else 1
+    stored = 5.0 * n * t + 4.0 * fit.permutations * t * count + 30.0 * folds * t * count
+    data = (n * p / (lags if repeats == 1 else 1) * 4 + n * t * 8) / 1e6
+    # The Gram matrices of the folds, where features are the smaller side (measured: 9 of them).
+    grams = 9.0 * min(n, p) ** 2 * 8 / 1e6 if n > p else 0.0
+    # Surrogates and lags of frames go through in batches (demo: up to 650 MB).
+    least = 550.0 if fit.unit == "frame" else 250.0
+    return Cost(START_S + one * repeats * count, least + 4.5 * data + grams, stored)
+
+
+def _tables(run: Run, *_: str) -> Cost:
+    fits = sum(
+        len(run.sizes) * len(settings.analysis_models(run.config, name))
+        for name in run.config["analyses"]
+    )
+    return Cost(START_S + 0.05 * fits, 160 + 0.5 * fits, 10e3 * fits)
+
+
+def _report(run: Run, *_: str) -> Cost:
+    cost = _tables(run)
+    return Cost(5.0 + cost.cpu_s, 300, 4e6)
+
+
+COSTS: dict[str, Callable[..., Cost]] = {
+    "demo": _demo,
+    "recording": _recording,
+    "neural": _neural,
+    "neural_signal": _neural,
+    "targets": _targets,
+    "contamination": _contamination,
+    "embeddings": _embeddings,
+    "encoding": _encoding,
+    "summary": _tables,
+    "report": _report,
+}
+"""What a rule's job takes; another rule's takes its start-up."""
+
+
+def cost_of(job: Job, run: Run) -> Cost:
+    """The estimated cost of one job."""
+    known = COSTS.get(job.rule)
+    return Cost(START_S) if known is None else known(run, *job.wildcards)
+
+
+# --- the machine at hand, by what finished jobs took
+
+
+def measured(benchmarks: str | Path) -> dict[str, float]:
+    """CPU seconds of a run's finished jobs by their names.
+
+    Jobs shorter than the clock of the process table have none.
+    """
+    return {time.job: time.cpu_s for time in job_times(benchmarks) if time.cpu_s > 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How many times longer than estimated jobs take here: typical, low and high, of `n` jobs."""
+
+    typical: float = 1.0
+    low: float = 1 / SMALL_FACTOR
+    high: float = SMALL_FACTOR
+    n: int = 0
+
+
+def speeds(finished: Mapping[str, float], run: Run) -> dict[str, Speed]:
+    """How this machine's finished jobs compare with their estimates, by the folder of the rule."""
+    pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for name, seconds in finished.items():
+        kind = name.split("/")[0]
+        try:
+            estimate = cost_of(Job(kind, name), run).cpu_s
+        except (KeyError, TypeError, ValueError):
+            continue  # of a model or an analysis that the configuration no longer has
+        pairs[kind].append((seconds, estimate))
+    found = {}
+    for kind, some in pairs.items():
+        # Of the sums: a start-up that is off by a second says little of the long jobs.
+        typical = sum(took for took, _ in some) / sum(estimate for _, estimate in some)
+        low, high = _spread([took / estimate for took, estimate in some])
+        found[kind] = Speed(
+            typical=typical,
+            low=min(low, typical / KNOWN_FACTOR),
+            high=max(high, typical * KNOWN_FACTOR),
+            n=len(some),
+        )
+    return found
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    """10th and 90th percentile; the extremes of fewer than three."""
+    if len(values) < 3:
+        return min(values), max(values)
+    tenths = quantiles(values, n=10, method="inclusive")
+    return tenths[0], tenths[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Jobs of one rule: CPU seconds (typical, low, high), largest memory, bytes, GPU seconds."""
+
+    rule: str
+    jobs: int
+    cpu_s: float
+    low_s: float
+    high_s: float
+    longest_s: float
+    memory_mb: float
+    n_bytes: float
+    gpu_s: float
+    measured: int
+
+
+def totals(jobs: Sequence[Job], run: Run, finished: Mapping[str, float]) -> list[Total]:
+    """What the jobs take together, rule by rule, from the data set to the report."""
+    fast = speeds(finished, run)
+    by_rule: dict[str, list[Job]] = defaultdict(list)
+    for job in jobs:
+        by_rule[job.rule].append(job)
+    made = []
+    place = {rule: number for number, rule in enumerate(COSTS)}
+    for rule, mine in sorted(by_rule.items(), key=lambda item: place.get(item[0], len(COSTS))):
+        speed = fast.get(mine[0].name.split("/")[0], Speed())
+        costs = [cost_of(job, run) for job in mine]
+        cpu = sum(cost.cpu_s for cost in costs)
+        made.append(
+            Total(
+                rule=rule,
+                jobs=len(mine),
+                cpu_s=cpu * speed.typical,
+                low_s=cpu * speed.low,
+                high_s=cpu * speed.high,
+                longest_s=max(cost.cpu_s for cost in costs) * speed.typical,
+                memory_mb=max(cost.memory_mb for cost in costs),
+                n_bytes=sum(cost.n_bytes for cost in costs),
+                gpu_s=sum(cost.operations for cost in costs) / GPU_FLOPS,
+                measured=speed.n,
+            )
+        )
+    return made

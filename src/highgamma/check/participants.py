@@ -1,0 +1,352 @@
+"""One participant's files, read by the recording stage's own readers: headers and tables alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from highgamma.check.problems import Problem, Problems
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from highgamma.recording.files import Segment
+    from highgamma.recording.signals import Signals
+
+SHOWN = 5
+"""At most this many names are listed in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the headers of one recording say.
+
+    rate : Hz. n_samples, n_channels, n_electrodes (kept). names : of all channels. sound : length
+    of its sound in s, 0 for none. sound_rate : Hz. where : the file.
+    """
+
+    label: str
+    rate: float
+    n_samples: int
+    n_channels: int
+    n_electrodes: int
+    names: tuple[str, ...]
+    sound: float
+    sound_rate: float
+    where: str
+
+    @property
+    def duration(self) -> float:
+        """Length, s."""
+        return self.n_samples / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A participant as far as it could be read.
+
+    words : the table of the recording stage without voice onsets; None where it cannot be read.
+    whole : every recording could be opened. n_bytes : of all files.
+    """
+
+    name: str
+    recordings: tuple[Recorded, ...]
+    words: pd.DataFrame | None
+    whole: bool
+    n_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Length of all recordings, s."""
+        return sum(one.duration for one in self.recordings)
+
+    @property
+    def values(self) -> float:
+        """Samples × electrodes over all recordings."""
+        return float(sum(one.n_samples * one.n_electrodes for one in self.recordings))
+
+    @property
+    def electrodes(self) -> int:
+        """Electrodes that are kept; the fewest of any recording."""
+        return min((one.n_electrodes for one in self.recordings), default=0)
+
+
+def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) -> Participant:
+    """Read a participant's headers and tables; what is wrong goes to `problems`.
+
+    Parameters
+    ----------
+    name
+        Such as `sub-01`.
+    dataset
+        The configuration's section, defaults filled in.
+    """
+    from highgamma.recording import electrodes, files, signals, sound
+    from highgamma.recording.outputs import compare_with_sidecar
+
+    found = problems.attempt(name, files.find, dataset["root"], name, task=dataset.get("task"))
+    if found is None:
+        return Participant(name, (), None, False, 0)
+    heard = dict(dataset.get("audio") or {})
+    recorded, tables = [], []
+    for segment in found:
+        with ExitStack() as stack:
+            opened = problems.attempt(name, stack.enter_context, signals.open_signals(segment))
+            if opened is None:
+                names = _listed(name, segment, problems)
+            else:
+                names = list(opened.names)
+                problems.attempt(name, compare_with_sidecar, segment, opened)
+            table = problems.attempt(name, electrodes.channels, segment, names) if names else None
+            if table is not None:
+                tables.append((segment.label, table))
+            _compare_tables(name, segment, table, opened, problems)
+            if opened is None:
+                continue
+            extent = problems.attempt(
+                name,
+                sound.extent,
+                segment,
+                opened,
+                source=str(heard.get("source") or "auto"),
+                channel=heard.get("channel"),
+            )
+            kept = 0 if table is None else int((table["kept"] == "yes").sum())
+            recorded.append(
+                Recorded(
+                    label=segment.label,
+                    rate=opened.rate,
+                    n_samples=opened.n_samples,
+                    n_channels=len(opened.names),
+                    n_electrodes=kept,
+                    names=tuple(opened.names),
+                    sound=0.0 if extent is None else extent[1],
+                    sound_rate=0.0 if extent is None else extent[2],
+                    where=str(segment.signal),
+                )
+            )
+    if len(tables) > 1 and len(tables) == len(found):
+        labels, several = zip(*tables, strict=True)
+        problems.attempt(name, electrodes.common_channels, list(several), list(labels))
+    whole = len(recorded) == len(found)
+    words = problems.attempt(
+        name, _words, name, dataset, found, recorded if whole else [], problems
+    )
+    paths = {path for segment in found for path in segment.paths()}
+    return Participant(
+        name=name,
+        recordings=tuple(recorded),
+        words=words,
+        whole=whole,
+        n_bytes=sum(path.stat().st_size for path in paths if path.is_file()),
+    )
+
+
+def _listed(name: str, segment: Segment, problems: Problems) -> list[str]:
+    """The channels as channels.tsv has them, where the recording itself cannot say."""
+    from highgamma.recording.signals import channel_rows
+
+    rows = problems.attempt(name, channel_rows, segment)
+    return [row["name"] for row in rows or []]
+
+
+def _compare_tables(
+    name: str,
+    segment: Segment,
+    table: pd.DataFrame | None,
+    signals: Signals | None,
+    problems: Problems,
+) -> None:
+    """What the sidecars say of one another, and of the recording: warnings."""
+    import pandas as pd
+
+    from highgamma.recording import electrodes
+    from highgamma.store import read_table
+
+    if segment.channels is not None and signals is not None:
+        listed = problems.attempt(name, read_table, segment.channels, strings=("name",))
+        if listed is not None and "sampling_frequency" in listed:
+            said = pd.to_numeric(listed["sampling_frequency"], errors="coerce").dropna()
+            other = said[(said - signals.rate).abs() > 0.01 * signals.rate]
+            if len(other):
+                problems.warn(
+                    name,
+                    f"{len(other)} channels are listed at {other.iloc[0]:g} Hz, the recording has "
+                    f"{signals.rate:.6g} Hz, which is taken",
+                    where=str(segment.channels),
+                    expected="the recording's rate in the column sampling_frequency",
+                )
+        if listed is not None and len(listed) != len(signals.names):
+            problems.warn(
+                name,
+                f"{len(listed)} channels are listed, the recording has {len(signals.names)}",
+                where=str(segment.channels),
+                expected="a row for each channel of the recording",
+            )
+    if segment.sidecar is not None and table is not None:
+        said_in = problems.attempt(name, electrodes.read_json, segment.sidecar) or {}
+        for key, kind in (("SEEGChannelCount", "SEEG"), ("ECOGChannelCount", "ECOG")):
+            count, there = said_in.get(key), int((table["type"] == kind).sum())
+            if isinstance(count, int) and count != there:
+                problems.warn(
+                    name,
+                    f"{key} is {count}, channels.tsv lists {there} channels of type {kind}",
+                    where=str(segment.sidecar),
+                    expected="the same number in both",
+                )
+    if table is None or segment.electrodes is None:
+        return
+    places = problems.attempt(name, read_table, segment.electrodes, strings=("name",))
+    if places is None or "name" not in places:
+        return
+    twice = [n for n, count in Counter(places["name"].astype(str)).items() if count > 1]
+    if twice:
+        problems.warn(
+            name,
+            f"{len(twice)} electrodes are listed more than once ({_some(twice)}); the last row of "
+            "each is taken",
+            where=str(segment.electrodes),
+            expected="a row for each electrode",
+        )
+    kept = table[table["kept"] == "yes"]
+    placed = set(places["name"].astype(str).str.strip())
+    lost = [str(n) for n in kept["name"] if str(n) not in placed]
+    if lost:
+        problems.warn(
+            name,
+            f"{len(lost)} of {len(kept)} electrodes are not in the table of positions "
+            f"({_some(lost)}): they have no coordinates",
+            where=str(segment.electrodes),
+            expected="the names of channels.tsv",
+            remedy="mend the names, or go without positions",
+        )
+    if len(kept) and (kept["region"].astype(str).isin(("n/a", "Unknown", "nan"))).all():
+        problems.warn(
+            name,
+            "no electrode has an anatomical label: it takes no part in results by region",
+            where=str(segment.channels),
+            expected="a label in the column description, or in electrodes.tsv",
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+
+
+def _words(
+    name: str,
+    dataset: Mapping[str, Any],
+    segments: Sequence[Segment],
+    recorded: Sequence[Recorded],
+    problems: Problems,
+) -> pd.DataFrame:
+    """The table of words as the recording stage will write it, but for the voice's onsets."""
+    import pandas as pd
+
+    from highgamma.recording import files, prompts
+    from highgamma.recording.outputs import has_words, stimulus_onset, within
+    from highgamma.recording.stimulus import transcript
+
+    stimulus = dataset.get("stimulus")
+    if stimulus:
+        shared = files.stimulus_files(dataset["root"], stimulus)
+        assert shared.words is not None
+        table = pd.concat(
+            [
+                transcript(
+                    shared.words,
+                    shift=stimulus_onset(segment, stimulus.get("onset", 0.0)),
+                    segment=index,
+                    label=segment.label,
+                )
+                for index, segment in enumerate(segments)
+            ],
+            ignore_index=True,
+        )
+    elif not has_words(dataset.get("words", {})):
+        return prompts.empty()
+    else:
+        table = prompts.words(segments, **dict(dataset.get("words", {})))
+        _compare_samples(name, segments, recorded, problems)
+    if recorded:
+        within(table, segments, [one.duration for one in recorded])
+    where = str(segments[0].events) if segments[0].events and not stimulus else None
+    early = table["onset"].astype(float) < 0
+    if early.any():
+        problems.warn(name, f"{int(early.sum())} words begin before the recording", where=where)
+    short = table["offset"].astype(float) <= table["onset"].astype(float)
+    if short.any():
+        problems.warn(name, f"{int(short.sum())} words have no duration", where=where)
+    same = table.duplicated(["segment", "onset"])
+    if same.any():
+        problems.warn(
+            name,
+            f"{int(same.sum())} words begin at the same time as another",
+            where=where,
+            expected="one word at a time",
+        )
+    return table
+
+
+def _compare_samples(
+    name: str, segments: Sequence[Segment], recorded: Sequence[Recorded], problems: Problems
+) -> None:
+    """Warn where the column `sample` of events.tsv is not onset × rate."""
+    import pandas as pd
+
+    from highgamma.store import read_table
+
+    for segment, one in zip(segments, recorded, strict=False):
+        if segment.events is None:
+            continue
+        table = read_table(segment.events, strings=("trial_type",))
+        if "sample" not in table or "onset" not in table:
+            continue
+        sample = pd.to_numeric(table["sample"], errors="coerce")
+        onset = pd.to_numeric(table["onset"], errors="coerce")
+        off = (sample - onset * one.rate).abs() > 0.01 * one.rate + 1
+        if off.any():
+            row = int(off.to_numpy().argmax())
+            problems.warn(
+                name,
+                f"{int(off.sum())} events have another sample than their onset says: line "
+                f"{row + 2} has {onset.iloc[row]:g} s and sample {sample.iloc[row]:g}, which at "
+                f"{one.rate:g} Hz is {sample.iloc[row] / one.rate:g} s; the onsets are taken",
+                where=str(segment.events),
+                expected="sample = onset × rate",
+                remedy="check that the events are of this recording and on its clock",
+            )
+
+
+def compare_folders(root: str | Path, named: object, problems: Problems) -> None:
+    """Warn of folders that participants.tsv does not list, and of rows that have no folder."""
+    from highgamma.store import read_table
+
+    base = Path(root)
+    table = base / "participants.tsv"
+    if not table.is_file() or named != "all":
+        return
+    rows = problems.attempt("data set", read_table, table, strings=("participant_id",))
+    if rows is None or "participant_id" not in rows:
+        return
+    listed = [str(n).strip() for n in rows["participant_id"].dropna()]
+    there = {path.name for path in base.glob("sub-*") if path.is_dir()}
+    twice = [n for n, count in Counter(listed).items() if count > 1]
+    for found, names in (
+        ("listed more than once", sorted(twice)),
+        ("listed, but have no folder, and take no part", sorted(set(listed) - there)),
+        ("there, but not listed, and take no part", sorted(there - set(listed))),
+    ):
+        if names:
+            problems.add(
+                Problem(
+                    "data set",
+                    f"{len(names)} participants are {found}: {_some(names)}",
+                    where=str(table),
+                    fatal=False,
+                )
+            )

@@ -1,0 +1,376 @@
+"""Statistics over a group of participants, electrodes nested within them.
+
+Electrodes of one participant resemble each other, and participants have unequal numbers of them: an
+interval over electrodes alone would be too narrow. The bootstrap therefore draws twice, first
+participants, then electrodes within each participant drawn (hierarchical bootstrap; Saravanan,
+Berman and Sober 2020, arXiv 2007.07797). The statistic is the mean over all electrodes, of r after
+Fisher's z-transformation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma import store
+from highgamma.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+DRAWS = 2000
+LOW, HIGH = 0.025, 0.975
+GREATEST_R = 1 - 1e-9
+"""A correlation of 1 has no finite z."""
+
+COLUMNS = (
+    *("analysis", "model", "group", "value", "electrodes", "n_participants", "n_electrodes"),
+    *("r_mean", "r_low", "r_high", "skill_mean", "skill_low", "skill_high", "n_supported"),
+    # Further columns only follow.
+    *("n_r", "gain_mean", "gain_low", "gain_high"),
+)
+FOUL = ("contaminated", "flat")
+"""Flags of the electrodes that are not `clean`."""
+
+NO_REGION = ("", "unknown", store.MISSING)
+
+
+# ---------------------------------------------------------------------------------- the bootstrap
+
+
+def electrode_counts(
+    participant: Sequence[str] | NDArray[Any], *, draws: int = DRAWS, seed: int = 0
+) -> FloatArray:
+    """How often each draw of the hierarchical bootstrap takes each electrode, (draw, electrode).
+
+    With P participants, of whom p has n_p electrodes, a draw takes P participants with replacement
+    and, each time that it takes p, n_p of p's electrodes with replacement.
+
+    Parameters
+    ----------
+    participant
+        (electrode,), whose electrode it is.
+    """
+    rng = np.random.default_rng(seed)
+    names, of = np.unique(np.asarray(participant), return_inverse=True)
+    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    counts = np.zeros((draws, len(of)))
+    for p in range(len(names)):
+        own = np.flatnonzero(of == p)
+        counts[:, own] = rng.multinomial(times[:, p] * len(own), np.full(len(own), 1 / len(own)))
+    return counts
+
+
+def drawn_means(counts: FloatArray, values: FloatArray) -> FloatArray:
+    """Mean over electrodes in every draw, (draw, …), of values (electrode, …) without gaps."""
+    flat = values.reshape(len(values), -1)
+    means = (counts @ flat) / counts.sum(axis=1, keepdims=True)
+    return np.asarray(means.reshape(len(counts), *values.shape[1:]))
+
+
+def interval(drawn: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The 95 % percentile interval over draws, the first axis."""
+    low, high = np.quantile(drawn, (LOW, HIGH), axis=0)
+    return low, high
+
+
+def fisher_z(r: FloatArray) -> FloatArray:
+    """z = artanh r."""
+    return np.arctanh(np.clip(r, -GREATEST_R, GREATEST_R))
+
+
+# -------------------------------------------------------------------------------------- the table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a group statistic takes.
+
+    A region, and any interval, needs `min_participants` and `min_electrodes` over all of them.
+    `hemispheres` is `pooled` (left and right count as one region) or `separate`.
+    """
+
+    min_participants: int = 3
+    min_electrodes: int = 6
+    hemispheres: str = "pooled"
+    draws: int = DRAWS
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Fits:
+    """One analysis: values (electrode, model), NaN where an electrode has none."""
+
+    models: list[str]
+    z: FloatArray
+    skill: FloatArray
+    gain: FloatArray
+    clean: BoolArray
+    supported: BoolArray | None
+
+
+class Draws:
+    """Counts of every set of electrodes, drawn once: the same electrodes get the same draws.
+
+    `participant` (electrode,) says whose each electrode is; sets of electrodes are given as indices
+    into it, values as (electrode,) with NaN where there is none.
+    """
+
+    def __init__(self, participant: NDArray[Any], settings: Settings) -> None:
+        self.participant = participant
+        self.settings = settings
+        self._kept: dict[bytes, FloatArray] = {}
+
+    def __call__(self, electrodes: IntArray) -> FloatArray:
+        key = electrodes.tobytes()
+        if key not in self._kept:
+            self._kept[key] = electrode_counts(
+                self.participant[electrodes],
+                draws=self.settings.draws,
+                seed=self.settings.seed,
+            )
+        return self._kept[key]
+
+    def n_participants(self, electrodes: IntArray) -> int:
+        """Number of participants that the electrodes belong to."""
+        return len(set(self.participant[electrodes].tolist()))
+
+    def mean(
+        self, values: FloatArray, electrodes: IntArray, *, correlation: bool = False
+    ) -> tuple[float, float, float]:
+        """Mean and interval over the electrodes that have a value; back from z for an r."""
+        return self.difference([(values, 1.0)], electrodes, correlation=correlation)
+
+    def difference(
+        self,
+        parts: Sequence[tuple[FloatArray, float]],
+        electrodes: IntArray,
+        *,
+        correlation: bool = False,
+    ) -> tuple[float, float, float]:
+        """Sum of weighted means over the electrodes that have all of them, each (electrode,)."""
+        known = np.isfinite(np.stack([v[electrodes] for v, _ in parts])).all(axis=0)
+        shared = electrodes[known]
+        if not len(shared):
+            return (np.nan, np.nan, np.nan)
+        back = np.tanh if correlation else np.asarray
+        mean = sum(weight * back(v[shared].mean()) for v, weight in parts)
+        if _too_few(shared, self, self.settings):
+            return (float(mean), np.nan, np.nan)
+        counts = self(shared)
+        drawn = sum(weight * back(drawn_means(counts, v[shared])) for v, weight in parts)
+        low, high = interval(np.asarray(drawn))
+        return (float(mean), float(low), float(high))
+
+
+def table(
+    electrodes: pd.DataFrame,
+    *,
+    twins: Mapping[str, Sequence[str]],
+    settings: Settings,
+) -> pd.DataFrame:
+    """Group statistics of a run's electrodes: by model, by region, trained against untrained.
+
+    Parameters
+    ----------
+    electrodes
+        The run's electrodes, a row for each analysis × participant × electrode × model.
+    twins
+        For each trained model the names of its untrained twins; several are averaged electrode by
+        electrode (their r after Fisher's z) before they are compared.
+
+    Returns
+    -------
+    table
+        `COLUMNS`. `r_mean` is tanh of the mean z. Rows of the group `trained-untrained` hold the
+        trained model's mean minus the untrained mean over the same electrodes.
+    """
+    import pandas as pd
+
+    _check_columns(electrodes)
+    keys = electrodes[["participant", "electrode"]].drop_duplicates()
+    index = pd.MultiIndex.from_frame(keys)
+    participant = keys["participant"].to_numpy(dtype=str)
+    regions = _regions(electrodes, index, settings)
+    draws = Draws(participant, settings)
+    everyone = np.arange(len(keys))
+    rows: list[dict[str, Any]] = []
+    for analysis in dict.fromkeys(electrodes["analysis"]):
+        of = electrodes[electrodes["analysis"] == analysis]
+        fits = _fits(of, index)
+        groups = [("all", "all", everyone)] + [("region", n, e) for n, e in regions.items()]
+        for m, model in enumerate(fits.models):
+            about: dict[str, Any] = {"analysis": analysis, "model": model}
+            there = np.isfinite(fits.skill[:, m])
+            for group, value, members in groups:
+                for which, taken in _which(members[there[members]], fits.clean[:, m]):
+                    if group == "region" and _too_few(taken, draws, settings):
+                        continue
+                    place = {"group": group, "value": value, "electrodes": which}
+                    rows.append(about | place | _row(fits, m, taken, draws))
+            untrained = [t for t in twins.get(model, ()) if t in fits.models]
+            if untrained:
+                pair = (m, [fits.models.index(t) for t in untrained])
+                value = ",".join(untrained)
+                for which, taken in _which(everyone[there], fits.clean[:, m]):
+                    place = {"group": "trained-untrained", "value": value, "electrodes": which}
+                    rows.append(about | place | _pair_row(fits, pair, taken, draws))
+    found = pd.DataFrame(rows, columns=list(COLUMNS))
+    for name in ("n_participants", "n_electrodes", "n_supported", "n_r"):
+        found[name] = found[name].astype("Int64")
+    return found
+
+
+def _check_columns(electrodes: pd.DataFrame) -> None:
+    needed = ("analysis", "participant", "electrode", "region", "model", "r", "skill", "flags")
+    missing = [name for name in needed if name not in electrodes.columns]
+    if missing:
+        raise InputError(
+            f"the table of electrodes lacks {', '.join(missing)}",
+            expected="the columns that docs/files.md names",
+            remedy="delete electrodes.tsv and run again; the workflow makes it anew",
+        )
+
+
+def _which(electrodes: IntArray, clean: BoolArray) -> list[tuple[str, IntArray]]:
+    return [("all", electrodes), ("clean", electrodes[clean[electrodes]])]
+
+
+def _too_few(electrodes: IntArray, draws: Draws, settings: Settings) -> bool:
+    few = len(electrodes) < settings.min_electrodes
+    return few or draws.n_participants(electrodes) < settings.min_participants
+
+
+def _fits(rows: pd.DataFrame, index: pd.MultiIndex) -> _Fits:
+    """The values of one analysis as arrays over (electrode, model)."""
+    models = list(dict.fromkeys(rows["model"]))
+    shape = (len(index), len(models))
+    at = index.get_indexer(
+        list(zip(rows["participant"], rows["electrode"], strict=True))  # type: ignore[arg-type]
+    )
+    column = rows["model"].map(models.index).to_numpy(dtype=int)
+
+    def filled(name: str) -> FloatArray:
+        values = np.full(shape, np.nan)
+        if name in rows:
+            values[at, column] = rows[name].to_numpy(dtype=float, na_value=np.nan)
+        return values
+
+    flags = rows["flags"].fillna("").astype(str).str.split(",")
+    clean = np.ones(shape, dtype=bool)
+    clean[at, column] = [not set(raised) & set(FOUL) for raised in flags]
+    supported = None
+    if "verdict" in rows:
+        supported = np.zeros(shape, dtype=bool)
+        supported[at, column] = (rows["verdict"] == "supported").to_numpy(dtype=bool)
+    return _Fits(
+        models=models,
+        z=fisher_z(filled("r")),
+        skill=filled("skill"),
+        gain=filled("gain"),
+        clean=clean,
+        supported=supported,
+    )
+
+
+def _row(fits: _Fits, m: int, electrodes: IntArray, draws: Draws) -> dict[str, Any]:
+    z = fits.z[:, m]
+    return (
+        {
+            "n_participants": draws.n_participants(electrodes),
+            "n_electrodes": len(electrodes),
+            "n_supported": _n_supported(fits, m, electrodes),
+            "n_r": int(np.isfinite(z[electrodes]).sum()),
+        }
+        | _named("r", draws.mean(z, electrodes, correlation=True))
+        | _named("skill", draws.mean(fits.skill[:, m], electrodes))
+        | _named("gain", draws.mean(fits.gain[:, m], electrodes))
+    )
+
+
+def _pair_row(
+    fits: _Fits, pair: tuple[int, list[int]], electrodes: IntArray, draws: Draws
+) -> dict[str, Any]:
+    m, untrained = pair
+    # A twin that has no correlation somewhere leaves the electrode out: a mean over other twins
+    # would not be the same quantity.
+    z = [(fits.z[:, m], 1.0), (fits.z[:, untrained].mean(axis=1), -1.0)]
+    skill = [(fits.skill[:, m], 1.0), (fits.skill[:, untrained].mean(axis=1), -1.0)]
+    paired = electrodes[np.isfinite(skill[1][0][electrodes])]
+    has_r = np.isfinite(np.stack([v[paired] for v, _ in z])).all(axis=0)
+    return (
+        {
+            "n_participants": draws.n_participants(paired),
+            "n_electrodes": len(paired),
+            "n_supported": _n_supported(fits, m, paired),
+            "n_r": int(has_r.sum()),
+        }
+        | _named("r", draws.difference(z, paired, correlation=True))
+        | _named("skill", draws.difference(skill, paired))
+    )
+
+
+def _named(name: str, values: tuple[float, float, float]) -> dict[str, float]:
+    return {f"{name}_{k}": v for k, v in zip(("mean", "low", "high"), values, strict=True)}
+
+
+def _n_supported(fits: _Fits, m: int, electrodes: IntArray) -> int | None:
+    return None if fits.supported is None else int(fits.supported[electrodes, m].sum())
+
+
+# ---------------------------------------------------------------------------------------- regions
+
+
+def region_name(label: str, *, hemispheres: str = "pooled") -> str | None:
+    """An anatomical label, without its hemisphere where these are pooled; None for no region.
+
+    Labels as FreeSurfer writes them (`ctx_lh_S_central`, `Left-Hippocampus`) and as atlases that
+    end in the side do (`Precentral_L`).
+    """
+    label = label.strip()
+    if label.lower() in NO_REGION:
+        return None
+    if hemispheres == "separate":
+        return label
+    within = re.sub(r"^(?:ctx[_-])?(?:[lr]h|left|right)[ _-]", "", label, flags=re.IGNORECASE)
+    within = re.sub(r"^(wm)[_-][lr]h[_-]", r"\1-", within, flags=re.IGNORECASE)
+    return re.sub(r"[ _-][LR]$", "", within) or label
+
+
+def _regions(
+    electrodes: pd.DataFrame, index: pd.MultiIndex, settings: Settings
+) -> dict[str, IntArray]:
+    """Electrodes of each region, by name; where too few ever stand the region is passed over."""
+    first = electrodes.drop_duplicates(["participant", "electrode"])
+    labels = first["region"].fillna("").astype(str)
+    names = [region_name(label, hemispheres=settings.hemispheres) for label in labels]
+    found: dict[str, list[int]] = {}
+    for k, name in enumerate(names):
+        if name is not None:
+            found.setdefault(name, []).append(k)
+    return {name: np.array(found[name], dtype=np.int64) for name in sorted(found)}
+
+
+# ----------------------------------------------------------------------------------- the hand-over
+
+TEXT = ("analysis", "participant", "electrode", "region", "model", "flags", "verdict")
+
+
+def read_electrodes(path: str | Path) -> pd.DataFrame:
+    """A run's table of electrodes."""
+    return store.read_table(path, strings=TEXT)
+
+
+def write(found: pd.DataFrame, path: str | Path) -> None:
+    """Write the table."""
+    store.write_table(found, path)

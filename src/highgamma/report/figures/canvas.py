@@ -1,0 +1,205 @@
+"""What all figures share: the empty figure in the report's style, its colours, legends and numbers.
+
+Colours are Okabe and Ito's, which readers of every colour vision tell apart; every series also
+has its own marker or stands in a panel of its own.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FloatArray = NDArray[np.float64]
+
+
+INK, SOFT, FAINT = "#1c2733", "#5f6b76", "#d5dadf"
+MEASURED, RECREATED = INK, "#D55E00"
+MODEL_COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A51A3", "#7F7F7F"),
+)
+VERDICT_COLOURS = {
+    "supported": "#0072B2",
+    "explained by controls": "#E69F00",
+    "contaminated": "#D55E00",
+    "not significant": "#C9D0D6",
+    "leaky split": "#CC79A7",
+    "not estimable": "#8A949D",
+}
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
+WIDTH = 7.4  # inches; the page's column
+PIXELS = 160  # per inch
+MANY = 300
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 7.6,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.unicode_minus": True,
+    "axes.edgecolor": "#8a949d",
+    "axes.labelcolor": INK,
+    "axes.labelsize": 7.6,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 8.2,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 5.0,
+    "axes.axisbelow": True,
+    "grid.color": "#e9ecef",
+    "grid.linewidth": 0.7,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+    "legend.fontsize": 7.2,
+    "legend.handlelength": 1.6,
+    "figure.facecolor": "white",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "highgamma",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure as bytes, with the words that stand for it where it cannot be seen."""
+
+    name: str
+    svg: bytes
+    png: bytes
+    alt: str
+    caption: str
+    width: float
+    """Inches; the page shows all figures at one scale."""
+
+
+@contextmanager
+def canvas(width: float, height: float) -> Iterator[Figure]:
+    """An empty figure in the report's style; nothing global is touched."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # A user's own matplotlibrc must not change the report.
+    settings: Any = {**mpl.rcParamsDefault, **STYLE, "backend": "agg"}
+    with mpl.rc_context(rc=settings):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+
+
+def drawn(figure: Figure, name: str, *, alt: str, caption: str) -> Drawn:
+    """The figure as SVG and PNG bytes, without a date or a program's name in them."""
+    svg, png = io.BytesIO(), io.BytesIO()
+    # The resolution is that of what `crowded` turned into pixels.
+    figure.savefig(svg, format="svg", dpi=PIXELS, metadata={"Date": None, "Creator": None})
+    # The layout is settled; drawing again need not find it again.
+    figure.set_layout_engine("none")
+    figure.savefig(png, format="png", dpi=PIXELS, metadata={"Software": None})
+    return Drawn(
+        name=name,
+        svg=svg.getvalue(),
+        png=png.getvalue(),
+        alt=alt,
+        caption=caption,
+        width=float(figure.get_size_inches()[0]),
+    )
+
+
+def crowded(n: int) -> bool:
+    """Whether n marks are better drawn as pixels: as paths they would swell the page."""
+    return n > MANY
+
+
+def short(value: float, digits: int = 2) -> str:
+    """A number without its leading zero, as statistics are written: `.62`, `−.05`, `n/a`."""
+    if not np.isfinite(value):
+        return "n/a"
+    text = f"{abs(value):.{digits}f}"
+    text = text[1:] if text.startswith("0.") else text
+    is_zero = not any(c in "123456789" for c in text)
+    return text if value >= 0 or is_zero else f"−{text}"
+
+
+def probability(value: float) -> str:
+    """A p-value or q-value: three digits, or `< .001`."""
+    if not np.isfinite(value):
+        return "n/a"
+    return "< .001" if value < 0.001 else short(value, 3)
+
+
+def colours(models: Sequence[str]) -> dict[str, str]:
+    """A colour for each model, by its place in the run."""
+    return {m: MODEL_COLOURS[k % len(MODEL_COLOURS)] for k, m in enumerate(models)}
+
+
+def markers(models: Sequence[str]) -> dict[str, str]:
+    """A marker for each model, by its place in the run."""
+    return {m: MARKERS[k % len(MARKERS)] for k, m in enumerate(models)}
+
+
+def milliseconds(axes: Axes, *, n_ticks: int = 7) -> None:
+    """Label an x-axis in s as ms."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(n_ticks, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v * 1000:.0f}".replace("-", "−")))
+
+
+def handle(*, color: str, marker: str, label: str, hollow: bool = False, size: float = 4.5) -> Any:
+    """A legend entry of one marker."""
+    from matplotlib.lines import Line2D
+
+    face = "white" if hollow else color
+    edge = 1.6 if marker == "|" else 0.9
+    return Line2D(
+        [], [], ls="", color=color, marker=marker, ms=size, mfc=face, mew=edge, label=label
+    )
+
+
+def line(
+    colour: str, label: str, *, style: Any = "-", width: float = 1.3, alpha: float = 1.0
+) -> Any:
+    """A legend entry of one line."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, ls=style, lw=width, alpha=alpha, label=label)
+
+
+def patch(label: str, *, colour: str = SOFT, alpha: float = 0.22) -> Any:
+    """A legend entry of one band or bar."""
+    from matplotlib.patches import Patch
+
+    return Patch(facecolor=colour, alpha=alpha, lw=0, label=label)
+
+
+def quantile(values: FloatArray, share: float) -> FloatArray:
+    """Quantile over electrodes (axis 0), NaN where no electrode has a value."""
+    out = np.full(values.shape[1], np.nan)
+    for k, column in enumerate(values.T):
+        known = column[np.isfinite(column)]
+        if known.size:
+            out[k] = np.quantile(known, share)
+    return out
+
+
+def decade(value: float) -> str:
+    """A power of ten as `1`, `.1`, `.01`: powers in mathematical type would need parsing."""
+    return "1" if value >= 1 else f"{value:.{max(0, round(-np.log10(value)))}f}"[1:]

@@ -1,0 +1,132 @@
+"""Two runs electrode by electrode."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from highgamma import store
+from highgamma.compare import Comparison
+from highgamma.report.figures.canvas import (
+    INK,
+    MODEL_COLOURS,
+    SOFT,
+    WIDTH,
+    Drawn,
+    canvas,
+    drawn,
+    handle,
+    line,
+    short,
+)
+
+BELOW = -0.5
+"""Skill further below is drawn at the edge."""
+
+
+def save(figure: Drawn, *, svg: str | Path, png: str | Path) -> None:
+    """Write a figure as SVG and PNG."""
+    for path, content in ((svg, figure.svg), (png, figure.png)):
+        with store.written_whole(path) as temporary:
+            temporary.write_bytes(content)
+
+
+def comparison_scatter(found: Comparison) -> Drawn:
+    """Skill of every electrode in one run against the other, a panel for each analysis and model.
+
+    An electrode's bar is the 95 % interval of the difference, drawn from the other run's skill.
+    """
+    fits = found.summary.to_dict("records")
+    n_columns = min(3, len(fits))
+    n_rows = -(-len(fits) // n_columns)
+    with canvas(WIDTH if n_columns > 1 else WIDTH * 0.6, 0.55 + 2.85 * n_rows) as figure:
+        grid = figure.subplots(n_rows, n_columns, squeeze=False)
+        for k, axes in enumerate(grid.flat):
+            if k >= len(fits):
+                axes.set_visible(False)
+                continue
+            _panel(axes, found, fits[k])
+            own, other = _names(found, fits[k])
+            axes.set_ylabel(f"skill, {own}")
+            axes.set_xlabel(f"skill, {other}")
+        figure.legend(
+            handles=[
+                handle(color=MODEL_COLOURS[2], marker="^", label="better on the vertical axis"),
+                handle(color=MODEL_COLOURS[1], marker="v", label="worse"),
+                handle(color=SOFT, marker="o", label="interval reaches 0, or none"),
+                line(INK, "equal", width=0.7),
+            ],
+            loc="outside lower left",
+            ncols=4,
+        )
+        said = "; ".join(
+            f"{f['model']} in {f['analysis']}: {short(float(f['skill_difference']), 3)}"
+            for f in fits[:6]
+        )
+        return drawn(
+            figure,
+            "compare",
+            alt=f"Skill of every electrode in {found.ours} against {found.theirs}. Mean "
+            f"differences: {said}.",
+            caption=f"Each electrode’s skill in {found.ours} against {found.theirs}; on the line "
+            "both are equal. Bars: 95 % interval of the difference from a paired bootstrap over "
+            "folds, where both runs hold out the same samples. Above each panel the mean "
+            "difference with the interval over participants and their electrodes.",
+        )
+
+
+def _names(found: Comparison, fit: Mapping[Hashable, Any]) -> tuple[str, str]:
+    """What tells the two sides apart: the run, and the analysis or model where these differ."""
+    own, other = (
+        [name] if found.ours != found.theirs else [] for name in (found.ours, found.theirs)
+    )
+    for kind in ("analysis", "model"):
+        if fit[kind] != fit[f"other_{kind}"]:
+            own.append(str(fit[kind]))
+            other.append(str(fit[f"other_{kind}"]))
+    return " ".join(own), " ".join(other)
+
+
+def _panel(axes: Any, found: Comparison, fit: Mapping[Hashable, Any]) -> None:
+    table = found.electrodes
+    rows = table[
+        np.logical_and.reduce(
+            [table[k] == fit[k] for k in ("analysis", "model", "other_analysis", "other_model")]
+        )
+    ]
+    x = np.maximum(rows["other_skill"].to_numpy(dtype=float, na_value=np.nan), BELOW)
+    y = np.maximum(rows["skill"].to_numpy(dtype=float, na_value=np.nan), BELOW)
+    low = rows["skill_low"].to_numpy(dtype=float, na_value=np.nan)
+    high = rows["skill_high"].to_numpy(dtype=float, na_value=np.nan)
+    higher, lower = low > 0, high < 0
+    neither = ~(higher | lower)
+    for which, colour, marker in (
+        (neither, SOFT, "o"), (higher, MODEL_COLOURS[2], "^"), (lower, MODEL_COLOURS[1], "v"),
+    ):  # fmt: skip
+        axes.vlines(
+            x[which], np.maximum(x + low, BELOW)[which], np.maximum(x + high, BELOW)[which],
+            color=colour, lw=0.6, alpha=0.45,
+        )  # fmt: skip
+        axes.plot(x[which], y[which], ls="", marker=marker, ms=2.6, mew=0, color=colour)
+    known = np.concatenate([x, y])
+    known = known[np.isfinite(known)]
+    if known.size:
+        room = 0.05 * (np.ptp(known) or 0.1)
+        ends = [known.min() - room, known.max() + room]
+        axes.plot(ends, ends, color=INK, lw=0.7, zorder=0)
+        axes.set_xlim(*ends)
+        axes.set_ylim(*ends)
+    axes.set_aspect("equal")
+    axes.locator_params(nbins=5)
+    axes.set_title(f"{fit['analysis']}: {fit['model']}", pad=12, fontsize=7.4)
+    mean, below, above = (float(fit[f"skill_{k}"]) for k in ("difference", "low", "high"))
+    axes.annotate(
+        f"{short(mean, 3)}"
+        + (f" [{short(below, 3)}, {short(above, 3)}]" if np.isfinite(below) else "")
+        + f", {fit['n_electrodes']} electrodes",
+        (0, 1), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
+        fontsize=6.8, color=SOFT,
+    )  # fmt: skip

@@ -1,0 +1,181 @@
+"""One model under splits that leak and splits that do not, position in time beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from highgamma.report.evidence import Evidence
+from highgamma.report.figures.canvas import (
+    INK,
+    SOFT,
+    WIDTH,
+    Drawn,
+    canvas,
+    colours,
+    drawn,
+    handle,
+    markers,
+    short,
+)
+from highgamma.settings import POSITION
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+BELOW = -0.3
+"""Skill further below is drawn at the edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One model under one split: means over all electrodes with their 95 % intervals."""
+
+    analysis: str
+    split: str
+    leaky: bool
+    distance_s: float
+    model: str
+    n_electrodes: int
+    r: tuple[float, float, float]
+    skill: tuple[float, float, float]
+
+
+def demonstrations(evidence: Evidence) -> list[str]:
+    """Names of the run's analyses with the preset `leakage`."""
+    of = (evidence.settings(analysis).get("part_of") for analysis in evidence.analyses)
+    return list(dict.fromkeys(str(name) for name in of if name))
+
+
+def leakage_rows(evidence: Evidence, table: pd.DataFrame, name: str) -> list[Split]:
+    """What each split makes of each model; `table` is group.tsv, `name` the preset analysis."""
+    rows = []
+    for analysis in evidence.analyses:
+        settings = evidence.settings(analysis)
+        if settings.get("part_of") != name:
+            continue
+        own = table[
+            (table["analysis"] == analysis)
+            & (table["group"] == "all")
+            & (table["electrodes"] == "all")
+        ]
+        people = evidence.participants[evidence.participants["analysis"] == analysis]
+        for row in own.to_dict("records"):
+            of_model = people.loc[people["model"] == row["model"], "distance_s"]
+            rows.append(
+                Split(
+                    analysis=analysis,
+                    split=str(settings.get("split")),
+                    leaky=settings.get("split") == "shuffled",
+                    distance_s=float(of_model.min()) if len(of_model) else float("nan"),
+                    model=str(row["model"]),
+                    n_electrodes=int(row["n_electrodes"]),
+                    r=_mean(row, "r"),
+                    skill=_mean(row, "skill"),
+                )
+            )
+    return rows
+
+
+def _mean(row: Mapping[Any, Any], score: str) -> tuple[float, float, float]:
+    mean, low, high = (float(row[f"{score}_{k}"]) for k in ("mean", "low", "high"))
+    return mean, low, high
+
+
+def leakage(evidence: Evidence, table: pd.DataFrame, name: str) -> Drawn | None:
+    """r and skill of every electrode by split, the model and position side by side.
+
+    `table` is group.tsv; `name` one of `demonstrations`.
+    """
+    rows = leakage_rows(evidence, table, name)
+    models = list(dict.fromkeys(row.model for row in rows))
+    splits = list(dict.fromkeys(row.split for row in rows))
+    if not rows or POSITION not in models:
+        return None
+    # Position stands last, beside what it is set against.
+    models = [*(m for m in models if m != POSITION), POSITION]
+    with canvas(WIDTH, 3.1) as figure:
+        grid = figure.subplots(1, 2)
+        for axes, score in zip(grid, ("r", "skill"), strict=True):
+            for row in rows:
+                _strip(axes, evidence, row, score, at=_place(row, splits, models), models=models)
+            axes.axhline(0, color="#8a949d", lw=0.7, zorder=0)
+            axes.set_xticks(range(len(splits)), [_label(split, rows) for split in splits])
+            axes.tick_params(axis="x", length=0, labelcolor=INK)
+            axes.set_xlim(-0.5, len(splits) - 0.5)
+            axes.set_ylabel(f"{score} (held out)")
+            axes.grid(axis="y")
+        colour, marker = _styles(evidence)
+        figure.legend(
+            handles=[handle(color=colour[m], marker=marker[m], label=m) for m in models],
+            loc="outside lower left",
+            ncols=4,
+        )
+        by = {(row.split, row.model): row.r[0] for row in rows}
+        said = ", ".join(f"{split} {short(by[split, POSITION])}" for split in splits)
+        others = "; ".join(
+            f"{m}: " + ", ".join(f"{split} {short(by[split, m])}" for split in splits)
+            for m in models[:-1]
+        )
+        return drawn(
+            figure,
+            f"leakage_{name}",
+            alt=f"r and skill of every electrode by split. Mean r of position: {said}; {others}.",
+            caption=f"Analysis {name}: the same samples and models under three splits. Every dot "
+            "is an electrode; the mean over electrodes with its 95 % interval (bootstrap over "
+            "participants, then electrodes) stands beside. Position knows when a sample was "
+            f"recorded and nothing else (mean r: {said}). What it reaches where neighbours are "
+            "shuffled between training and test, the split gave away, and a model’s score there "
+            "is no finding. In brackets the least time between a training and a held-out sample.",
+        )
+
+
+def _styles(evidence: Evidence) -> tuple[dict[str, str], dict[str, str]]:
+    """Colour and marker of each model; position is grey, since it stands for nothing."""
+    colour, marker = colours(evidence.models), markers(evidence.models)
+    return colour | {POSITION: SOFT}, marker
+
+
+def _place(row: Split, splits: list[str], models: list[str]) -> float:
+    step = 0.88 / len(models)
+    return splits.index(row.split) + (models.index(row.model) - (len(models) - 1) / 2) * step
+
+
+def _label(split: str, rows: list[Split]) -> str:
+    """The split with the realised least distance of its samples."""
+    least = min((r.distance_s for r in rows if r.split == split), default=float("nan"))
+    words = split.replace("leave-one-word-out", "leave one\nword out")
+    return f"{words}\n({least * 1000:.0f} ms)" if np.isfinite(least) else words
+
+
+def _strip(
+    axes: Axes, evidence: Evidence, row: Split, score: str, *, at: float, models: list[str]
+) -> None:
+    table = evidence.electrodes
+    own = table[(table["analysis"] == row.analysis) & (table["model"] == row.model)]
+    values = np.maximum(own[score].to_numpy(dtype=float, na_value=np.nan), BELOW)
+    colour, marker = _styles(evidence)
+    width = 0.34 / len(models)
+    # Side by side in a fixed order; chance would draw another figure each time.
+    spread = (np.arange(len(values)) * 0.618034 % 1 - 0.5) * width
+    axes.plot(
+        at - 0.3 * width + spread, values, ls="", marker="o", ms=1.7, mew=0,
+        color=colour[row.model], alpha=0.45,
+    )  # fmt: skip
+    mean, low, high = row.r if score == "r" else row.skill
+    beside = at + 0.7 * width
+    if np.isfinite(low):
+        axes.plot([beside, beside], [low, high], color=colour[row.model], lw=1.6)
+    axes.plot(
+        beside, mean, ls="", marker=marker[row.model], ms=4.4, color=colour[row.model],
+        mec="white", mew=0.5, zorder=3,
+    )  # fmt: skip
+    if np.isfinite(mean):
+        axes.annotate(
+            short(mean), (beside, mean), xytext=(5, 0), textcoords="offset points",
+            va="center", fontsize=6.8, color=colour[row.model],
+        )  # fmt: skip

@@ -1,0 +1,48 @@
+"""What the tables say, counted and compared.
+
+`verdicts` counts what is supported, `comparison` sets a published study beside this run, `clean`
+leaves contaminated electrodes out, `partition` divides a joint fit among its models, `recovery`
+holds the planted truth against what was found.
+"""
+
+from highgamma.report.findings.clean import TABLE_COLUMNS, CleanRow, with_and_without, write_clean
+from highgamma.report.findings.comparison import Compared, Comparison, comparison
+from highgamma.report.findings.partition import Partition, partitions
+from highgamma.report.findings.recovery import LAG_TOLERANCE, Recovery, recovery
+from highgamma.report.findings.verdicts import (
+    PUBLISHED_RANGE,
+    RULES,
+    SUPPORTED,
+    VERDICTS,
+    AnalysisFinding,
+    ModelFinding,
+    best_electrodes,
+    by_verdict,
+    flag_counts,
+    headline,
+)
+
+__all__ = [
+    "LAG_TOLERANCE",
+    "PUBLISHED_RANGE",
+    "RULES",
+    "SUPPORTED",
+    "TABLE_COLUMNS",
+    "VERDICTS",
+    "AnalysisFinding",
+    "CleanRow",
+    "Compared",
+    "Comparison",
+    "ModelFinding",
+    "Partition",
+    "Recovery",
+    "best_electrodes",
+    "by_verdict",
+    "comparison",
+    "flag_counts",
+    "headline",
+    "partitions",
+    "recovery",
+    "with_and_without",
+    "write_clean",
+]

@@ -1,0 +1,122 @@
+"""How a joint fit's skill divides among its models, electrode by electrode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.report.evidence import Evidence
+from highgamma.report.findings.verdicts import SUPPORTED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = NDArray[np.float64]
+
+NOT_ESTIMABLE = "not-estimable"
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One joint fit: `spaces` and, a row for each electrode, what each explains.
+
+    Electrodes stand by verdict (supported first), then by skill.
+
+    unique (electrode, space): joint skill less the skill without the space.
+    shared (electrode,): what remains of the joint skill after all unique parts.
+    share (electrode, space): division of the joint skill that sums to it.
+    noise_ceiling, explainable (electrode,): greatest r, and the share of the variance that is the
+    same whenever a word comes again; NaN where it cannot be estimated.
+    """
+
+    analysis: str
+    model: str
+    spaces: list[str]
+    participant: list[str]
+    electrode: list[str]
+    verdict: list[str]
+    r: FloatArray
+    skill: FloatArray
+    unique: FloatArray
+    share: FloatArray
+    shared: FloatArray
+    noise_ceiling: FloatArray
+    explainable: FloatArray
+
+    @property
+    def has_ceiling(self) -> bool:
+        """Whether the ceiling was estimated for any electrode."""
+        return bool(np.isfinite(self.noise_ceiling).any())
+
+    def medians(self) -> list[tuple[str, float, float, int]]:
+        """Of each space: median unique part, median share, electrodes whose unique part is > 0."""
+        found = []
+        for k, space in enumerate(self.spaces):
+            own = self.unique[:, k]
+            known = own[np.isfinite(own)]
+            share = self.share[:, k]
+            share = share[np.isfinite(share)]
+            found.append(
+                (
+                    space,
+                    float(np.median(known)) if known.size else np.nan,
+                    float(np.median(share)) if share.size else np.nan,
+                    int((known > 0).sum()),
+                )
+            )
+        return found
+
+
+def partitions(evidence: Evidence) -> list[Partition]:
+    """Every joint fit of the run, in the order of the table."""
+    found = []
+    for key, rows in evidence.partition.groupby(["analysis", "model"], sort=False):
+        analysis, model = (str(part) for part in key)
+        found.append(_partition(evidence, analysis, model, rows))
+    return found
+
+
+def _partition(evidence: Evidence, analysis: str, model: str, rows: pd.DataFrame) -> Partition:
+    import pandas as pd
+
+    keys = ["participant", "electrode"]
+    spaces = list(dict.fromkeys(rows["space"]))
+
+    def number(values: Any) -> Any:
+        # A ceiling that could not be estimated may stand as a word.
+        return pd.to_numeric(values, errors="coerce")
+
+    one = rows.drop_duplicates(keys).set_index(keys)
+    table = evidence.electrodes
+    scored = table[(table["analysis"] == analysis) & (table["model"] == model)].set_index(keys)
+    one = one.join(scored[["r", "verdict"]], how="left")
+    one = one.assign(
+        supported=one["verdict"] == SUPPORTED, known=number(one["skill"]).fillna(-np.inf)
+    ).sort_values(["supported", "known"], ascending=False, kind="stable")
+    by_space = rows.assign(unique=number(rows["unique"]), share=number(rows["share"]))
+
+    def wide(name: str) -> FloatArray:
+        table = by_space.pivot(index=keys, columns="space", values=name)
+        return np.asarray(table.reindex(index=one.index, columns=spaces).to_numpy(float))
+
+    def column(name: str) -> FloatArray:
+        return np.asarray(number(one[name]).to_numpy(float))
+
+    return Partition(
+        analysis=analysis,
+        model=model,
+        spaces=[str(s) for s in spaces],
+        participant=[str(p) for p, _ in one.index],
+        electrode=[str(e) for _, e in one.index],
+        verdict=[str(v) for v in one["verdict"]],
+        r=column("r"),
+        skill=column("skill"),
+        unique=wide("unique"),
+        share=wide("share"),
+        shared=column("shared"),
+        noise_ceiling=column("noise_ceiling"),
+        explainable=column("explainable"),
+    )

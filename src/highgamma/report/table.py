@@ -1,0 +1,111 @@
+"""The page's own table of electrodes: every row of the run, as data that the page's script reads.
+
+A table of tens of thousands of rows would take a browser long to lay out. The page carries the
+rows as compact data and shows a part of them at a time; `SHOWN` rows stand in the HTML itself, for
+readers without scripts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from highgamma.report.evidence import Evidence
+from highgamma.report.findings import by_verdict
+
+SHOWN = 40
+DIGITS = 4
+"""Significant digits of a number; `electrodes.tsv` has them all."""
+
+KEYS = ("analysis", "participant", "electrode", "model")
+TEXTS = (
+    *("analysis", "participant", "electrode", "region", "model", "verdict", "rule", "flags"),
+    *("best_control", "ceiling_status"),
+)
+NUMBERS = (
+    *("layer", "r", "skill", "p", "q", "gain", "contamination", "stability", "distance_s"),
+    *("mean_r", "position_r", "position_skill", "peak_lag", "peak_lag_low", "peak_lag_high"),
+    "noise_ceiling",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows that stand in the HTML, and all rows as JSON that cannot end a script element."""
+
+    n: int
+    shown: list[dict[str, Any]]
+    data: str
+
+
+def electrode_table(evidence: Evidence) -> Table:
+    """All rows, by verdict and then by skill, each with its gain over every control.
+
+    Texts stand once in a list and are numbers in the rows; a missing value is null. A row ends with
+    its gains, a triple (control, the control's skill, gain) each.
+    """
+    table = by_verdict(evidence.electrodes)
+    for name in (*TEXTS, *NUMBERS):
+        if name not in table:
+            table = table.assign(**{name: None})
+    texts: dict[str, int] = {}
+
+    def coded(value: Any) -> int | None:
+        if not isinstance(value, str):
+            return None
+        return texts.setdefault(value, len(texts))
+
+    gains = _gains(evidence, coded)
+    keys = list(table[list(KEYS)].itertuples(index=False, name=None))
+    columns: list[list[Any]] = [[coded(v) for v in table[name]] for name in TEXTS]
+    columns += [[_rounded(v) for v in table[name]] for name in NUMBERS]
+    columns.append([gains.get(key) for key in keys])
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    data = json.dumps(
+        {
+            "columns": [*TEXTS, *NUMBERS, "gains"],
+            "texts": list(texts),
+            "n_texts": len(TEXTS),
+            "rows": rows,
+        },
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
+    )
+    # A name with `</script>` or `<!--` in it must not end the element that holds the data.
+    for sign in "<>&\u2028\u2029":
+        data = data.replace(sign, f"\\u{ord(sign):04x}")
+    return Table(n=len(table), shown=_plain(table.head(SHOWN)), data=data)
+
+
+def _gains(evidence: Evidence, coded: Any) -> dict[tuple[str, ...], list[list[Any]]]:
+    found: dict[tuple[str, ...], list[list[Any]]] = {}
+    for row in evidence.gains.to_dict("records"):
+        key = tuple(str(row[n]) for n in KEYS)
+        entry = [coded(row["control"]), _rounded(row["control_skill"]), _rounded(row["gain"])]
+        found.setdefault(key, []).append(entry)
+    return found
+
+
+def _rounded(value: Any) -> float | int | None:
+    """Four significant digits, whole numbers without a point; null where there is no number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    if not np.isfinite(number):
+        return None
+    number = float(f"{number:.{DIGITS}g}")
+    return int(number) if number.is_integer() else number
+
+
+def _plain(table: Any) -> list[dict[str, Any]]:
+    rows: list[Mapping[Any, Any]] = table.to_dict("records")
+    return [
+        {str(k): (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in r.items()}
+        for r in rows
+    ]

@@ -1,0 +1,190 @@
+"""Two runs side by side: what is paired, what an interval rests on, what cannot be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import pearsonr
+from test_encoding import fit_frames, frame_world
+
+from highgamma import compare, group, summary
+from highgamma.compare import Run
+from highgamma.errors import InputError
+from highgamma.report.figures.compare import comparison_scatter
+from highgamma.store import write_dataset, write_table
+
+PEOPLE = ("sub-01", "sub-02", "sub-03")
+
+
+def make_run(results: Path, name: str, fits: dict[str, dict], *, analysis="frames") -> Run:
+    """A run of some models, each fitted to three participants with settings of its own."""
+    folder = results / name
+    for model, given in fits.items():
+        changes = {k: v for k, v in given.items() if k != "shuffle"}
+        for seed, participant in enumerate(PEOPLE):
+            neural, embeddings = frame_world(seconds=60, noise=2.0, seed=seed)
+            if "shuffle" in given:
+                rng = np.random.default_rng(9)
+                embeddings["embedding"].values[:] = rng.permuted(embeddings["embedding"], axis=1)
+            fit = fit_frames(neural, embeddings, **changes)
+            path = folder / f"scores/{analysis}/{participant}/{model}/00-07.nc"
+            write_dataset(fit, path, stage="encoding", parameters={})
+    scores = sorted(folder.rglob("*.nc"))
+    made = summary.summarise(
+        summary.read_fits(scores), channels={}, contamination={}, participants=PEOPLE,
+        analyses={analysis: {"controls": []}}, models=list(fits), run=name,
+    )  # fmt: skip
+    write_table(made.electrodes, folder / "electrodes.tsv")
+    return compare.read_run(name, *compare.files(results, name))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def delayed(results) -> Run:
+    return make_run(
+        results, "delayed",
+        {"text": {"lags": [0.1, 0.1]}, "noise": {"lags": [0.1, 0.1], "shuffle": True}},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def coarse(results) -> Run:
+    """The same frames and folds, one fixed penalty that is far too large."""
+    return make_run(results, "coarse", {"text": {"lags": [0.1, 0.1], "alpha": 1e5}})
+
+
+def one(table: pd.DataFrame, **where) -> pd.Series:
+    for name, value in where.items():
+        table = table[table[name] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_differences_are_ours_minus_theirs_at_the_same_electrode(delayed, coarse):
+    found = compare.compare(delayed, coarse, settings=group.Settings())
+    assert len(found.electrodes) == 12 and set(found.electrodes["model"]) == {"text"}
+    for row in found.electrodes.to_dict("records"):
+        at = {"participant": row["participant"], "electrode": row["electrode"], "model": "text"}
+        ours, theirs = one(delayed.electrodes, **at), one(coarse.electrodes, **at)
+        assert row["skill_difference"] == pytest.approx(ours["skill"] - theirs["skill"])
+        assert row["r_difference"] == pytest.approx(ours["r"] - theirs["r"])
+    whole = one(found.summary, model="text")
+    assert (whole["n_participants"], whole["n_electrodes"]) == (3, 12)
+    assert whole["skill_difference"] == pytest.approx(found.electrodes["skill_difference"].mean())
+    means = [np.tanh(np.arctanh(found.electrodes[k]).mean()) for k in ("r", "other_r")]
+    assert whole["r_difference"] == pytest.approx(means[0] - means[1])
+    assert whole["skill_low"] < whole["skill_difference"] < whole["skill_high"]
+
+
+def test_a_draw_pools_the_samples_of_the_folds_that_it_takes(delayed):
+    (fit,) = summary.read_fits(delayed.scores["frames", "sub-02", "text"])
+    neural, embeddings = frame_world(seconds=60, noise=2.0, seed=1)
+    raw = fit_frames(neural, embeddings, lags=[0.1, 0.1])
+    chosen = summary.chosen_layers(fit.scores["inner_score"].values)
+    counts = compare.fold_counts(5, draws=6, seed=0)
+    r, skill = compare.drawn_scores(summary.fold_sums(fit.scores).of(chosen), counts)
+    fold = raw["fold_of_sample"].values
+    y, f = raw["observed"].values.astype(float), raw["prediction"].values.astype(float)
+    # The fold's training samples are all others but those within the gap of half a second.
+    usable = neural["high_gamma"].values[np.isin(neural["time"].values, raw["time"].values)]
+    for b in range(6):
+        taken = np.concatenate([np.tile(np.flatnonzero(fold == k), int(counts[b, k]))
+                                for k in range(5)])  # fmt: skip
+        for c in (0, 3):
+            mean = np.empty(len(fold))
+            for k in range(5):
+                at = raw["time"].values[fold == k]
+                gap = 0.5 - 1e-9
+                far = (raw["time"] <= at.min() - gap) | (raw["time"] >= at.max() + gap)
+                mean[fold == k] = usable[far.values, c].mean()
+            dy, df = (y[:, c] - mean)[taken], (f[:, c] - mean)[taken]
+            assert r[b, c] == pytest.approx(pearsonr(dy, df)[0], abs=1e-5)
+            expected = 1 - ((dy - df) ** 2).sum() / (dy**2).sum()
+            assert skill[b, c] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_better_fit_is_seen_at_every_electrode_and_at_none_that_follows_nothing(delayed):
+    found = compare.compare(delayed, delayed, models={"text": "noise"}, settings=group.Settings())
+    follows = found.electrodes["electrode"] != "LA3"
+    assert (found.electrodes["interval"] == "5 folds").all()
+    assert (found.electrodes.loc[follows, "skill_low"] > 0).all()
+    assert (found.electrodes.loc[~follows, "skill_low"] <= 0).all()
+    row = one(found.summary, model="text")
+    assert (row["other_model"], row["n_higher"], row["n_intervals"]) == ("noise", 9, 12)
+
+
+def test_other_folds_leave_no_interval_for_an_electrode_and_one_for_the_group(results, delayed):
+    other = make_run(results, "folds", {"text": {"lags": [0.1, 0.1], "folds": 6}})
+    found = compare.compare(delayed, other, settings=group.Settings())
+    assert set(found.electrodes["interval"]) == {"none: the runs hold out other samples"}
+    assert found.electrodes["skill_low"].isna().all()
+    row = one(found.summary, model="text")
+    assert row["n_intervals"] == 0 and np.isfinite(row["skill_low"])
+
+
+def test_electrodes_and_participants_of_one_run_alone_are_counted(delayed, coarse):
+    fewer = Run("fewer", coarse.electrodes[coarse.electrodes["electrode"] != "LA1"], coarse.scores)
+    found = compare.compare(delayed, fewer, settings=group.Settings())
+    row = one(found.summary, model="text")
+    assert (row["n_electrodes"], row["only_here"], row["only_there"]) == (9, 3, 0)
+    assert "LA1" not in set(found.electrodes["electrode"])
+
+
+def test_all_that_stands_in_the_way_is_said_at_once(delayed, coarse):
+    renamed = coarse.electrodes["participant"].str.replace("sub-0", "sub-9")
+    strangers = Run("strangers", coarse.electrodes.assign(participant=renamed), coarse.scores)
+    with pytest.raises(InputError) as raised:
+        compare.compare(
+            delayed, strangers, models={"txt": "text", "noise": "nose"},
+            analyses={"frames": "words"}, settings=group.Settings(),
+        )  # fmt: skip
+    said = str(raised.value)
+    for part in (
+        "delayed has no model 'txt' (did you mean 'text'?)",
+        "strangers has no model 'nose'",
+        "strangers has no analysis 'words'",
+        "no participant in common: sub-01, sub-02, sub-03 here, sub-91, sub-92, sub-93 there",
+    ):
+        assert part in said
+
+
+def test_words_are_not_compared_with_frames(delayed, results):
+    folder = results / "words"
+    for participant in PEOPLE:
+        fit = fit_frames(*frame_world(seconds=30), layers=[0]).assign_attrs(unit="word")
+        path = folder / f"scores/words/{participant}/text/00.nc"
+        write_dataset(fit, path, stage="encoding", parameters={})
+    table = delayed.electrodes[delayed.electrodes["model"] == "text"].assign(analysis="words")
+    write_table(table, folder / "electrodes.tsv")
+    words = compare.read_run("words", *compare.files(results, "words"))
+    with pytest.raises(InputError, match="frames is of frames here, words is of words there"):
+        compare.compare(delayed, words, analyses={"frames": "words"}, settings=group.Settings())
+
+
+def test_a_run_compared_with_itself_needs_other_names(delayed):
+    with pytest.raises(InputError, match="needs `analyses` or `models`"):
+        compare.compare(delayed, delayed, settings=group.Settings())
+
+
+def test_a_run_that_is_not_there_is_named_with_those_that_are(results, delayed):
+    with pytest.raises(InputError, match="did you mean 'delayed'") as raised:
+        compare.files(results, "delaied")
+    assert "there are" in str(raised.value)
+    (results / "begun").mkdir(exist_ok=True)
+    with pytest.raises(InputError, match=r"not finished: no electrodes\.tsv"):
+        compare.files(results, "begun")
+
+
+def test_the_figure_says_which_side_is_which(delayed, coarse):
+    found = compare.compare(delayed, coarse, settings=group.Settings())
+    figure = comparison_scatter(found)
+    assert "delayed against coarse" in figure.alt
+    assert figure.png.startswith(b"\x89PNG") and b"<svg" in figure.svg[:400]
+    assert figure.svg == comparison_scatter(found).svg

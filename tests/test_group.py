@@ -1,0 +1,267 @@
+"""Group statistics: what an interval over participants and their electrodes covers."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from highgamma import group, store
+from highgamma.errors import InputError
+from highgamma.group import Settings
+from highgamma.report.figures import group_models, group_regions
+
+
+def electrodes(values: dict[str, dict[str, list[float]]], **columns) -> pd.DataFrame:
+    """A table of electrodes from r by model, participant and electrode; skill is r squared."""
+    rows = [
+        {"analysis": "words", "participant": person, "electrode": f"LA{k + 1}", "model": model,
+         "r": r, "skill": r**2, "gain": r**2 / 2, "region": "n/a", "flags": ""}
+        for model, people in values.items()
+        for person, own in people.items()
+        for k, r in enumerate(own)
+    ]  # fmt: skip
+    return pd.DataFrame(rows).assign(**columns)
+
+
+def people(*own: list[float]) -> dict[str, list[float]]:
+    return {f"sub-{k + 1:02d}": list(r) for k, r in enumerate(own)}
+
+
+def row(found: pd.DataFrame, **where) -> pd.Series:
+    for name, value in where.items():
+        found = found[found[name] == value]
+    assert len(found) == 1, found
+    return found.iloc[0]
+
+
+# ---------------------------------------------------------------------------------- the bootstrap
+
+
+def test_a_draw_takes_as_many_participants_as_there_are_and_of_each_as_many_electrodes():
+    who = np.repeat(["a", "b", "c"], [2, 5, 3])
+    counts = group.electrode_counts(who, draws=400, seed=3)
+    sizes = {"a": 2, "b": 5, "c": 3}
+    of = np.stack([counts[:, who == p].sum(axis=1) / n for p, n in sizes.items()])
+    assert (of == np.round(of)).all()  # whole participants
+    assert (of.sum(axis=0) == 3).all()
+    assert set(np.unique(of)) == {0, 1, 2, 3}
+
+
+def test_the_draws_have_the_variance_of_two_stages():
+    # With n electrodes of each of P participants a drawn mean has the variance
+    # V(participants' means)/P + mean of V(within a participant)/(P·n), V with divisor n or P.
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(6, 9)) + rng.normal(size=(6, 1))
+    counts = group.electrode_counts(np.repeat(np.arange(6), 9), draws=40000, seed=1)
+    drawn = group.drawn_means(counts, values.ravel())
+    expected = values.mean(axis=1).var() / 6 + values.var(axis=1).mean() / (6 * 9)
+    assert drawn.mean() == pytest.approx(values.mean(), abs=5 * np.sqrt(expected / 40000))
+    assert drawn.var() == pytest.approx(expected, rel=0.03)
+
+
+def test_the_draws_are_those_of_a_plain_loop():
+    rng = np.random.default_rng(4)
+    own = [rng.normal(size=n) + k for k, n in enumerate((3, 8, 5, 12))]
+    looped = []
+    for _ in range(4000):
+        taken = [rng.choice(own[p], len(own[p])) for p in rng.integers(0, 4, 4)]
+        looped.append(np.concatenate(taken).mean())
+    who = np.repeat(np.arange(4), [len(o) for o in own])
+    drawn = group.drawn_means(group.electrode_counts(who, draws=4000), np.concatenate(own))
+    shares = (0.025, 0.25, 0.5, 0.75, 0.975)
+    spread = np.std(looped)
+    np.testing.assert_allclose(
+        np.quantile(drawn, shares), np.quantile(looped, shares), atol=0.12 * spread
+    )
+
+
+def test_electrodes_of_one_participant_are_no_independent_evidence():
+    # Ten participants whose means differ: an interval that takes 250 electrodes for independent
+    # covers the truth in few repetitions, the nested one in nearly all.
+    rng = np.random.default_rng(2)
+    who = np.repeat(np.arange(10), 25)
+    nested = plain = 0
+    for k in range(150):
+        y = np.repeat(rng.normal(size=10), 25) + rng.normal(size=250)
+        low, high = group.interval(
+            group.drawn_means(group.electrode_counts(who, draws=400, seed=k), y)
+        )
+        nested += low <= 0 <= high
+        half = 1.96 * y.std() / np.sqrt(250)
+        plain += abs(y.mean()) <= half
+    assert nested / 150 > 0.85
+    assert plain / 150 < 0.6
+
+
+# -------------------------------------------------------------------------------------- the table
+
+
+def test_the_mean_of_r_goes_through_fishers_z():
+    r = [[0.1, 0.9], [0.5, 0.3], [-0.2, 0.4]]
+    found = group.table(electrodes({"gpt2": people(*r)}), twins={}, settings=Settings())
+    one = row(found, group="all", electrodes="all")
+    z = [0.5 * np.log((1 + x) / (1 - x)) for own in r for x in own]
+    assert one["r_mean"] == pytest.approx(np.tanh(np.mean(z)))
+    assert one["skill_mean"] == pytest.approx(np.mean([x**2 for own in r for x in own]))
+    assert one["r_low"] < one["r_mean"] < one["r_high"]
+    assert (one["n_participants"], one["n_electrodes"]) == (3, 6)
+
+
+def test_two_participants_get_a_mean_and_no_interval():
+    found = group.table(
+        electrodes({"gpt2": people([0.1] * 4, [0.2] * 4)}), twins={}, settings=Settings()
+    )
+    one = row(found, group="all", electrodes="all")
+    assert np.isfinite(one["r_mean"]) and np.isnan(one["r_low"]) and np.isnan(one["skill_high"])
+
+
+def test_flagged_electrodes_are_in_all_and_not_in_clean():
+    table = electrodes({"gpt2": people([0.1, 0.2, 0.9], [0.1, 0.2, 0.9], [0.1, 0.2, 0.9])})
+    table["flags"] = np.where(table["r"] == 0.9, "contaminated,not-significant", "not-significant")
+    found = group.table(table, twins={}, settings=Settings())
+    assert row(found, group="all", electrodes="all")["n_electrodes"] == 9
+    clean = row(found, group="all", electrodes="clean")
+    assert clean["n_electrodes"] == 6
+    assert clean["skill_mean"] == pytest.approx((0.01 + 0.04) / 2)
+
+
+def test_an_electrode_without_a_correlation_counts_for_skill_alone():
+    table = electrodes({"gpt2": people([0.4, 0.4, 0.4], [0.4, 0.4, 0.4], [0.4, 0.4, 0.4])})
+    table.loc[0, ["r", "skill"]] = [np.nan, 0.0]
+    one = row(group.table(table, twins={}, settings=Settings()), group="all", electrodes="all")
+    assert (one["n_electrodes"], one["n_r"]) == (9, 8)
+    assert one["r_mean"] == pytest.approx(0.4)
+    assert one["skill_mean"] == pytest.approx(8 * 0.16 / 9)
+
+
+def test_a_region_needs_enough_participants_and_electrodes():
+    table = electrodes({"gpt2": people(*[[0.1, 0.2, 0.3, 0.4, 0.5]] * 4)})
+    regions = {
+        **{(f"sub-{p:02d}", "LA1"): "ctx_lh_S_central" for p in (1, 2, 3)},
+        **{(f"sub-{p:02d}", "LA2"): "ctx_rh_S_central" for p in (1, 2, 3)},
+        **{("sub-01", f"LA{k}"): "Left-Hippocampus" for k in (3, 4, 5)},
+        **{("sub-02", f"LA{k}"): "Left-Hippocampus" for k in (3, 4, 5)},
+        **{(f"sub-{p:02d}", "LA5"): "Unknown" for p in (3, 4)},
+    }
+    table["region"] = [
+        regions.get((p, e), "n/a")
+        for p, e in zip(table["participant"], table["electrode"], strict=True)
+    ]
+    found = group.table(table, twins={}, settings=Settings())
+    assert set(found.loc[found["group"] == "region", "value"]) == {"S_central"}
+    one = row(found, value="S_central", electrodes="all")
+    assert (one["n_participants"], one["n_electrodes"]) == (3, 6)
+    apart = group.table(table, twins={}, settings=Settings(hemispheres="separate"))
+    assert not (apart["group"] == "region").any()
+    two = group.table(table, twins={}, settings=Settings(min_participants=2))
+    assert set(two.loc[two["group"] == "region", "value"]) == {"Hippocampus", "S_central"}
+
+
+@pytest.mark.parametrize(
+    ("label", "region"),
+    [
+        ("ctx_lh_G_temp_sup-Lateral", "G_temp_sup-Lateral"),
+        ("ctx-rh-superiortemporal", "superiortemporal"),
+        ("Left-Cerebral-White-Matter", "Cerebral-White-Matter"),
+        ("wm-lh-insula", "wm-insula"),
+        ("Temporal_Sup_R", "Temporal_Sup"),
+        ("Brain-Stem", "Brain-Stem"),
+        ("Unknown", None),
+        ("n/a", None),
+    ],
+)
+def test_a_region_pools_both_hemispheres(label, region):
+    assert group.region_name(label) == region
+
+
+def test_the_trained_model_is_compared_with_its_twin_at_the_same_electrodes():
+    # Electrodes differ far more than the two models do: only pairs show the difference.
+    rng = np.random.default_rng(1)
+    base = [rng.uniform(-0.6, 0.8, 20) for _ in range(5)]
+    trained = [np.tanh(np.arctanh(b) + 0.05 + rng.normal(0, 0.02, 20)) for b in base]
+    table = electrodes(
+        {"gpt2": people(*trained), "gpt2-untrained": people(*base), "mel": people(*base)}
+    )
+    found = group.table(table, twins={"gpt2": ["gpt2-untrained"]}, settings=Settings())
+    one = row(found, group="trained-untrained", electrodes="all")
+    assert (one["model"], one["value"], one["n_electrodes"]) == ("gpt2", "gpt2-untrained", 100)
+    mean = [np.tanh(np.arctanh(np.concatenate(x)).mean()) for x in (trained, base)]
+    assert one["r_mean"] == pytest.approx(mean[0] - mean[1])
+    assert 0.02 < one["r_low"] < one["r_mean"] < one["r_high"] < 0.08
+    alone = row(found, model="gpt2", group="all", electrodes="all")
+    assert alone["r_high"] - alone["r_low"] > 5 * (one["r_high"] - one["r_low"])
+
+
+def test_several_twins_are_averaged_before_they_are_compared():
+    r = {"gpt2": people(*[[0.5] * 3] * 3), "t0": people(*[[0.1] * 3] * 3),
+         "t1": people(*[[0.3] * 3] * 3)}  # fmt: skip
+    found = group.table(electrodes(r), twins={"gpt2": ["t0", "t1"]}, settings=Settings())
+    one = row(found, group="trained-untrained", electrodes="all")
+    assert one["value"] == "t0,t1"
+    expected = 0.5 - np.tanh((np.arctanh(0.1) + np.arctanh(0.3)) / 2)
+    assert one["r_mean"] == pytest.approx(expected)
+    assert one["skill_mean"] == pytest.approx(0.25 - (0.01 + 0.09) / 2)
+
+
+def test_supported_electrodes_are_counted_where_there_are_verdicts():
+    table = electrodes({"gpt2": people([0.5, 0.1], [0.5, 0.1], [0.5, 0.1])})
+    without = group.table(table, twins={}, settings=Settings())
+    assert without["n_supported"].isna().all()
+    table["verdict"] = np.where(table["r"] == 0.5, "supported", "not significant")
+    found = group.table(table, twins={}, settings=Settings())
+    assert row(found, group="all", electrodes="all")["n_supported"] == 3
+
+
+def test_another_model_changes_no_row(tmp_path):
+    rng = np.random.default_rng(0)
+    one = {"gpt2": people(*rng.uniform(0, 0.5, (4, 6)))}
+    more = one | {"mel": people(*rng.uniform(0, 0.5, (4, 6)))}
+    first, second = (
+        group.table(electrodes(r), twins={}, settings=Settings(seed=7)) for r in (one, more)
+    )
+    pd.testing.assert_frame_equal(
+        first, second[second["model"] == "gpt2"].reset_index(drop=True), check_exact=True
+    )
+    group.write(first, tmp_path / "group.tsv")
+    back = store.read_table(tmp_path / "group.tsv")
+    assert list(back.columns) == list(group.COLUMNS)
+
+
+def test_the_figures_show_every_fit_and_only_regions_there_is_enough_of():
+    rng = np.random.default_rng(0)
+    table = electrodes(
+        {m: people(*rng.uniform(0, 0.6, (4, 8))) for m in ("gpt2", "gpt2-untrained")}
+    )
+    assert group_regions(group.table(table, twins={}, settings=Settings()), "words", []) is None
+    table["region"] = np.where(table["electrode"] < "LA5", "ctx_lh_S_central", "Left-Insula")
+    found = group.table(table, twins={"gpt2": ["gpt2-untrained"]}, settings=Settings())
+    models = ["gpt2", "gpt2-untrained"]
+    whole, regions = group_models(found, models), group_regions(found, "words", models)
+    assert "2 fits" in whole.alt and "training" in whole.caption
+    assert "2 regions" in regions.alt
+    assert whole.svg == group_models(found, models).svg
+    # A fit that is its intercept alone has no r to show, and no reason to fail.
+    none = found.assign(r_mean=np.nan, r_low=np.nan, r_high=np.nan)
+    assert group_models(none, models) is not None
+
+
+def test_a_table_without_a_column_is_refused():
+    table = electrodes({"gpt2": people([0.1], [0.1])}).drop(columns="skill")
+    with pytest.raises(InputError, match="lacks skill"):
+        group.table(table, twins={}, settings=Settings())
+
+
+def test_a_study_of_1103_electrodes_and_27_fits_takes_seconds():
+    rng = np.random.default_rng(0)
+    sizes = (127, 127, 127, 115, 60, 127, 127, 54, 117, 122)
+    table = electrodes(
+        {f"m{k}": people(*(rng.uniform(-0.2, 0.6, n) for n in sizes)) for k in range(27)}
+    )
+    table["region"] = [f"ctx_lh_{k % 40}" for k in range(len(table))]
+    began = time.perf_counter()
+    found = group.table(table, twins={"m0": ["m1"]}, settings=Settings())
+    assert time.perf_counter() - began < 15
+    assert len(found[found["group"] == "region"]) > 27 * 20
