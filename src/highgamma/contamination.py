@@ -6,7 +6,8 @@ that leaks into the recording meets itself at the same frequency, on the diagona
 that follows speech does not prefer it. The excess of the diagonal is compared with the same excess
 of shifted audio.
 
-What differs from the paper: the paper correlates amplitudes, this audit phases. A copy of the
+What differs from the paper: the paper correlates amplitudes, this audit phases (by which Peterson
+et al. 2024, doi 10.1162/imag_a_00301, take such artefacts out). A copy of the
 sound, through whatever cable, advances in phase as the sound does; high-gamma that rises and falls
 with the voice shares its amplitude and not its phase. So the electrode's amplitude is thrown away
 before anything is compared, and an electrode that follows speech, however strongly, has no other

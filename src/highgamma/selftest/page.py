@@ -66,8 +66,8 @@ def draw(found: Mapping[str, Any], path: str | Path) -> None:
         for kind, of in found["clean_by_kind"].items():
             foul.axhline(of["rate"], color=COLOURS.get(kind, "#1c2733"), lw=0.8, label=kind)
         foul.set(ylim=(-0.03, 1.03), ylabel="electrodes flagged (q < .05)")
-        foul.set_xlabel("contamination (dB of the high-gamma carrier, while speaking)")
-        foul.set_title("Contamination audit; lines: clean electrodes", loc="left")
+        foul.set_xlabel("level (dB of the high-gamma carrier)")
+        foul.set_title("Contaminated; lines: clean electrodes", loc="left")
         foul.legend(frameon=False, loc="center right")
         with store.written_whole(path) as temporary:
             canvas.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
