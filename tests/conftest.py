@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,12 @@ def demo(tmp_path_factory) -> Path:
     said = (folder / "said.txt").read_text()
     assert said.startswith("0\n"), said
     return folder
+
+
+@pytest.fixture
+def demo_copy(demo, request):
+    """A finished demo of the test's own, beside the other: elsewhere its inputs would be others."""
+    own = demo.with_name(f"{demo.name}-{request.node.name[:40]}-{os.getpid()}")
+    shutil.copytree(demo, own, symlinks=True)
+    yield own
+    shutil.rmtree(own)

@@ -21,12 +21,8 @@ SCORES = "results/demo/scores/frames/sub-01/envelope/00.nc"
 
 
 @pytest.fixture
-def folder(demo, tmp_path):
-    """A finished demo of the test's own, less what all but one participant and model need."""
-    own = tmp_path / "run"
-    shutil.copytree(demo, own, symlinks=True, ignore=shutil.ignore_patterns("words", "figures"))
-    shutil.copytree(demo / "results/demo/words", own / "results/demo/words")
-    return own
+def folder(demo_copy):
+    return demo_copy
 
 
 @contextmanager

@@ -6,12 +6,14 @@ made them; tables are tab-separated, with `n/a` for what is missing, as BIDS wri
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import disk_usage
 from typing import TYPE_CHECKING, Any
 
 from highgamma import __version__
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MISSING = "n/a"
+
+ROOM = 2**24
+"""Bytes of free space below which a failed write is put down to a full disk."""
 
 
 @contextmanager
@@ -41,14 +46,23 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        raise InputError(
-            f"cannot write the file: {error.strerror or error}",
-            where=target,
-            expected="a folder that may be written to, with room for the file",
-            remedy="check the folder's free space (df) and rights (ls -ld), then run again",
-        ) from error
+        raise _unwritable(target, error.strerror or str(error)) from error
+    except RuntimeError as error:
+        # The library of NetCDF does not say why; of a full disk it can be asked.
+        if "HDF error" not in str(error) or disk_usage(target.parent).free > ROOM:
+            raise
+        raise _unwritable(target, os.strerror(errno.ENOSPC)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _unwritable(target: Path, reason: str) -> InputError:
+    return InputError(
+        f"cannot write the file: {reason}",
+        where=target,
+        expected="a folder that may be written to, with room for the file",
+        remedy="check the folder's free space (df) and rights (ls -ld), then run again",
+    )
 
 
 def _clear_parts(target: Path) -> None:
