@@ -26,6 +26,8 @@ HERE = (
     *("--slurm-status-command", "squeue", "--slurm-no-account"),
     *("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"),
     *("--latency-wait", "10", "--jobs", "4"),
+    # A job that asks for more cores than the node has would wait for ever.
+    *("--set-threads", "embeddings=1"),
 )
 
 
