@@ -294,7 +294,7 @@ def test_layers_are_alike_as_told_and_the_same_for_all_participants():
 
 
 SMALL = replace(
-    SETTINGS, seeds=(3,), participants=1, noise=8, planted=2, permutations=199,
+    SETTINGS, seeds=(3,), participants=1, noise=8, planted=2, permutations=119,
     snr_frames=(0.1, 1.0), snr_words=(4.0, 30.0), contamination_db=(-5.0,),
 )  # fmt: skip
 
@@ -337,8 +337,8 @@ def test_a_null_that_forgets_the_autocorrelation_is_caught(world, monkeypatch, b
     made = stages.prepare(world)
     n, rng = made.signal.sizes["time"], np.random.default_rng(4)
     # Noise that changes within a second or so, and has nothing to do with the sound.
-    noise = lfilter([1], [1, -0.99], rng.standard_normal((n, 160)), axis=0) + 1000
-    signal = made.signal.isel(channel=np.zeros(160, int))
+    noise = lfilter([1], [1, -0.99], rng.standard_normal((n, 120)), axis=0) + 1000
+    signal = made.signal.isel(channel=np.zeros(120, int))
     made = replace(made, signal=signal.assign(high_gamma=(("time", "channel"), noise)))
     if broken:
         monkeypatch.setattr(nulls, "circular_shifts", frames_in_any_order)
@@ -351,8 +351,8 @@ def test_a_null_that_forgets_the_autocorrelation_is_caught(world, monkeypatch, b
     )
     t = table()
     mine = np.flatnonzero(where(t, "frames", "envelope", "noise"))
-    t.loc[mine[:160], "p"] = scores["p"].values[0]
-    t = t.drop(index=mine[160:])
+    t.loc[mine[:120], "p"] = scores["p"].values[0]
+    t = t.drop(index=mine[120:])
     assert ("false positives, frames with envelope" in off(t)) == broken
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highgamma.demo import dataset, semantics, spoken, truth
+from highgamma.demo import dataset, semantics, signals, spoken, truth
 
 FloatArray = NDArray[np.float64]
 
@@ -29,6 +29,11 @@ PLANTED_LAYER = 2
 AMPLIFIER = 1.0
 """µV: standard deviation of the amplifier's white noise. It keeps a copy of the microphone from
 standing alone above the high-gamma band, where the simulated brain is silent."""
+
+
+DRIFT = 0.4
+"""Standard deviation of the gain of every second noise electrode, relative to its mean: a null that
+forgets the autocorrelation finds too much in such an envelope."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +177,11 @@ def simulate(
     voltage = dataset.simulate(
         session, audio, plan, components / components.std(axis=0), seed=(seed, number)
     )[:, : len(plan.planted)]
-    noise = rng(4)
+    noise, drift = rng(4), rng(5)
     for column, one in enumerate(plan.planted):
+        if one.kind == "noise" and column % 2:
+            gain = 1 + DRIFT * signals.slow_modulation(len(voltage), dataset.RATE, rng=drift)
+            voltage[:, column] *= np.maximum(gain, 0.1)
         if one.kind != "flat":
             voltage[:, column] += AMPLIFIER * one.gain * noise.standard_normal(len(voltage))
     return World(session, audio, plan, voltage, layers, control)
