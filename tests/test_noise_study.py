@@ -20,7 +20,7 @@ from benchmarks.noise_study import CONFIG, figures, unmet
 from highgamma.store import read_table
 
 PARTICIPANTS = {"sub-01": {"channels": 30}, "sub-02": {"channels": 24}}
-N_WORDS = 24
+N_WORDS = 20
 
 
 def cut() -> dict[str, Any]:
@@ -37,8 +37,7 @@ def cut() -> dict[str, Any]:
         config["catalogue"][name] |= {"source": source, "layers": 3, "width": 48}
     for analysis in config["analyses"].values():
         analysis |= {"permutations": 50, "controls": [], "position": False}
-    config["analyses"]["words"]["layers"] = [0, 6, 12]
-    config["analyses"]["frames"]["layers"] = [0, 6, 12]
+    config["analyses"]["words"]["layers"] = config["analyses"]["frames"]["layers"] = "last"
     return config
 
 
