@@ -42,6 +42,9 @@ bench: environment ## measure speed and memory against other software (long)
 noise-study: environment ## run the published study on pure noise, time and judge it (long)
 	@$(BIN)/python -m benchmarks.noise_study --cores $(CORES)
 
+bench-graph: environment ## measure how long the plan of a large study takes (long)
+	@$(BIN)/python -m benchmarks.graph
+
 faults: environment ## kill the demo at random times, and compare what comes out (long)
 	@$(BIN)/python -m benchmarks.faults
 
