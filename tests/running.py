@@ -17,6 +17,7 @@ def snakemake(
     folder: Path,
     cores: int | None = 2,
     environment: Mapping[str, str] | None = None,
+    seconds: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run Snakemake with `folder` as the working directory; without `cores`, as a profile says."""
     inherited = os.environ if environment is None else environment
@@ -30,6 +31,7 @@ def snakemake(
         cwd=ROOT,
         capture_output=True,
         text=True,
+        timeout=seconds,
         env={k: v for k, v in inherited.items() if not k.startswith("PYTEST")},
     )
 

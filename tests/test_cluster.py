@@ -40,7 +40,13 @@ def nodes(tmp_path_factory):
 
 def submit(*arguments: str, folder: Path, nodes) -> subprocess.CompletedProcess[str]:
     profile = ("--profile", str(ROOT / "workflow/profiles/slurm"))
-    return snakemake(*arguments, *profile, *HERE, folder=folder, cores=None, environment=nodes)
+    return snakemake(
+        *(*arguments, *profile, *HERE),
+        folder=folder,
+        cores=None,
+        environment=nodes,
+        seconds=1500,
+    )
 
 
 def results(folder: Path) -> dict[str, Path]:
