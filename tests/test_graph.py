@@ -83,7 +83,8 @@ def test_settings_are_worked_out_for_each_analysis_and_model_and_not_for_each_jo
 
 def test_a_batch_of_the_summary_plans_its_part_alone(graph, tmp_path):
     graph.write_study(tmp_path, participants=2, layers_per_job=1, models=MODELS)
-    fits = 2 * MODELS * LAYERS * ANALYSES
+    # Position in time, of one layer, is fitted beside the models of every analysis.
+    fits = 2 * ANALYSES * (MODELS * LAYERS + 1)
 
     def encoding(*arguments: str) -> int:
         done = snakemake(
