@@ -197,6 +197,21 @@ def test_missing_rows_are_left_out_and_counted():
     assert np.isfinite(fit.prediction).all()
 
 
+@pytest.mark.parametrize("components", [None, 4])
+def test_lags_without_zero_never_ask_for_a_sample_s_own_features(components):
+    neural, embeddings = frame_world(seconds=60, features=16)
+    embeddings.embedding[:, 700:705] = np.nan
+    earlier = embeddings.copy(data={"embedding": np.roll(embeddings.embedding, 5, axis=1)})
+    same = {"lag_step": 0.02, "components": components, "permutations": 5, "min_shift": 2.0}
+    fit = fit_frames(neural, embeddings, lags=[0.1, 0.2], **same)
+    expected = fit_frames(neural, earlier, lags=[0.0, 0.1], **same)
+    np.testing.assert_array_equal(fit.time, expected.time)
+    assert 700 in np.rint(fit.time.values * RATE - 1.25)
+    assert (fit.r.sel(layer=7).values[:3] > 0.3).all()
+    for name in ("r", "skill", "inner_score", "null_r"):
+        np.testing.assert_allclose(fit[name], expected[name], atol=1e-6)
+
+
 def test_a_single_electrode_is_fitted():
     neural, embeddings = frame_world(seconds=60)
     fit = fit_frames(

@@ -14,7 +14,7 @@ from highgamma.encoding import nulls, scores
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.banded import search_seed
 from highgamma.encoding.joint import fit_bands
-from highgamma.encoding.lags import lag_frames
+from highgamma.encoding.lags import finite_delayed, lag_frames
 from highgamma.encoding.layer import Fitted, Problem, fit_lags, fit_layer
 from highgamma.encoding.outcome import outcome
 from highgamma.encoding.samples import Samples
@@ -133,7 +133,7 @@ def fit_analysis(
     for number, layer in enumerate(layers):
         began = time.monotonic()
         values = first if number == 0 else samples.features(layer)
-        if number and not np.isfinite(values[kept]).all():
+        if number and not finite_delayed(np.isfinite(values).all(axis=1), delays)[kept].all():
             raise InputError(
                 f"layer {layer} lacks features where layer {layers[0]} has them",
                 remedy="delete the embeddings and run again",

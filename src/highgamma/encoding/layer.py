@@ -12,7 +12,7 @@ from highgamma.encoding import nulls, scores
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.components import principal_components
 from highgamma.encoding.estimators import ESTIMATORS, Task
-from highgamma.encoding.lags import Delayed
+from highgamma.encoding.lags import Delayed, rows_read
 from highgamma.encoding.ridge import NestedFit, empty_fit, hat_rows, is_wide
 from highgamma.encoding.scores import FoldSums
 from highgamma.encoding.splits import FloatArray, IntArray, Split
@@ -56,11 +56,12 @@ class Problem:
         if components is None:
             yield self.design(values, delays), None
         elif self.analysis.components_fit == "all":
-            yield self.design(principal_components(values, self.kept, components), delays), None
+            read = rows_read(self.kept, delays)
+            yield self.design(principal_components(values, read, components), delays), None
         else:
             for i, fold in enumerate(self.split.folds):
-                reduced = principal_components(values, self.kept[fold.train], components)
-                yield self.design(reduced, delays), [i]
+                read = rows_read(self.kept[fold.train], delays)
+                yield self.design(principal_components(values, read, components), delays), [i]
 
     def null_by_choosing(self, design: Design) -> str | None:
         """The cheaper form in which surrogates choose their penalties anew, None if they do not."""
