@@ -44,7 +44,7 @@ def test_all_permutations_at_once_equal_fitting_each(p):
     X, Y = linear(40, p, 3)
     split = split_rows(words(40), scheme="leave-one-word-out")
     alpha = np.random.default_rng(0).choice([1.0, 100.0], size=(40, 3))
-    surrogates = nulls.word_permutations(40, count=6, block=1, seed=1)
+    surrogates = nulls.word_permutations(np.zeros(40, dtype=int), count=6, block=1, seed=1)
     sums = nulls.null_from_maps(
         lambda i: hat_rows(table(X), split, i, alpha[i], standardize=True),
         alpha,
@@ -74,10 +74,21 @@ def test_a_segment_too_short_for_a_shift_is_named():
 
 
 def test_blocks_of_words_move_together():
-    index = nulls.word_permutations(11, count=5, block=3, seed=0)
+    index = nulls.word_permutations(np.zeros(11, dtype=int), count=5, block=3, seed=0)
     for row in index:
         assert sorted(row) == list(range(11))
         assert all(row[np.flatnonzero(row == k)[0] + 1] == k + 1 for k in (0, 1, 3, 4, 6, 7, 9))
+
+
+def test_words_change_places_within_their_recording_only():
+    segment = np.repeat([0, 1, 2], [7, 1, 5])
+    index = nulls.word_permutations(segment, count=300, block=2, seed=0)
+    for row in index:
+        assert sorted(row) == list(range(13))
+        np.testing.assert_array_equal(segment[row], segment)
+    assert len({tuple(row[:7]) for row in index}) == 24  # orders of four runs
+    with pytest.raises(InputError, match="2 usable words at most, in blocks of 2"):
+        nulls.word_permutations(np.repeat([0, 1, 2], 2), count=3, block=2, seed=0)
 
 
 def test_seeds_come_from_names_alone():
@@ -94,7 +105,7 @@ def test_surrogates_that_choose_their_penalty_go_through_the_whole_procedure(for
     rows = words(45)
     split = split_rows(rows, scheme="contiguous", folds=5, gap=0.0)
     alphas = (0.1, 10.0, 1000.0, 1e5)
-    surrogates = nulls.word_permutations(45, count=5, block=1, seed=3)
+    surrogates = nulls.word_permutations(np.zeros(45, dtype=int), count=5, block=1, seed=3)
     if form == "statistics":
         sums = nulls.null_by_choosing(
             block_statistics(table(X), Y, split), surrogates, alphas=alphas, standardize=True
@@ -154,7 +165,7 @@ def test_surrogates_fitted_side_by_side_equal_fitting_each(monkeypatch):
     X, Y = linear(30, 4, 3, noise=3.0)
     split = split_rows(words(30), scheme="leave-one-word-out")
     alpha = np.full((30, 3), 0.3)
-    surrogates = nulls.word_permutations(30, count=5, block=1, seed=2)
+    surrogates = nulls.word_permutations(np.zeros(30, dtype=int), count=5, block=1, seed=2)
     # Room for two surrogates at once: batches of two, two and one.
     monkeypatch.setattr(nulls, "BATCH_BYTES", 2 * 8 * 3 * (30 + 4 * 34))
 

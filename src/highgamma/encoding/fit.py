@@ -169,7 +169,7 @@ def _surrogates(
     own = nulls.seed_from(seed, *names, "null")
     if samples.unit == "word":
         return nulls.word_permutations(
-            n, count=analysis.permutations, block=analysis.permutation_block, seed=own
+            segment, count=analysis.permutations, block=analysis.permutation_block, seed=own
         )
     return nulls.circular_shifts(
         segment,
