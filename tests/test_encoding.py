@@ -318,9 +318,8 @@ def test_a_surrogate_that_chooses_anew_is_the_fit_of_its_permuted_words(changes)
     same = {"split": "contiguous", "folds": 4, "gap": 0.0, "null_penalties": "chosen"} | changes
     fit = fit_words(words, target, embeddings, permutations=3, **same)
     assert fit.attrs["null_penalties_used"] == "chosen"
-    orders = nulls.word_permutations(
-        np.zeros(24, dtype=int), count=3, block=1, seed=nulls.seed_from(1, "sub-01", "words", "null")
-    )
+    own = nulls.seed_from(1, "sub-01", "words", "null")
+    orders = nulls.word_permutations(np.zeros(24, dtype=int), count=3, block=1, seed=own)
     for k, order in enumerate(orders):
         moved = target.copy(data={"target": target.target.values[order]})
         expected = fit_words(words, moved, embeddings, **same).r.values

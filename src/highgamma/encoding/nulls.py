@@ -8,9 +8,9 @@ disagree, so that the observed r lies lower than the surrogates' (measured on au
 1 to 3 % of p-values below .05, against 5 % with penalties chosen anew).
 
 Frames: the targets are shifted in a circle within every segment by at least a minimum. Words: the
-targets' rows are permuted within every segment, singly or in runs of neighbours. Features, folds and penalties stay, so
-that the decompositions do too: every surrogate of every electrode is one more column of targets,
-fitted and scored with the same statistic.
+targets' rows are permuted within every segment, singly or in runs of neighbours. Features, folds
+and penalties stay, so that the decompositions do too: every surrogate of every electrode is one
+more column of targets, fitted and scored with the same statistic.
 """
 
 from __future__ import annotations
