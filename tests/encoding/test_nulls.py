@@ -6,8 +6,11 @@ from sklearn.linear_model import ElasticNet
 from worlds import autocorrelated, frames, linear, loop_nested_ridge, words
 
 from highgamma.encoding import nulls, scores
+from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.elastic_net import refit_elastic_net
-from highgamma.encoding.ridge import hat_rows, nested_ridge, refit_ridge
+from highgamma.encoding.fit import fit_analysis
+from highgamma.encoding.ridge import hat_rows, refit_ridge
+from highgamma.encoding.samples import Samples
 from highgamma.encoding.splits import split_rows
 from highgamma.encoding.statistics import block_statistics, table
 from highgamma.errors import InputError
@@ -124,22 +127,33 @@ def test_surrogates_that_choose_their_penalty_go_through_the_whole_procedure(for
             assert scores.pooled_r(sums)[k, target] == pytest.approx(expected, abs=1e-8)
 
 
-def test_unrelated_autocorrelated_noise_is_significant_as_often_as_chance_says():
-    n, t, alphas = 3000, 1000, (1.0, 100.0, 1e4)
+def noise_run(*, electrodes, **changes):
+    """What a user's run of frames says of electrodes that the features have nothing to do with."""
+    n = 3000
     rows = frames(n)
-    X = autocorrelated(n, 8, seed=10)
-    Y = autocorrelated(n, t, seed=11)
-    split = split_rows(rows, scheme="contiguous", folds=5, gap=0.5, step=0.01)
-    statistics = block_statistics(table(X), Y, split)
-    fit = nested_ridge(table(X), Y, split, alphas=alphas, statistics=statistics)
-    r = scores.pooled_r(scores.fold_sums(fit.prediction, fit.training_mean, Y, split))
-    surrogates = nulls.circular_shifts(rows.segment, count=99, min_shift=100, seed=12)
-    sums = nulls.null_by_choosing(statistics, surrogates, alphas=alphas, standardize=True)
-    p = scores.p_values(r, scores.pooled_r(sums))
-    assert 0.03 <= np.mean(p < 0.05) <= 0.07
-    # Penalties kept from the observed targets can only make it harder.
-    kept = nulls.null_from_statistics(statistics, fit.alpha, surrogates, standardize=True)
-    assert np.mean(scores.p_values(r, scores.pooled_r(kept)) < 0.05) <= 0.05
+    X, Y = (autocorrelated(n, k, seed=10 + k) for k in (8, electrodes))
+    samples = Samples(
+        unit="frame", targets=Y, features=lambda layer: X, rows=rows,
+        usable=np.ones(n, dtype=bool), rate=100.0, reach=0.0,
+        channels={"channel": ("channel", [f"LA{k}" for k in range(electrodes)])},
+    )  # fmt: skip
+    analysis = analysis_from(
+        {"alphas": [1.0, 100.0, 1e4], "folds": 5, "permutations": 99, "min_shift": 1.0} | changes
+    )
+    assert analysis.split == "contiguous"
+    return fit_analysis(samples, analysis=analysis, layers=[0], seed=12, names=("sub-01", "frames"))
+
+
+def test_unrelated_autocorrelated_noise_is_significant_as_often_as_chance_says():
+    fit = noise_run(electrodes=1000)
+    assert fit.attrs["null_penalties_used"] == "chosen"
+    assert 0.03 <= (fit.p.values < 0.05).mean() <= 0.07
+
+
+def test_penalties_kept_from_the_measured_signal_can_only_make_it_harder():
+    fit = noise_run(electrodes=1000, null_penalties="kept")
+    assert fit.attrs["null_penalties_used"] == "kept"
+    assert (fit.p.values < 0.05).mean() <= 0.05
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
