@@ -1,5 +1,6 @@
-"""`python -m benchmarks [neural] [encoding] [embeddings]`: run them one after the other.
+"""`python -m benchmarks [neural] [encoding] [embeddings] [delayed]`: run them one after the other.
 
+All but `delayed`, which takes most of an hour, where none is named.
 Writes results.json, which keeps rows of other names, and README.md with the table and the machine.
 """
 
@@ -27,6 +28,10 @@ def _encoding() -> list[Row]:
     return importlib.import_module("benchmarks.encoding").results()
 
 
+def _delayed() -> list[Row]:
+    return importlib.import_module("benchmarks.encoding").delayed_ridge()
+
+
 def _embeddings() -> list[Row]:
     return importlib.import_module("benchmarks.embeddings").results()
 
@@ -35,7 +40,9 @@ SUITES: dict[str, Callable[[], list[Row]]] = {
     "neural": _neural,
     "encoding": _encoding,
     "embeddings": _embeddings,
+    "delayed": _delayed,
 }
+ONLY_WHERE_NAMED = ("delayed",)
 LIBRARIES = ("numpy", "scipy", "torch", "transformers", "netCDF4", "mne", "scikit-learn")
 
 
@@ -113,13 +120,13 @@ def _number(value: Any) -> str:
 
 
 def main(names: list[str], folder: Path = HERE) -> None:
-    """Run the suites of these names (all where none is named) and write both files."""
+    """Run the suites of these names (the usual ones where none is named) and write both files."""
     unknown = [name for name in names if name not in SUITES]
     if unknown:
         raise SystemExit(f"no benchmark {', '.join(unknown)}; there are {', '.join(SUITES)}")
     path = folder / "results.json"
     rows: list[Row] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    for name in names or SUITES:
+    for name in names or [name for name in SUITES if name not in ONLY_WHERE_NAMED]:
         print(f"{name} ...", flush=True)
         rows = merged(rows, SUITES[name]())
         # After each, so that an interrupted run keeps what it has measured.

@@ -6,6 +6,9 @@ Ridge doing the same folds; they run as many inner folds as asked for and are ex
 `elastic-net`: a path of penalties for all targets, against ElasticNetCV target by target.
 `null`: 1000 circular shifts, against the fit itself (ratio: the fit's time over the null's).
 `fit-startup`: a process that reads its first layer, against `import numpy, xarray, netCDF4`.
+`delayed-ridge`: the nested ridge with five delayed copies of every feature, against the 4 GiB that
+it must fit in (ratio: of memory). Most of an hour of two cores, so that it runs only where it is
+asked for: `python -m benchmarks delayed`.
 
 Every measurement runs in a process of its own; memory is the process's peak, the data (126 MiB
 of features, 30 MiB of targets) included. HIGHGAMMA_BENCH_THREADS sets the threads (default 1),
@@ -35,6 +38,7 @@ SHIFTS = 1000
 SHIFTS_TIMED = 48
 ELASTIC_SAMPLES, ELASTIC_FEATURES, ELASTIC_FOLDS = 3000, 300, 5
 ELASTIC_TARGETS_TIMED = 4
+DELAYS, MEMORY_LIMIT_MIB = (0, 5, 10, 15, 20), 4096
 
 
 def world(n: int, p: int, t: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,13 +53,13 @@ def world(n: int, p: int, t: int) -> tuple[np.ndarray, np.ndarray]:
     return X, Y
 
 
-def split(n: int, folds: int = FOLDS) -> Any:
+def split(n: int, folds: int = FOLDS, gap: float = GAP) -> Any:
     from highgamma.encoding.splits import Rows, split_rows
 
     time_s = np.arange(n) / RATE
     none = np.full(n, -1)
     rows = Rows(time_s, time_s, np.zeros(n, dtype=int), none, none)
-    return split_rows(rows, scheme="contiguous", folds=folds, gap=GAP, step=1 / RATE)
+    return split_rows(rows, scheme="contiguous", folds=folds, gap=gap, step=1 / RATE)
 
 
 def held() -> float:
@@ -142,6 +146,46 @@ def measure_sklearn() -> dict[str, Any]:
     model = Ridge(alpha[:8]).fit(scaler.transform(X[train].astype(np.float64)), Y[train, :8])
     predicted = model.predict(scaler.transform(X[test].astype(np.float64)))
     return {"s": FOLDS * INNER * fold, "mib": mib, "prediction": predicted.tolist()}
+
+
+def delayed_world() -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
+    """Features of all frames, the frames that all delays reach, their targets and their split."""
+    span = max(DELAYS) - min(DELAYS)
+    X, Y = world(SAMPLES + span, FEATURES, TARGETS)
+    return X, np.arange(span, len(X)), Y[span:], split(SAMPLES, gap=GAP + span / RATE)
+
+
+def measure_delayed() -> dict[str, Any]:
+    X, frames, Y, parts = delayed_world()
+    began = time.perf_counter()
+    from highgamma.encoding.lags import Delayed
+    from highgamma.encoding.ridge import nested_ridge
+
+    fit = nested_ridge(Delayed(X, frames, DELAYS), Y, parts, alphas=ALPHAS)
+    seconds = time.perf_counter() - began
+    test = parts.folds[0].test[:200]
+    return {
+        "s": seconds,
+        "mib": held(),
+        "alpha": fit.alpha[0].tolist(),
+        "prediction": fit.prediction[test, :8].tolist(),
+    }
+
+
+def measure_delayed_sklearn() -> dict[str, Any]:
+    """Outer fold 0 with the penalties that were chosen, from explicit delayed copies."""
+    from sklearn.linear_model import Ridge
+
+    X, frames, Y, parts = delayed_world()
+    copies = np.concatenate([X[frames - delay] for delay in DELAYS], axis=1)
+    train, test = parts.folds[0].train, parts.folds[0].test[:200]
+    Z = copies[train].astype(np.float64)
+    mean, scale = Z.mean(axis=0), Z.std(axis=0)
+    Z -= mean
+    Z /= scale
+    alpha = np.asarray(json.loads(os.environ["HIGHGAMMA_BENCH_ALPHA"]))
+    model = Ridge(alpha[:8], copy_X=False).fit(Z, Y[train, :8])
+    return {"prediction": model.predict((copies[test] - mean) / scale).tolist()}
 
 
 def measure_limit() -> dict[str, Any]:
@@ -339,8 +383,27 @@ def _peak(code: str) -> float:
     return float(out.stdout)
 
 
+def delayed_ridge() -> list[dict[str, Any]]:
+    ours = apart("delayed")
+    theirs = apart("delayed_sklearn", HIGHGAMMA_BENCH_ALPHA=json.dumps(ours["alpha"]))
+    error = np.abs(np.subtract(ours["prediction"], theirs["prediction"])).max()
+    scale = np.std(theirs["prediction"])
+    return [
+        {
+            "name": "delayed-ridge",
+            "against": f"{MEMORY_LIMIT_MIB} MiB of memory, with {FEATURES * len(DELAYS)} features",
+            "ratio": round(MEMORY_LIMIT_MIB / ours["mib"], 3),
+            "ours_s": round(ours["s"], 3),
+            "ours_mib": round(ours["mib"]),
+            "theirs_mib": MEMORY_LIMIT_MIB,
+            "agreement": f"predictions of outer fold 0 within {error / scale:.1e} of "
+            "scikit-learn's Ridge on delayed copies",
+        }
+    ]
+
+
 def results() -> list[dict[str, Any]]:
-    """All comparisons of this file."""
+    """The comparisons of this file that `make bench` makes."""
     return [*nested_ridge(), *elastic_net(), *fit_startup()]
 
 

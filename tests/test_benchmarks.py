@@ -39,6 +39,19 @@ def test_a_run_renews_its_own_rows_and_keeps_the_others(
     assert "| b | x | 4 | 1 | 4 |  |  |  |" in page
 
 
+def test_the_longest_runs_only_where_it_is_named(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suites = {name: lambda name=name: [row(name)] for name in bench.SUITES}
+    monkeypatch.setattr(bench, "SUITES", suites)
+    bench.main([], tmp_path)
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert [r["name"] for r in rows] == ["neural", "encoding", "embeddings"]
+    bench.main(["delayed"], tmp_path)
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert [r["name"] for r in rows] == ["neural", "encoding", "embeddings", "delayed"]
+
+
 def test_the_page_says_what_machine_but_not_whose(bench: Any) -> None:
     found = bench.machine()
     assert {"processor", "cores", "memory", "Python", "numpy"} <= set(found)

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.stats import pearsonr
 
 from highgamma.embeddings.position import position_embeddings
-from highgamma.encoding import scores
+from highgamma.encoding import nulls, scores
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.components import principal_components
 from highgamma.encoding.fit import fit_analysis
@@ -197,6 +197,21 @@ def test_missing_rows_are_left_out_and_counted():
     assert np.isfinite(fit.prediction).all()
 
 
+@pytest.mark.parametrize("components", [None, 4])
+def test_lags_without_zero_never_ask_for_a_sample_s_own_features(components):
+    neural, embeddings = frame_world(seconds=60, features=16)
+    embeddings.embedding[:, 700:705] = np.nan
+    earlier = embeddings.copy(data={"embedding": np.roll(embeddings.embedding, 5, axis=1)})
+    same = {"lag_step": 0.02, "components": components, "permutations": 5, "min_shift": 2.0}
+    fit = fit_frames(neural, embeddings, lags=[0.1, 0.2], **same)
+    expected = fit_frames(neural, earlier, lags=[0.0, 0.1], **same)
+    np.testing.assert_array_equal(fit.time, expected.time)
+    assert 700 in np.rint(fit.time.values * RATE - 1.25)
+    assert (fit.r.sel(layer=7).values[:3] > 0.3).all()
+    for name in ("r", "skill", "inner_score", "null_r"):
+        np.testing.assert_allclose(fit[name], expected[name], atol=1e-6)
+
+
 def test_a_single_electrode_is_fitted():
     neural, embeddings = frame_world(seconds=60)
     fit = fit_frames(
@@ -274,7 +289,7 @@ def word_world(*, n=40, p=12, channels=5, seed=0, layers=(0, 3)):
 
 
 def fit_words(words, target, embeddings, **changes):
-    analysis = settings(unit="word", split="leave-one-word-out", **changes)
+    analysis = settings(**({"unit": "word", "split": "leave-one-word-out"} | changes))
     samples = word_samples(embeddings, words, target, analysis)
     return fit_analysis(
         samples,
@@ -293,6 +308,37 @@ def test_words_are_recreated_by_their_layer_and_beat_their_permutations(null_pen
     np.testing.assert_allclose(fit.p.sel(layer=3), 0.02)
     assert fit.sizes["fold"] == 40
     assert float(fit.pcc_across_channels[1]) > float(fit.pcc_shuffled[1])
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"components": 0.8}, {"estimator": "elastic-net", "alphas": [0.01, 0.3, 1.0]}]
+)
+def test_a_surrogate_that_chooses_anew_is_the_fit_of_its_permuted_words(changes):
+    words, target, embeddings = word_world(n=24, channels=3, layers=(3,))
+    same = {"split": "contiguous", "folds": 4, "gap": 0.0, "null_penalties": "chosen"} | changes
+    fit = fit_words(words, target, embeddings, permutations=3, **same)
+    assert fit.attrs["null_penalties_used"] == "chosen"
+    own = nulls.seed_from(1, "sub-01", "words", "null")
+    orders = nulls.word_permutations(np.zeros(24, dtype=int), count=3, block=1, seed=own)
+    for k, order in enumerate(orders):
+        moved = target.copy(data={"target": target.target.values[order]})
+        expected = fit_words(words, moved, embeddings, **same).r.values
+        np.testing.assert_allclose(fit.null_r[k], expected, atol=1e-6)
+
+
+def test_folds_with_different_numbers_of_components_have_one_kind_of_surrogates(monkeypatch):
+    words, target, embeddings = word_world(n=24, p=60, channels=3, layers=(3,))
+    same = {"split": "contiguous", "folds": 4, "gap": 0.0, "components": 0.8, "permutations": 3}
+    kept = fit_words(words, target, embeddings, null_penalties="kept", **same)
+    chosen = fit_words(words, target, embeddings, null_penalties="chosen", **same)
+    # A fold's components decide what choosing anew would cost: here the limit lies between folds.
+    costs = iter([1.0, 1e99, 1e99, 1.0])
+    monkeypatch.setattr(nulls, "choosing_costs", lambda *_, **__: (next(costs),) * 2)
+    fit = fit_words(words, target, embeddings, **same)
+    np.testing.assert_array_equal(fit.null_r, chosen.null_r)
+    costs = iter([1e99, 1.0, 1.0, 1.0])
+    fit = fit_words(words, target, embeddings, **same)
+    np.testing.assert_array_equal(fit.null_r, kept.null_r)
 
 
 def test_words_without_embedding_or_window_are_left_out():

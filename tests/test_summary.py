@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from highgamma import store, summary
+from highgamma import group, store, summary
 from highgamma.errors import InputError
 from highgamma.summary.verdict import VERDICTS, Score, judge
 
@@ -45,6 +45,7 @@ def write_scores(
     null_r: np.ndarray | None = None,
     lags: np.ndarray | None = None,
     lag_r: np.ndarray | None = None,
+    chosen_lag: np.ndarray | None = None,
     coefficients: np.ndarray | None = None,
     names: list[str] | None = None,
     flat: list[int] | None = None,
@@ -152,6 +153,8 @@ def write_scores(
                     ("layer", "channel"),
                     np.broadcast_to(peak + shift, (len(rows), n_channels)),
                 )
+            if chosen_lag is not None:
+                data["chosen_lag"] = (("layer", "fold", "channel"), chosen_lag[rows])
         if coefficients is not None:
             coords["delay"] = np.linspace(-0.3, 0.3, coefficients.shape[0])
             data["coefficients"] = (
@@ -446,6 +449,50 @@ def test_contaminated_electrodes_are_those_whose_q_is_small_within_their_partici
     assert table["flags"].str.contains("leaky-split").all()
 
 
+def test_every_table_of_a_leaky_split_says_so_and_how_near_its_samples_are(tmp_path):
+    measured, predicted = signals()
+    space = {k: np.zeros(4) for k in ("unique", "share", "shared")} | {"alpha": np.ones((5, 4))}
+    paths = []
+    for analysis, leaky, distance_s in (("shuffled", 1, 0.01), ("blocks", 0, 0.8)):
+        for model in ("text", "sound"):
+            paths += write_scores(
+                tmp_path, analysis=analysis, participant="sub-01", model=model, layers=[0],
+                measured=measured, predicted=predicted, leaky=leaky, distance_s=distance_s,
+                spaces=dict.fromkeys(("a", "b"), space),
+            )  # fmt: skip
+    analyses = {name: {"controls": ["sound"]} for name in ("shuffled", "blocks")}
+    result = summarised(tmp_path, paths, analyses=analyses, models=["text", "sound"])
+    for table in (
+        result.electrodes, result.layers, result.participants, result.gains, result.partition,
+        group.table(result.electrodes, twins={}, settings=group.Settings()),
+    ):  # fmt: skip
+        leaky = table["analysis"] == "shuffled"
+        assert leaky.any() and not leaky.all()
+        assert (table["flags"].str.contains("leaky-split") == leaky).all()
+        np.testing.assert_array_equal(table["distance_s"], np.where(leaky, 0.01, 0.8))
+    arrays = result.arrays.sel(person="sub-01", model="text")
+    assert arrays["leaky"].values.tolist() == [1, 0]
+    assert arrays["distance_s"].values.tolist() == [0.01, 0.8]
+
+
+def test_the_lag_is_that_of_the_layer_each_fold_chose_with_its_share_of_folds(tmp_path):
+    measured, predicted = signals(layers=2)
+    inner = np.zeros((2, 5, 4))
+    inner[0, :2] = inner[1, 2:] = 1.0  # folds 0 and 1 choose layer 0, the others layer 3
+    chosen_lag = np.full((2, 5, 4), 0.1)
+    chosen_lag[1, 2:] = -0.1
+    chosen_lag[1, 4, 0] = 0.1
+    chosen_lag[:, :, 3] = np.nan
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0, 3],
+        measured=measured, predicted=predicted, inner=inner, lags=np.array([-0.1, 0.0, 0.1]),
+        lag_r=np.array([[0.1, 0.2, 0.5]] * 4), chosen_lag=chosen_lag,
+    )  # fmt: skip
+    table = summarised(tmp_path, paths).electrodes
+    np.testing.assert_allclose(table["lag"].to_numpy(float), [0.1, -0.1, -0.1, np.nan])
+    np.testing.assert_allclose(table["lag_stability"].to_numpy(float), [0.6, 0.6, 0.6, np.nan])
+
+
 def test_every_named_control_has_a_row_for_every_electrode(tmp_path):
     rng = np.random.default_rng(3)
     measured, predicted = signals()
@@ -463,7 +510,7 @@ def test_every_named_control_has_a_row_for_every_electrode(tmp_path):
     table = result.gains
     assert list(table.columns) == [
         *("analysis", "participant", "electrode", "model"),
-        *("control", "skill", "control_skill", "gain"),
+        *("control", "skill", "control_skill", "gain", "distance_s", "flags"),
     ]
     assert len(table) == 3 * 4 and set(table["model"]) == {"text"}
     for row in table[table["control"] != "absent"].itertuples():
@@ -706,9 +753,10 @@ def test_a_run_without_controls_and_bands_has_tables_with_their_header_alone(tmp
     names = ("gains", "partition", "missing")
     summary.write(result, arrays=tmp_path / "s.nc", **{n: tmp_path / f"{n}.tsv" for n in names})
     headers = {
-        "gains": "analysis participant electrode model control skill control_skill gain",
+        "gains": "analysis participant electrode model control skill control_skill gain "
+        "distance_s flags",
         "partition": "analysis participant electrode model space skill unique share shared "
-        "noise_ceiling explainable alpha ceiling_status",
+        "noise_ceiling explainable alpha ceiling_status distance_s flags",
         "missing": "analysis participant model stage file",
     }
     for name in names:
@@ -729,16 +777,17 @@ def test_the_tables_have_the_promised_columns(tmp_path):
         *COLUMNS,
         *("stability", "best_control", "peak_lag", "peak_lag_low", "peak_lag_high", "distance_s"),
         *("mean_r", "position_r", "position_skill", "verdict", "rule"),
-        *("noise_ceiling", "ceiling_status"),
+        *("noise_ceiling", "ceiling_status", "lag", "lag_stability"),
     ]
     assert out[1].read_text().splitlines()[0] == (
         "analysis\tparticipant\tmodel\tlayer\tn_electrodes\tr_mean\tr_median\tr_max"
-        "\tskill_mean\tskill_median"
+        "\tskill_mean\tskill_median\tdistance_s\tflags"
     )
     assert out[2].read_text().splitlines()[0].split("\t") == [
         *("analysis", "participant", "model", "layer", "n_electrodes", "n_samples"),
         *("pcc_across_channels", "r2_across_channels", "pcc_mean_predictor", "r2_mean_predictor"),
         *("pcc_shuffled", "r2_shuffled", "skill_median", "n_significant", "distance_s", "leaky"),
+        "flags",
     ]
     table = store.read_table(out[0])
     assert table.loc[table["electrode"] == "LA2", "x"].item() == 60

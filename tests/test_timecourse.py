@@ -46,6 +46,8 @@ def held_out(observed, predicted, *, time=None, segment=None):
         skill=np.linspace(0.5, 0.1, channels),
         channels={"channel": names},
         units="µV",
+        distance_s=0.5,
+        leaky=False,
     )
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from highgamma import store
 from highgamma.errors import InputError
+from highgamma.summary.tables import split_flag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ COLUMNS = (
     *("analysis", "model", "group", "value", "electrodes", "n_participants", "n_electrodes"),
     *("r_mean", "r_low", "r_high", "skill_mean", "skill_low", "skill_high", "n_supported"),
     # Further columns only follow.
-    *("n_r", "gain_mean", "gain_low", "gain_high"),
+    *("n_r", "gain_mean", "gain_low", "gain_high", "distance_s", "flags"),
 )
 FOUL = ("contaminated", "flat")
 """Flags of the electrodes that are not `clean`."""
@@ -210,7 +211,7 @@ def table(
         fits = _fits(of, index)
         groups = [("all", "all", everyone)] + [("region", n, e) for n, e in regions.items()]
         for m, model in enumerate(fits.models):
-            about: dict[str, Any] = {"analysis": analysis, "model": model}
+            about = {"analysis": analysis, "model": model, **_split_of(of[of["model"] == model])}
             there = np.isfinite(fits.skill[:, m])
             for group, value, members in groups:
                 for which, taken in _which(members[there[members]], fits.clean[:, m]):
@@ -240,6 +241,13 @@ def _check_columns(electrodes: pd.DataFrame) -> None:
             expected="the columns that docs/files.md names",
             remedy="delete electrodes.tsv and run again; the workflow makes it anew",
         )
+
+
+def _split_of(rows: pd.DataFrame) -> dict[str, Any]:
+    """Least time (s) between training and held-out samples, and the flag of a split that leaks."""
+    leaky = rows["flags"].fillna("").astype(str).str.contains("leaky-split").any()
+    distance = rows["distance_s"].min() if "distance_s" in rows else np.nan
+    return {"distance_s": float(distance), "flags": split_flag(leaky=bool(leaky))}
 
 
 def _which(electrodes: IntArray, clean: BoolArray) -> list[tuple[str, IntArray]]:

@@ -50,6 +50,8 @@ class HeldOut:
         (channel,) over all held-out frames.
     channels
         Coordinates over `channel`: name, x, y, z, region.
+    distance_s, leaky
+        Least time (s) between a training and a held-out frame; whether the split leaks.
     """
 
     observed: FloatArray
@@ -60,6 +62,8 @@ class HeldOut:
     skill: FloatArray
     channels: Mapping[str, Any]
     units: str
+    distance_s: float
+    leaky: bool
 
 
 # ----------------------------------------------------------------------------- held-out frames
@@ -121,6 +125,8 @@ def read_held_out(paths: Iterable[str | Path]) -> HeldOut:
         skill=summary.pooled_skill(sums),
         channels=channels,
         units=units,
+        distance_s=fits[0].distance_s,
+        leaky=fits[0].leaky,
     )
 
 
@@ -373,6 +379,8 @@ def timecourse(
             "trials_without_onset": trials.n_without_onset,
             "permutations": permutations,
             "seed": seed,
+            "distance_s": held_out.distance_s,
+            "leaky": int(held_out.leaky),
             "origin": "activity is counted from the training mean of its fold",
         },
     )

@@ -232,6 +232,8 @@ def test_frames_repeat_where_the_same_word_was_prompted_equally_long_ago():
         ({"null_penalties": "kept"}, "kept"),
         ({"null_penalties": "auto"}, "chosen"),
         ({"alphas": None, "alpha": 10.0}, "fixed"),
+        ({"estimator": "elastic-net", "alphas": [0.1, 1.0]}, "kept"),
+        ({"estimator": "elastic-net", "alphas": None, "alpha": 1.0}, "fixed"),
     ],
 )
 def test_the_file_says_whether_surrogates_chose_their_penalties(changes, used):

@@ -6,8 +6,11 @@ from sklearn.linear_model import ElasticNet
 from worlds import autocorrelated, frames, linear, loop_nested_ridge, words
 
 from highgamma.encoding import nulls, scores
+from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.elastic_net import refit_elastic_net
-from highgamma.encoding.ridge import hat_rows, nested_ridge, refit_ridge
+from highgamma.encoding.fit import fit_analysis
+from highgamma.encoding.ridge import hat_rows, refit_ridge
+from highgamma.encoding.samples import Samples
 from highgamma.encoding.splits import split_rows
 from highgamma.encoding.statistics import block_statistics, table
 from highgamma.errors import InputError
@@ -44,7 +47,7 @@ def test_all_permutations_at_once_equal_fitting_each(p):
     X, Y = linear(40, p, 3)
     split = split_rows(words(40), scheme="leave-one-word-out")
     alpha = np.random.default_rng(0).choice([1.0, 100.0], size=(40, 3))
-    surrogates = nulls.word_permutations(40, count=6, block=1, seed=1)
+    surrogates = nulls.word_permutations(np.zeros(40, dtype=int), count=6, block=1, seed=1)
     sums = nulls.null_from_maps(
         lambda i: hat_rows(table(X), split, i, alpha[i], standardize=True),
         alpha,
@@ -74,10 +77,21 @@ def test_a_segment_too_short_for_a_shift_is_named():
 
 
 def test_blocks_of_words_move_together():
-    index = nulls.word_permutations(11, count=5, block=3, seed=0)
+    index = nulls.word_permutations(np.zeros(11, dtype=int), count=5, block=3, seed=0)
     for row in index:
         assert sorted(row) == list(range(11))
         assert all(row[np.flatnonzero(row == k)[0] + 1] == k + 1 for k in (0, 1, 3, 4, 6, 7, 9))
+
+
+def test_words_change_places_within_their_recording_only():
+    segment = np.repeat([0, 1, 2], [7, 1, 5])
+    index = nulls.word_permutations(segment, count=300, block=2, seed=0)
+    for row in index:
+        assert sorted(row) == list(range(13))
+        np.testing.assert_array_equal(segment[row], segment)
+    assert len({tuple(row[:7]) for row in index}) == 24  # orders of four runs
+    with pytest.raises(InputError, match="2 usable words at most, in blocks of 2"):
+        nulls.word_permutations(np.repeat([0, 1, 2], 2), count=3, block=2, seed=0)
 
 
 def test_seeds_come_from_names_alone():
@@ -94,7 +108,7 @@ def test_surrogates_that_choose_their_penalty_go_through_the_whole_procedure(for
     rows = words(45)
     split = split_rows(rows, scheme="contiguous", folds=5, gap=0.0)
     alphas = (0.1, 10.0, 1000.0, 1e5)
-    surrogates = nulls.word_permutations(45, count=5, block=1, seed=3)
+    surrogates = nulls.word_permutations(np.zeros(45, dtype=int), count=5, block=1, seed=3)
     if form == "statistics":
         sums = nulls.null_by_choosing(
             block_statistics(table(X), Y, split), surrogates, alphas=alphas, standardize=True
@@ -113,22 +127,33 @@ def test_surrogates_that_choose_their_penalty_go_through_the_whole_procedure(for
             assert scores.pooled_r(sums)[k, target] == pytest.approx(expected, abs=1e-8)
 
 
-def test_unrelated_autocorrelated_noise_is_significant_as_often_as_chance_says():
-    n, t, alphas = 3000, 1000, (1.0, 100.0, 1e4)
+def noise_run(*, electrodes, **changes):
+    """What a user's run of frames says of electrodes that the features have nothing to do with."""
+    n = 3000
     rows = frames(n)
-    X = autocorrelated(n, 8, seed=10)
-    Y = autocorrelated(n, t, seed=11)
-    split = split_rows(rows, scheme="contiguous", folds=5, gap=0.5, step=0.01)
-    statistics = block_statistics(table(X), Y, split)
-    fit = nested_ridge(table(X), Y, split, alphas=alphas, statistics=statistics)
-    r = scores.pooled_r(scores.fold_sums(fit.prediction, fit.training_mean, Y, split))
-    surrogates = nulls.circular_shifts(rows.segment, count=99, min_shift=100, seed=12)
-    sums = nulls.null_by_choosing(statistics, surrogates, alphas=alphas, standardize=True)
-    p = scores.p_values(r, scores.pooled_r(sums))
-    assert 0.03 <= np.mean(p < 0.05) <= 0.07
-    # Penalties kept from the observed targets can only make it harder.
-    kept = nulls.null_from_statistics(statistics, fit.alpha, surrogates, standardize=True)
-    assert np.mean(scores.p_values(r, scores.pooled_r(kept)) < 0.05) <= 0.05
+    X, Y = (autocorrelated(n, k, seed=10 + k) for k in (8, electrodes))
+    samples = Samples(
+        unit="frame", targets=Y, features=lambda layer: X, rows=rows,
+        usable=np.ones(n, dtype=bool), rate=100.0, reach=0.0,
+        channels={"channel": ("channel", [f"LA{k}" for k in range(electrodes)])},
+    )  # fmt: skip
+    analysis = analysis_from(
+        {"alphas": [1.0, 100.0, 1e4], "folds": 5, "permutations": 99, "min_shift": 1.0} | changes
+    )
+    assert analysis.split == "contiguous"
+    return fit_analysis(samples, analysis=analysis, layers=[0], seed=12, names=("sub-01", "frames"))
+
+
+def test_unrelated_autocorrelated_noise_is_significant_as_often_as_chance_says():
+    fit = noise_run(electrodes=1000)
+    assert fit.attrs["null_penalties_used"] == "chosen"
+    assert 0.03 <= (fit.p.values < 0.05).mean() <= 0.07
+
+
+def test_penalties_kept_from_the_measured_signal_can_only_make_it_harder():
+    fit = noise_run(electrodes=1000, null_penalties="kept")
+    assert fit.attrs["null_penalties_used"] == "kept"
+    assert (fit.p.values < 0.05).mean() <= 0.05
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -154,7 +179,7 @@ def test_surrogates_fitted_side_by_side_equal_fitting_each(monkeypatch):
     X, Y = linear(30, 4, 3, noise=3.0)
     split = split_rows(words(30), scheme="leave-one-word-out")
     alpha = np.full((30, 3), 0.3)
-    surrogates = nulls.word_permutations(30, count=5, block=1, seed=2)
+    surrogates = nulls.word_permutations(np.zeros(30, dtype=int), count=5, block=1, seed=2)
     # Room for two surrogates at once: batches of two, two and one.
     monkeypatch.setattr(nulls, "BATCH_BYTES", 2 * 8 * 3 * (30 + 4 * 34))
 

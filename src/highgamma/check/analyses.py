@@ -328,6 +328,8 @@ def _check_fit(
                 min_shift=int(np.ceil(fit.min_shift * rate - 1e-9)),
                 seed=0,
             )
+        if fit.permutations and fit.unit == "word" and fit.estimator != "mean":
+            nulls.word_permutations(rows.segment, count=1, block=fit.permutation_block, seed=0)
     except InputError as error:
         # The stage that fits says which analysis it was in its log; here all stand together.
         raise InputError(
@@ -336,8 +338,10 @@ def _check_fit(
             expected=error.expected,
             remedy=error.remedy,
         ) from error
-    runs = math.ceil(len(rows) / fit.permutation_block)
-    if fit.unit == "word" and fit.permutations and math.factorial(min(runs, 20)) < fit.permutations:
+    words_each = np.unique(rows.segment, return_counts=True)[1].tolist()
+    runs = [math.ceil(n / fit.permutation_block) for n in words_each]
+    orders = math.prod(math.factorial(min(n, 20)) for n in runs)
+    if fit.unit == "word" and fit.permutations and orders < fit.permutations:
         problems.warn(
             one.name,
             f"{len(rows)} words in blocks of {fit.permutation_block} have fewer orders than the "

@@ -230,9 +230,10 @@ def _choose_primal(
     ]
     factors: dict[int, Real | None] = {}
     for left_out, served in inner_plan(split, range(folds)).items():
-        model = standardised(statistics, statistics.training(left_out), standardize=standardize)
-        if not model.n:
+        training = statistics.training(left_out)
+        if not training.n:
             continue
+        model = standardised(statistics, training, standardize=standardize)
         for number, share in enumerate(shares):
             root = np.sqrt(share)[band].astype(model.gram.dtype)
             gram = model.gram * root * root[:, None]

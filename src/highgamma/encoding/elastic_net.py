@@ -227,9 +227,10 @@ def _choose(
     split, t = statistics.split, statistics.targets.shape[1]
     scores = {i: InnerScores(np.zeros((len(alphas), t)), np.zeros(t)) for i in outer}
     for left_out, served in inner_plan(split, outer).items():
-        model = standardised(statistics, statistics.training(left_out), standardize=standardize)
-        if not model.n:
+        training = statistics.training(left_out)
+        if not training.n:
             continue
+        model = standardised(statistics, training, standardize=standardize)
         weights = _raw(model, solve_elastic_net(model, alphas, l1_ratio=l1_ratio))
         for i, group in served:
             rows = np.flatnonzero(np.isin(split.block, np.asarray(group)) & split.folds[i].train)

@@ -14,11 +14,11 @@ from highgamma.encoding import nulls, scores
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.banded import search_seed
 from highgamma.encoding.joint import fit_bands
-from highgamma.encoding.lags import lag_frames
+from highgamma.encoding.lags import finite_delayed, lag_frames
 from highgamma.encoding.layer import Fitted, Problem, fit_lags, fit_layer
 from highgamma.encoding.outcome import outcome
 from highgamma.encoding.samples import Samples
-from highgamma.encoding.splits import FloatArray, IntArray, split_rows
+from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, split_rows
 from highgamma.encoding.statistics import Real
 from highgamma.encoding.usable import usable_samples
 from highgamma.errors import InputError
@@ -133,7 +133,8 @@ def fit_analysis(
     for number, layer in enumerate(layers):
         began = time.monotonic()
         values = first if number == 0 else samples.features(layer)
-        if number and not np.isfinite(values[kept]).all():
+        finite: BoolArray = np.asarray(np.isfinite(values).all(axis=1))
+        if number and not finite_delayed(finite, delays)[kept].all():
             raise InputError(
                 f"layer {layer} lacks features where layer {layers[0]} has them",
                 remedy="delete the embeddings and run again",
@@ -169,7 +170,7 @@ def _surrogates(
     own = nulls.seed_from(seed, *names, "null")
     if samples.unit == "word":
         return nulls.word_permutations(
-            n, count=analysis.permutations, block=analysis.permutation_block, seed=own
+            segment, count=analysis.permutations, block=analysis.permutation_block, seed=own
         )
     return nulls.circular_shifts(
         segment,

@@ -64,11 +64,14 @@ class Delayed:
         return sum(lengths) >= RUN_PER_SPAN * span * max(1, runs)
 
     def origin(self) -> FloatArray:
-        """Mean (p,) of the features themselves over all samples' frames, for each delayed copy."""
+        """Mean (p,) of the first delayed copy over all samples, for each delayed copy.
+
+        Not of the features at the samples' own frames, which no delay may reach.
+        """
         q = self.values.shape[1]
         sums = np.zeros(q)
         for part in slabs(len(self.frames), q):
-            sums += self.values[self.frames[part]].sum(axis=0, dtype=np.float64)
+            sums += self.values[self.frames[part] - self.delays[0]].sum(axis=0, dtype=np.float64)
         return np.tile(sums / len(self.frames), len(self.delays))
 
     def products(self, index: IntArray, origin: FloatArray, dtype: Any) -> Real:
@@ -181,6 +184,11 @@ def reachable(segment: IntArray, delays: Sequence[int]) -> BoolArray:
         same[inside] = segment[source[inside]] == segment[inside]
         mask &= same
     return mask
+
+
+def rows_read(frames: IntArray, delays: Sequence[int]) -> IntArray:
+    """The rows of the grid that the delayed copies of these frames are taken from, ascending."""
+    return np.unique(frames[:, None] - np.asarray(delays, dtype=np.int64)).astype(np.int64)
 
 
 def finite_delayed(finite: BoolArray, delays: Sequence[int]) -> BoolArray:

@@ -12,7 +12,7 @@ from highgamma.encoding import nulls, scores
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.components import principal_components
 from highgamma.encoding.estimators import ESTIMATORS, Task
-from highgamma.encoding.lags import Delayed
+from highgamma.encoding.lags import Delayed, rows_read
 from highgamma.encoding.ridge import NestedFit, empty_fit, hat_rows, is_wide
 from highgamma.encoding.scores import FoldSums
 from highgamma.encoding.splits import FloatArray, IntArray, Split
@@ -56,17 +56,16 @@ class Problem:
         if components is None:
             yield self.design(values, delays), None
         elif self.analysis.components_fit == "all":
-            yield self.design(principal_components(values, self.kept, components), delays), None
+            read = rows_read(self.kept, delays)
+            yield self.design(principal_components(values, read, components), delays), None
         else:
             for i, fold in enumerate(self.split.folds):
-                reduced = principal_components(values, self.kept[fold.train], components)
-                yield self.design(reduced, delays), [i]
+                read = rows_read(self.kept[fold.train], delays)
+                yield self.design(principal_components(values, read, components), delays), [i]
 
-    def null_by_choosing(self, design: Design) -> str | None:
-        """The cheaper form in which surrogates choose their penalties anew, None if they do not."""
+    def choosing(self, design: Design) -> tuple[str, bool]:
+        """The cheaper form for surrogates to choose penalties anew, and whether they are to."""
         analysis = self.analysis
-        if len(analysis.penalties) == 1 or analysis.null_penalties == "kept":
-            return None
         primal, dual = nulls.choosing_costs(
             design.shape,
             self.split,
@@ -77,7 +76,10 @@ class Problem:
         wide = is_wide(design.shape, self.split)
         form = "dual" if wide or (dual < primal and len(self.targets) <= MAPS_UP_TO) else "primal"
         affordable = (dual if form == "dual" else primal) <= CHOOSING_LIMIT
-        return form if affordable or analysis.null_penalties == "chosen" else None
+        wanted = analysis.null_penalties == "chosen" or (
+            affordable and analysis.null_penalties == "auto"
+        )
+        return form, wanted and len(analysis.penalties) > 1
 
     def moved(self, design: Design) -> Design:
         """The design with its samples shuffled, for the predictor that knows nothing."""
@@ -120,6 +122,7 @@ def fit_layer(problem: Problem, values: Real, delays: Sequence[int]) -> Fitted:
     shuffled = np.full((n, t), np.nan)
     null: FoldSums | None = None
     maps: dict[int, dict[float, FloatArray]] = {}
+    anew: bool | None = None
     null_penalties = "none"
     if len(problem.surrogates):
         null_penalties = "kept" if len(analysis.penalties) > 1 else "fixed"
@@ -135,8 +138,10 @@ def fit_layer(problem: Problem, values: Real, delays: Sequence[int]) -> Fitted:
         if outer is None:
             whole.coefficients = fit.coefficients
         if len(problem.surrogates) and linear:
-            form = problem.null_by_choosing(design)
-            if form is not None:
+            form, wanted = problem.choosing(design)
+            # Folds may have different numbers of components; they have one kind of surrogates.
+            anew = wanted if anew is None else anew
+            if anew:
                 null_penalties = "chosen"
                 part = _null_chosen(problem, design, None if form == "dual" else statistics, outer)
                 null = part if null is None else _added(null, part)
@@ -155,17 +160,10 @@ def fit_layer(problem: Problem, values: Real, delays: Sequence[int]) -> Fitted:
                 )
                 null = part if null is None else _added(null, part)
         elif len(problem.surrogates) and analysis.estimator == "elastic-net":
-            part = nulls.null_by_refitting(
-                lambda moved, task=task, fit=fit: _complete(  # type: ignore[misc]
-                    estimator.refit(
-                        replace(task, targets=moved), np.tile(fit.alpha, moved.shape[1] // t)
-                    )
-                ),
-                Y,
-                split,
-                problem.surrogates,
-                features=design.shape[1],
-            )
+            alpha: FloatArray | None = fit.alpha
+            if analysis.null_penalties == "chosen" and null_penalties != "fixed":
+                null_penalties, alpha = "chosen", None
+            part = _null_refitted(problem, task, alpha)
             null = part if null is None else _added(null, part)
         del statistics
         again = estimator.refit(replace(task, design=problem.moved(design)), whole.alpha)
@@ -204,6 +202,25 @@ def _null_chosen(
         alphas=analysis.penalties,
         standardize=analysis.standardize,
         outer=outer,
+    )
+
+
+def _null_refitted(problem: Problem, task: Task, alpha: FloatArray | None) -> FoldSums:
+    """Surrogates fitted one and all, with penalties (K, t), or with their own where None."""
+    estimator, penalties = ESTIMATORS[task.analysis.estimator], len(task.analysis.penalties)
+
+    def fitted(moved: FloatArray) -> NestedFit:
+        again = replace(task, targets=moved)
+        if alpha is None:
+            return _complete(estimator.nested(again, None))
+        return _complete(estimator.refit(again, np.tile(alpha, moved.shape[1] // alpha.shape[1])))
+
+    return nulls.null_by_refitting(
+        fitted,
+        task.targets,
+        task.split,
+        problem.surrogates,
+        features=task.design.shape[1] * (1 if alpha is not None else penalties),
     )
 
 

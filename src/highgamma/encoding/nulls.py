@@ -8,9 +8,9 @@ disagree, so that the observed r lies lower than the surrogates' (measured on au
 1 to 3 % of p-values below .05, against 5 % with penalties chosen anew).
 
 Frames: the targets are shifted in a circle within every segment by at least a minimum. Words: the
-targets' rows are permuted, singly or in runs of neighbours. Features, folds and penalties stay, so
-that the decompositions do too: every surrogate of every electrode is one more column of targets,
-fitted and scored with the same statistic.
+targets' rows are permuted within every segment, singly or in runs of neighbours. Features, folds
+and penalties stay, so that the decompositions do too: every surrogate of every electrode is one
+more column of targets, fitted and scored with the same statistic.
 """
 
 from __future__ import annotations
@@ -99,13 +99,40 @@ def circular_shifts(segment: IntArray, *, count: int, min_shift: int, seed: int)
     return index
 
 
-def word_permutations(n: int, *, count: int, block: int, seed: int) -> IntArray:
-    """Row indices (count, n) of permutations of runs of `block` neighbouring words."""
+def word_permutations(segment: IntArray, *, count: int, block: int, seed: int) -> IntArray:
+    """Row indices (count, n) of permutations of runs of `block` neighbouring words, by recording.
+
+    Parameters
+    ----------
+    segment
+        (n,) recording of each word, words of a recording in time order. Words never change places
+        with those of another recording, whose gain and noise are its own.
+    count
+        Number of surrogates.
+    block
+        Words that are moved together; the last run of a recording may be shorter.
+
+    Raises
+    ------
+    InputError
+        No recording with two runs.
+    """
     rng = np.random.default_rng(seed)
-    runs = [np.arange(start, min(start + block, n)) for start in range(0, n, block)]
-    return np.stack(
-        [np.concatenate([runs[k] for k in rng.permutation(len(runs))]) for _ in range(count)]
-    )
+    recordings = [np.flatnonzero(segment == number) for number in np.unique(segment)]
+    runs = [[r[k : k + block] for k in range(0, len(r), block)] for r in recordings]
+    if max(map(len, runs), default=0) < 2:
+        longest = max(map(len, recordings), default=0)
+        raise InputError(
+            f"a recording has {longest} usable words at most, in blocks of {block}: "
+            "none can change places",
+            where="analyses: permutation_block",
+            remedy="lower permutation_block, or set permutations: 0",
+        )
+    index = np.empty((count, len(segment)), dtype=np.int64)
+    for row in index:
+        for here, parts in zip(recordings, runs, strict=True):
+            row[here] = np.concatenate([parts[k] for k in rng.permutation(len(parts))])
+    return index
 
 
 def null_from_maps(

@@ -193,7 +193,8 @@ def outcome(
         "leaky": int(split.leaky),
         "seed": seed,
         "statistic": "r: Pearson, pooled over held-out samples, from the training mean",
-        "null": "word permutation" if samples.unit == "word" else "circular shift within segments",
+        "null": ("word permutation" if samples.unit == "word" else "circular shift")
+        + " within segments",
         "null_penalties_used": ", ".join(sorted({one.null_penalties for one in fitted})),
         "noise_ceiling": ceiling,
         **usable.counts,

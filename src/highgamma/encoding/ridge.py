@@ -283,9 +283,10 @@ def choose_primal(
     scores = {i: InnerScores(np.zeros((len(alphas), t)), np.zeros(t)) for i in outer}
     factors: dict[int, Real | None] = {}
     for left_out, served in inner_plan(split, outer).items():
-        model = standardised(statistics, statistics.training(left_out), standardize=standardize)
-        if not model.n:
+        training = statistics.training(left_out)
+        if not training.n:
             continue
+        model = standardised(statistics, training, standardize=standardize)
         weights = solve_path(model.gram, model.cross, alphas)
         weights *= model.scale[:, None]
         # The training set's Gram matrix is not needed again; it may be as large as all the rest.

@@ -178,6 +178,7 @@
         (share === null ? "" : ", chosen in " + Math.round(100 * share) + " % of folds"));
       if (row[at.peak_lag] !== null) {
         entry("peak lag", ms(row[at.peak_lag]) + " ms (" + ms(row[at.peak_lag_low]) + " to " + ms(row[at.peak_lag_high]) + ")");
+        entry("lag", ms(row[at.lag]) + " ms, chosen in " + Math.round(100 * row[at.lag_stability]) + " % of folds");
       }
       entry("noise ceiling of r", ceiling === null ? text(row, "ceiling_status") || "–" : stat(ceiling));
       entry("flags", text(row, "flags").replace(/,/g, ", ") || "none");

@@ -29,7 +29,7 @@ TEXTS = (
 NUMBERS = (
     *("layer", "r", "skill", "p", "q", "gain", "contamination", "stability", "distance_s"),
     *("mean_r", "position_r", "position_skill", "peak_lag", "peak_lag_low", "peak_lag_high"),
-    "noise_ceiling",
+    *("noise_ceiling", "lag", "lag_stability"),
 )
 
 

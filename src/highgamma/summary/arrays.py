@@ -45,6 +45,8 @@ def arrays_of(done: Sequence[FitSummary], electrodes: pd.DataFrame) -> xr.Datase
         name: np.full((len(analyses), len(models), len(people), len(layers)), np.nan)
         for name in STUDY_FIGURES
     }
+    distance = np.full((len(analyses), len(models), len(people)), np.nan)
+    leaky = np.zeros(distance.shape, dtype=np.int8)
     for s in done:
         a, m = analyses.index(s.analysis), models.index(s.model)
         e = np.array([position[s.participant, c] for c in s.channels])
@@ -57,6 +59,8 @@ def arrays_of(done: Sequence[FitSummary], electrodes: pd.DataFrame) -> xr.Datase
         if s.lag.size:
             at = np.searchsorted(lags, np.round(s.lag, 6))
             lag_r[a, m, e[:, None], at[None]] = s.lag_r
+        distance[a, m, people.index(s.participant)] = s.distance_s
+        leaky[a, m, people.index(s.participant)] = s.leaky
         for name, values in s.figures.items():
             study[name][a, m, people.index(s.participant), rows] = values
     index = (
@@ -88,6 +92,14 @@ def arrays_of(done: Sequence[FitSummary], electrodes: pd.DataFrame) -> xr.Datase
                 f"{n}_layer": (("analysis", "model", "person", "layer"), v, {"units": "1"})
                 for n, v in study.items()
             },
+            "distance_s": (
+                ("analysis", "model", "person"), distance,
+                {"units": "s", "long_name": "least time between training and held-out samples"},
+            ),
+            "leaky": (
+                ("analysis", "model", "person"), leaky,
+                {"units": "1", "long_name": "1 where the split is flagged leaky-split"},
+            ),
             "contamination": (
                 "electrode", of_electrode["contamination"].to_numpy(float), {"units": "1"}
             ),

@@ -39,7 +39,8 @@ _FOLD_SUMS = (
 _ON_CHANNELS = ("mean_r", "noise_ceiling", "explainable", "flat")
 _ON_LAYERS = ("r", "skill", "p", "intercept_only", "peak_lag", "peak_lag_low", "peak_lag_high")
 _ON_SPACES = ("unique", "share", "shared", "band_alpha")
-_TAKEN = (*_FOLD_SUMS, *_ON_CHANNELS, *_ON_LAYERS, *_ON_SPACES, *STUDY_FIGURES, "lag_r")
+_ON_LAGS = ("lag_r", "chosen_lag")
+_TAKEN = (*_FOLD_SUMS, *_ON_CHANNELS, *_ON_LAYERS, *_ON_SPACES, *STUDY_FIGURES, *_ON_LAGS)
 """Variables that the tables are made from; the others stay on disk."""
 
 
@@ -206,8 +207,10 @@ class FitSummary:
     the layer chosen on training folds (`choose`); `votes`, `r_layer`, `skill_layer`, `inner_layer`
     (layer, channel) of every layer, in single precision; `layer_rows` the figures of every layer
     over electrodes, `figures` the study's, both (layer,); `peak` (3, channel) the peak lag and its
-    interval, s; `lag_r` (channel, lag) of the chosen layer; `places` x, y, z (mm) and region, where
-    the score file has them; `spaces` what a banded ridge says of each space, (space, channel).
+    interval, s; `lag_r` (channel, lag) of the chosen layer; `chosen_lag` (s) the lag that most
+    folds chose and `lag_stability` its share of folds, NaN without a lag curve; `places` x, y, z
+    (mm) and region, where the score file has them; `spaces` what a banded ridge says of each space,
+    (space, channel).
     """
 
     analysis: str
@@ -242,6 +245,8 @@ class FitSummary:
     lag: FloatArray
     lag_r: Float32Array
     peak: FloatArray
+    chosen_lag: FloatArray
+    lag_stability: FloatArray
     spaces: dict[str, dict[str, FloatArray]]
 
 
@@ -277,6 +282,12 @@ def summarise_fit(fit: Fit) -> FitSummary:
         np.take_along_axis(_filled(scores, name, *each), choice.modal[None], axis=0)[0]
         for name in ("peak_lag", "peak_lag_low", "peak_lag_high")
     ]
+    chosen_lag, lag_stability = _most_chosen(
+        np.take_along_axis(
+            _filled(scores, "chosen_lag", "layer", "fold", "channel"), choice.index[None], axis=0
+        )[0],
+        lag,
+    )
     r, skill = _filled(scores, "r", *each), _filled(scores, "skill", *each)
     votes = choice.votes.sum(axis=1)
     return FitSummary(
@@ -312,8 +323,23 @@ def summarise_fit(fit: Fit) -> FitSummary:
         lag=lag,
         lag_r=_single(lag_r),
         peak=np.stack(peak),
+        chosen_lag=chosen_lag,
+        lag_stability=lag_stability,
         spaces=_spaces(scores),
     )
+
+
+def _most_chosen(chosen: FloatArray, lag: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The lag (channel,) that most folds chose and its share of them, from (fold, channel).
+
+    The first of equals; NaN where no fold chose one.
+    """
+    missing = np.full(chosen.shape[1], np.nan)
+    if not lag.size or not chosen.size:
+        return missing, missing.copy()
+    shares = np.isclose(chosen, lag[:, None, None]).mean(axis=1)
+    best = shares.max(axis=0)
+    return np.where(best > 0, lag[shares.argmax(axis=0)], np.nan), np.where(best > 0, best, np.nan)
 
 
 def _single(values: FloatArray) -> Float32Array:

@@ -25,24 +25,24 @@ ELECTRODE_COLUMNS = (
     # Further columns only follow after `flags`.
     *("stability", "best_control", "peak_lag", "peak_lag_low", "peak_lag_high", "distance_s"),
     *("mean_r", "position_r", "position_skill", "verdict", "rule"),
-    *("noise_ceiling", "ceiling_status"),
+    *("noise_ceiling", "ceiling_status", "lag", "lag_stability"),
 )
 LAYER_COLUMNS = (
     *("analysis", "participant", "model", "layer", "n_electrodes"),
-    *("r_mean", "r_median", "r_max", "skill_mean", "skill_median"),
+    *("r_mean", "r_median", "r_max", "skill_mean", "skill_median", "distance_s", "flags"),
 )
 PARTICIPANT_COLUMNS = (
     *("analysis", "participant", "model", "layer", "n_electrodes", "n_samples"),
-    *(*STUDY_FIGURES, "skill_median", "n_significant", "distance_s", "leaky"),
+    *(*STUDY_FIGURES, "skill_median", "n_significant", "distance_s", "leaky", "flags"),
 )
 GAIN_COLUMNS = (
     *("analysis", "participant", "electrode", "model"),
-    *("control", "skill", "control_skill", "gain"),
+    *("control", "skill", "control_skill", "gain", "distance_s", "flags"),
 )
 PARTITION_COLUMNS = (
     *("analysis", "participant", "electrode", "model", "space"),
     *("skill", "unique", "share", "shared", "noise_ceiling", "explainable"),
-    *("alpha", "ceiling_status"),
+    *("alpha", "ceiling_status", "distance_s", "flags"),
 )
 MISSING_COLUMNS = ("analysis", "participant", "model", "stage", "file")
 
@@ -168,6 +168,8 @@ def electrode_columns(s: FitSummary, beside: Beside) -> Columns:
         "rule": rules,
         "noise_ceiling": s.noise_ceiling,
         "ceiling_status": [s.ceiling_status] * n,
+        "lag": s.chosen_lag,
+        "lag_stability": s.lag_stability,
     }
 
 
@@ -180,6 +182,16 @@ def _names(s: FitSummary, n: int) -> dict[str, list[str]]:
         "participant": [s.participant] * n,
         "model": [s.model] * n,
     }
+
+
+def _apart(s: FitSummary, n: int) -> dict[str, list[Any]]:
+    """How far training and held-out samples are apart, and the flag of a split that leaks."""
+    return {"distance_s": [s.distance_s] * n, "flags": [split_flag(leaky=s.leaky)] * n}
+
+
+def split_flag(*, leaky: bool) -> str:
+    """The flag on everything that a split with neighbours on both sides has led to."""
+    return "leaky-split" if leaky else ""
 
 
 def _coordinates(s: FitSummary, place: Mapping[str, Mapping[str, Any]], axis: str) -> FloatArray:
@@ -201,7 +213,8 @@ def _regions(s: FitSummary, place: Mapping[str, Mapping[str, Any]]) -> list[str 
 
 def layer_columns(s: FitSummary) -> Columns:
     """One row for each layer of a fit."""
-    return {**_names(s, len(s.layers)), "layer": s.layers, **s.layer_rows}
+    n = len(s.layers)
+    return {**_names(s, n), "layer": s.layers, **s.layer_rows, **_apart(s, n)}
 
 
 def participant_row(s: FitSummary, q: FloatArray) -> dict[str, Any]:
@@ -219,6 +232,7 @@ def participant_row(s: FitSummary, q: FloatArray) -> dict[str, Any]:
         "n_significant": int((q < LEVEL).sum()) if s.tested else None,
         "distance_s": s.distance_s,
         "leaky": int(s.leaky),
+        "flags": split_flag(leaky=s.leaky),
     }
 
 
@@ -232,6 +246,7 @@ def gain_columns(s: FitSummary, beside: Beside) -> Iterable[Columns]:
             "skill": s.skill,
             "control_skill": skill,
             "gain": s.skill - skill,
+            **_apart(s, len(s.channels)),
         }
 
 
@@ -247,6 +262,7 @@ def partition_columns(s: FitSummary) -> Iterable[Columns]:
             **values,
             "noise_ceiling": s.noise_ceiling,
             "ceiling_status": [s.ceiling_status] * n,
+            **_apart(s, n),
         }
 
 

@@ -11,6 +11,7 @@ from highgamma import store
 from highgamma.report.evidence import Evidence
 from highgamma.report.findings.verdicts import SUPPORTED, median
 from highgamma.summary import LEVEL
+from highgamma.summary.tables import split_flag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,8 @@ class CleanRow:
     n_supported: int
     r_median: float
     skill_median: float
+    distance_s: float
+    flags: str
 
 
 TABLE_COLUMNS = tuple(field.name for field in fields(CleanRow))
@@ -65,6 +68,8 @@ def _row(analysis: str, model: str, electrodes: str, rows: pd.DataFrame) -> Clea
         n_supported=int((rows["verdict"] == SUPPORTED).sum()),
         r_median=median(rows["r"]),
         skill_median=median(rows["skill"]),
+        distance_s=float(rows["distance_s"].min()) if "distance_s" in rows else float("nan"),
+        flags=split_flag(leaky=bool(rows["flags"].str.contains("leaky-split").any())),
     )
 
 
