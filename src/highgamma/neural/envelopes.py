@@ -371,20 +371,20 @@ def scaled(
     """
     if settings.scale == "log":
         values = np.log(np.maximum(values, SILENCE))
-        if needs_statistics(settings):
-            frames = np.log(np.maximum(frames, SILENCE))
     if not needs_statistics(settings):
         return np.asarray(values[0])
-    counted = frames[:, valid]
-    if settings.scale == "robust":
-        centre = np.median(counted, axis=1, keepdims=True)
-        spread = 1.4826 * np.median(np.abs(counted - centre), axis=1, keepdims=True)
-    else:
-        centre = counted.mean(axis=1, keepdims=True)
-        spread = counted.std(axis=1, keepdims=True)
-    deviation = values - centre
-    # Rounding leaves a constant channel a deviation of some 1e-16 of its mean.
-    constant = spread <= 1e-12 * np.abs(centre)
-    return np.asarray(
-        np.where(constant, 0.0, deviation / np.where(constant, 1.0, spread)).mean(axis=0)
-    )
+    total = np.zeros(values.shape[1:])
+    # One sub-band after another: hours of all of them are held once, not once for each step.
+    for band, amplitudes in zip(values, frames, strict=True):
+        counted = amplitudes[valid]
+        if settings.scale == "log":
+            counted = np.log(np.maximum(counted, SILENCE))
+        if settings.scale == "robust":
+            centre = np.median(counted, axis=0)
+            spread = 1.4826 * np.median(np.abs(counted - centre), axis=0)
+        else:
+            centre, spread = counted.mean(axis=0), counted.std(axis=0)
+        # Rounding leaves a constant channel a deviation of some 1e-16 of its mean.
+        constant = spread <= 1e-12 * np.abs(centre)
+        total += np.where(constant, 0.0, (band - centre) / np.where(constant, 1.0, spread))
+    return total / len(values)
