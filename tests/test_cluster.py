@@ -76,7 +76,9 @@ def submitted(nodes) -> list[tuple[str, int]]:
         ["squeue", "--states=all", "--array", "--noheader", "--sort=i", "--format=%T %m"],
         env=nodes, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    return [(state, int(mb.rstrip("M"))) for state, mb in map(str.split, said.splitlines())]
+    units = {"M": 1, "G": 1024}
+    lines = map(str.split, said.splitlines())
+    return [(state, int(memory[:-1]) * units[memory[-1]]) for state, memory in lines]
 
 
 @pytest.fixture(scope="module")
