@@ -7,7 +7,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test lint bench bench-graph noise-study faults config-reference clean
+.PHONY: help environment demo test lint bench bench-graph bench-scaling noise-study faults config-reference clean
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -44,6 +44,9 @@ noise-study: environment ## run the published study on pure noise, time and judg
 
 bench-graph: environment ## measure how long the plan of a large study takes (long)
 	@$(BIN)/python -m benchmarks.graph
+
+bench-scaling: environment ## run one study with 1, 2 and 4 jobs at once, here and under Slurm (long)
+	@$(BIN)/python -m benchmarks.scaling
 
 faults: environment ## kill the demo at random times, and compare what comes out (long)
 	@$(BIN)/python -m benchmarks.faults

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """`python -m benchmarks [neural] [encoding] [embeddings] [delayed]`: run them one after the other.
+=======
+"""`python -m benchmarks [neural] [long] [encoding] [embeddings]`: run them one after the other.
+>>>>>>> signals
 
 All but `delayed`, which takes most of an hour, where none is named.
 Writes results.json, which keeps rows of other names, and README.md with the table and the machine.
@@ -24,6 +28,10 @@ def _neural() -> list[Row]:
     return importlib.import_module("benchmarks.neural").run(HERE / "high-gamma-length.png")
 
 
+def _long() -> list[Row]:
+    return importlib.import_module("benchmarks.neural").long()
+
+
 def _encoding() -> list[Row]:
     return importlib.import_module("benchmarks.encoding").results()
 
@@ -38,6 +46,7 @@ def _embeddings() -> list[Row]:
 
 SUITES: dict[str, Callable[[], list[Row]]] = {
     "neural": _neural,
+    "long": _long,
     "encoding": _encoding,
     "embeddings": _embeddings,
     "delayed": _delayed,
@@ -93,6 +102,7 @@ def page(rows: list[Row], measured_on: dict[str, str]) -> str:
         "`make bench`, or `python -m benchmarks neural`. Ratios above 1 favour highgamma, but for",
         "the limits, which say what share of the machine's rate is reached, and",
         "`high-gamma-length`, which is the growth of time over the growth of length (1 is linear).",
+        "`high-gamma-long` is of memory: the bound over what was taken.",
         "Memory is a process's peak; for `embeddings-netcdf` it is the size on disk. The head of",
         "each file here says what is measured; [results.json](results.json) has all figures.",
         "Other jobs may have run on the machine meanwhile: close ratios want a repeat.",

@@ -3,6 +3,8 @@
 `high-gamma-official`: the data set's official formulas (scipy, all channels at once).
 `high-gamma-mne`: MNE's IIR filters and Hilbert envelope, then the same frames.
 `high-gamma-length`: time and peak memory of recordings of growing length.
+`high-gamma-long`: peak memory of a recording of 3 h, 256 channels at 2048 Hz, read from an HDF5
+file, against 4 GiB (HIGHGAMMA_BENCH_SCALE shortens it); `python -m benchmarks long` runs it alone.
 
 Each measurement runs in a process of its own, one thread, with the signal generated inside; peak
 memory is what the process held above the moment when the signal was ready.
@@ -26,6 +28,9 @@ RATE = 1024.0
 CHANNELS = 128
 SECONDS = 300.0
 LENGTHS = (150.0, 300.0, 600.0, 1200.0, 2400.0)
+LONG_RATE, LONG_CHANNELS = 2048.0, 256
+LONG_SECONDS = 3 * 3600.0 * float(os.environ.get("HIGHGAMMA_BENCH_SCALE", "1"))
+LONG_MIB = 4096.0
 
 
 def signal(seconds: float, channels: int) -> np.ndarray:
@@ -134,6 +139,51 @@ def _length_child(seconds: float, channels: int) -> None:
     print(json.dumps({"s": took, "mib": peak / unit}))
 
 
+def _long_file(folder: Path) -> Path:
+    """A float32 file that is a minute of noise over and over: long to read, short on disk."""
+    import h5py
+
+    rng = np.random.default_rng(0)
+    minute, total = int(60 * LONG_RATE), int(LONG_SECONDS * LONG_RATE)
+    with h5py.File(folder / "minute.h5", "w") as file:
+        stored = file.create_dataset("iEEG", (minute, LONG_CHANNELS), "f4")
+        for start in range(0, minute, 2**14):
+            rows = min(2**14, minute - start)
+            noise = rng.standard_normal((rows, LONG_CHANNELS), dtype=np.float32)
+            stored[start : start + rows] = 30 * noise
+    layout = h5py.VirtualLayout((total, LONG_CHANNELS), "f4")
+    source = h5py.VirtualSource("minute.h5", "iEEG", (minute, LONG_CHANNELS))
+    for start in range(0, total, minute):
+        rows = min(minute, total - start)
+        layout[start : start + rows] = source[:rows]
+    with h5py.File(folder / "long.h5", "w") as file:
+        file.create_virtual_dataset("iEEG", layout)
+    return folder / "long.h5"
+
+
+def _long_child(path: str, folder: str, bands: int) -> None:
+    import h5py
+
+    from highgamma import neural
+
+    began = time.perf_counter()
+    with h5py.File(path) as file:
+        stored = file["iEEG"]
+
+        def read(c: slice, start: int, stop: int) -> np.ndarray:
+            return stored[start:stop, c].astype(np.float64)
+
+        recording = neural.Recording(read, stored.shape[0], LONG_RATE)
+        electrodes = neural.Electrodes.from_names([f"A{i}" for i in range(stored.shape[1])])
+        settings = neural.Settings(method="fft", bands=bands)
+        frames = neural.high_gamma([recording], electrodes, settings)
+        neural.write_frames(frames, Path(folder) / "frames.nc", name="high-gamma", parameters={})
+    took = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    print(json.dumps({"s": took, "mib": peak / unit, "frames": len(frames.time)}))
+
+
 def _measured(*arguments: str) -> dict[str, float]:
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     done = subprocess.run(
@@ -215,6 +265,25 @@ def length(
     ]
 
 
+def long() -> list[dict[str, Any]]:
+    """Time and peak memory of a long recording of many channels, from file to file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = _long_file(Path(folder))
+        measured = _measured("long", str(path), folder, "1")
+    return [
+        {
+            "name": "high-gamma-long",
+            "against": f"4 GiB: {LONG_SECONDS / 3600:g} h, {LONG_CHANNELS} channels, "
+            f"{LONG_RATE:g} Hz",
+            "ratio": LONG_MIB / measured["mib"],
+            "ours_s": measured["s"],
+            "ours_mib": measured["mib"],
+            "theirs_mib": LONG_MIB,
+            "agreement": f"{measured['frames']:.0f} frames",
+        }
+    ]
+
+
 def _draw(points: list[dict[str, float]], path: Path, channels: int) -> None:
     import matplotlib as mpl
 
@@ -240,6 +309,8 @@ def run(figure: str | os.PathLike[str] | None = None) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
+        case ["long", path, folder, bands]:
+            _long_child(path, folder, int(bands))
         case ["length", seconds, channels]:
             _length_child(float(seconds), int(channels))
         case [chain, seconds, channels, out]:

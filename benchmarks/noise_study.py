@@ -12,10 +12,8 @@ import argparse
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -25,38 +23,18 @@ from typing import Any
 import yaml
 
 from benchmarks.__main__ import machine
+from benchmarks.processes import SCHEDULING, Process, noted
 from highgamma import store
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parent / "config/examples/paper-noise.yaml"
 RESULTS = HERE / "noise_study.json"
-#: Each job's process notes what it took when it ends; Snakemake's own samples miss the last part.
-NOTE = """
-import atexit, os, resource, sys
-
-def _note(path=os.environ.get("HIGHGAMMA_NOTES")):
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    name = os.path.basename(sys.argv[0] if sys.argv else "")
-    if path and name.startswith("tmp"):
-        with open(path, "a") as notes:
-            notes.write(f"{name.split('.')[1]} {used.ru_utime + used.ru_stime} {used.ru_maxrss}\\n")
-
-atexit.register(_note)
-"""
 
 
 def run(targets: list[str], *, folder: Path, cores: int, config: Path) -> dict[str, Any]:
     """Run the workflow, and say what it took."""
-    with tempfile.TemporaryDirectory() as scratch:
-        (Path(scratch) / "sitecustomize.py").write_text(NOTE, encoding="utf-8")
-        notes = Path(scratch) / "notes.txt"
-        paths = filter(None, [scratch, os.environ.get("PYTHONPATH")])
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(paths),
-            "HIGHGAMMA_NOTES": str(notes),
-        }
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    with noted() as notes:
+        began = time.monotonic()
         said = subprocess.run(
             [
                 *(sys.executable, "-m", "snakemake", "--cores", str(cores)),
@@ -64,38 +42,35 @@ def run(targets: list[str], *, folder: Path, cores: int, config: Path) -> dict[s
                 *(*targets, "--configfile", str(config)),
             ],
             cwd=HERE.parent,
-            env=environment,
+            env=notes.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+        wall = time.monotonic() - began
         if said.returncode:
             sys.exit(said.stdout[-4000:])
-        lines = notes.read_text().splitlines() if notes.is_file() else []
-    cpu, rss, number = defaultdict(float), defaultdict(float), defaultdict(int)
-    for line in lines:
-        rule, seconds, kilobytes = line.split()
-        cpu[rule] += float(seconds)
-        rss[rule] = max(rss[rule], float(kilobytes) / 1024)
-        number[rule] += 1
+    by_rule: dict[str, list[Process]] = defaultdict(list)
+    for process in notes.processes:
+        by_rule[process.rule].append(process)
+    scheduling = by_rule.pop(SCHEDULING, [])
+    rules = {
+        rule: {
+            "jobs": len(of),
+            "processor_s": round(sum(one.seconds for one in of), 1),
+            "peak_memory_mib": round(max(one.mib for one in of)),
+        }
+        for rule, of in by_rule.items()
+    }
     counted = re.search(r"^total\s+(\d+)\s*$", said.stdout, re.MULTILINE)
     return {
         "wall_s": round(wall, 1),
-        "processor_s": round(
-            after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1
-        ),
+        "processor_s": round(sum(one.seconds for one in notes.processes), 1),
+        "scheduling_s": round(sum(one.seconds for one in scheduling), 1),
         "load_at_end": round(os.getloadavg()[0], 1),
         "jobs": int(counted.group(1)) if counted else 0,
-        "peak_memory_mib": round(max(rss.values(), default=0)),
-        "by_rule": {
-            rule: {
-                "jobs": number[rule],
-                "processor_s": round(cpu[rule], 1),
-                "peak_memory_mib": round(rss[rule]),
-            }
-            for rule in sorted(cpu, key=lambda name: -cpu[name])
-        },
+        "peak_memory_mib": max((of["peak_memory_mib"] for of in rules.values()), default=0),
+        "by_rule": dict(sorted(rules.items(), key=lambda item: -item[1]["processor_s"])),
     }
 
 
@@ -175,7 +150,7 @@ def main(arguments: list[str]) -> int:
         "cores": given.cores,
         "config": given.config.resolve(),
     }
-    prepared = run(["--until", "recording", "embeddings"], **options)
+    prepared = run(["--until", "embeddings"], **options)
     study = run([], **options)
     found = figures(results, config)
     problems = unmet(found)

@@ -62,7 +62,7 @@ def test_the_page_says_what_machine_but_not_whose(bench: Any) -> None:
 
 
 def test_an_unknown_benchmark_is_answered_with_those_that_there_are(bench: Any) -> None:
-    with pytest.raises(SystemExit, match="no benchmark neurl; there are neural, encoding"):
+    with pytest.raises(SystemExit, match="no benchmark neurl; there are neural, long, encoding"):
         bench.main(["neurl"])
 
 

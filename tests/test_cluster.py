@@ -73,10 +73,12 @@ def differing(one: Path, other: Path) -> list[str]:
 def submitted(nodes) -> list[tuple[str, int]]:
     """State and memory in MB of every job that Slurm remembers, in order."""
     said = subprocess.run(
-        ["squeue", "--states=all", "--noheader", "--sort=i", "--format=%T %m"],
+        ["squeue", "--states=all", "--array", "--noheader", "--sort=i", "--format=%T %m"],
         env=nodes, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    return [(state, int(mb.rstrip("M"))) for state, mb in map(str.split, said.splitlines())]
+    units = {"M": 1, "G": 1024}
+    lines = map(str.split, said.splitlines())
+    return [(state, int(memory[:-1]) * units[memory[-1]]) for state, memory in lines]
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +136,24 @@ def test_a_job_that_vanishes_is_submitted_again(submitted_demo, nodes):
     assert run.returncode == 0, said
     assert [state for state, _ in submitted(nodes)[known:]] == ["CANCELLED", "COMPLETED"]
     assert (submitted_demo / file).read_bytes() == expected
+
+
+@needs_slurm
+def test_jobs_that_are_ready_together_can_be_one_array(submitted_demo, nodes):
+    files = [f"results/demo/words/sub-0{number}.tsv" for number in (1, 2, 3)]
+    expected = [(submitted_demo / file).read_bytes() for file in files]
+    for file in files:
+        (submitted_demo / file).unlink()
+    known = len(submitted(nodes))
+    done = submit(*files, "--slurm-array-jobs", "recording", folder=submitted_demo, nodes=nodes)
+    assert done.returncode == 0, done.stdout + done.stderr
+    arrays = subprocess.run(
+        ["squeue", "--states=all", "--array", "--noheader", "--sort=i", "--format=%F"],
+        env=nodes, capture_output=True, text=True, check=True,
+    ).stdout.split()[known:]  # fmt: skip
+    assert len(arrays) == 3
+    assert len(set(arrays)) == 1
+    assert [(submitted_demo / file).read_bytes() for file in files] == expected
 
 
 @needs_slurm

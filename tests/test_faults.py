@@ -76,8 +76,9 @@ def test_a_truncated_file_is_named_set_aside_and_made_anew(folder):
 def test_damage_inside_a_file_is_found_where_it_is_read(folder):
     expected = (folder / NEURAL).read_bytes()
     with (folder / NEURAL).open("r+b") as file:
-        file.seek(len(expected) // 2)
-        file.write(b"\x00" * 4096)
+        middle = len(expected) // 2
+        file.seek(middle)
+        file.write(bytes(255 - byte for byte in expected[middle : middle + 4096]))
     (folder / SCORES).unlink()
     failed = snakemake(SCORES, folder=folder)
     assert "no readable NetCDF file" in failed.stdout + failed.stderr

@@ -136,7 +136,7 @@ def test_pieces_of_a_long_recording_meet_without_a_seam():
     windows = framing.settings_windows(settings, rate=RATE, n_samples=len(data))
 
     def means(piece):
-        return spectral.envelope_sums(
+        return spectral.envelope_means(
             lambda c, a, b: data[a:b, c],
             slice(0, 2),
             n_samples=len(data),
@@ -149,6 +149,74 @@ def test_pieces_of_a_long_recording_meet_without_a_seam():
 
     whole, cut = means(2**18), means(2**14)
     assert np.abs(whole - cut).max() < 1e-3 * whole.std(axis=1).min()
+
+
+@pytest.mark.parametrize(("window", "shift"), [(0.05, 0.01), (30.0, 7.0), (0.05, 13.0)])
+def test_frames_that_come_stretch_by_stretch_are_those_of_the_whole_recording(window, shift):
+    data = background(90, 5)
+    settings = neural.Settings(method="fft", window=window, shift=shift)
+    windows = framing.settings_windows(settings, rate=RATE, n_samples=len(data))
+    asked = np.zeros((len(data), 5), int)
+
+    def read(channels, start, stop):
+        asked[start:stop, channels] += 1
+        return data[start:stop, channels]
+
+    options = {
+        "n_samples": len(data),
+        "rate": RATE,
+        "trend": survey(read, names=list("abcde"), n_samples=len(data)).trend,
+        "windows": windows,
+        "settings": settings,
+        "piece": 2**14,
+    }
+    whole = spectral.envelope_means(read, slice(0, 5), **options)
+    asked[:] = 0
+    found = np.full_like(whole, np.nan)
+    stretches = 0
+    for rows, channels, means in spectral.envelope_stretches(
+        read, [slice(0, 3), slice(3, 5)], **options
+    ):
+        assert np.isnan(found[:, channels, rows]).all()
+        found[:, channels, rows] = means
+        stretches += 1
+    assert np.array_equal(found, whole)
+    assert stretches > 4
+    # No sample is read again but for the overlaps of neighbouring pieces.
+    assert asked.max() <= 2
+    assert asked[asked > 0].mean() < 1.5
+
+
+def test_the_memory_of_the_one_pass_method_grows_neither_with_hours_nor_with_channels(
+    tmp_path, monkeypatch
+):
+    import tracemalloc
+
+    from highgamma.neural import envelopes
+
+    monkeypatch.setattr(envelopes, "FFT_READ", 32)
+    noise = np.random.default_rng(0).standard_normal((2**14, 32))
+
+    def peak(seconds, channels):
+        def read(c, a, b):
+            rows = np.arange(a, b) % len(noise)
+            return noise[np.ix_(rows, np.arange(*c.indices(channels)) % 32)]
+
+        n = int(seconds * 256)
+        made = neural.Recording(read, n, 256.0)
+        settings = neural.Settings(method="fft", band=(70, 110), notch=(100,), shift=0.05)
+        where = neural.Electrodes.from_names([f"A{i}" for i in range(channels)])
+        frames = neural.high_gamma([made], where, settings)
+        tracemalloc.start()
+        neural.write_frames(frames, tmp_path / "a.nc", name="high-gamma", parameters={})
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(200, 2)  # what is imported and kept the first time
+    few = peak(500, 32)
+    assert peak(2000, 32) < 1.15 * few
+    assert peak(500, 128) < 1.15 * few
 
 
 def test_the_gain_is_the_squared_magnitude_of_all_filters():
@@ -332,6 +400,11 @@ def test_a_rate_too_low_for_the_band_is_refused_with_rate_band_and_remedy():
 def test_a_recording_too_short_for_the_filter_is_refused():
     with pytest.raises(InputError, match="too short for the filter"):
         computed(background(0.7, 2))
+
+
+def test_a_window_that_holds_no_sample_is_refused():
+    with pytest.raises(InputError, match=r"0\.0005 s holds no sample at 1024 Hz"):
+        computed(background(4, 1), window=0.0005)
 
 
 def test_an_unknown_setting_is_answered_with_the_nearest_name():

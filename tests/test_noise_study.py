@@ -19,7 +19,7 @@ from running import ROOT, snakemake
 from benchmarks.noise_study import CONFIG, figures, unmet
 from highgamma.store import read_table
 
-PARTICIPANTS = {"sub-01": {"channels": 30}, "sub-02": {"channels": 24}}
+PARTICIPANTS = {"sub-01": {"channels": 120}, "sub-02": {"channels": 96}}
 N_WORDS = 20
 
 

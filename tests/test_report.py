@@ -233,7 +233,7 @@ def followed(root: Path, words: Path) -> xr.Dataset:
         observed=observed, predicted=predicted, time=fit["time"].values,
         segment=fit["segment"].values.astype(np.int64), r=np.full(observed.shape[1], 0.5),
         skill=np.full(observed.shape[1], 0.2), channels={"channel": fit["channel"].variable},
-        units="µV",
+        units="µV", distance_s=0.5, leaky=False,
     )  # fmt: skip
     table = store.read_table(words, strings=("word",))
     return timecourse.timecourse(held_out, table, window=(-0.4, 1.0), permutations=20)

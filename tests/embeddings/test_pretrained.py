@@ -49,5 +49,31 @@ def test_of_a_network_published_with_a_head_every_weight_below_the_head_is_loade
         assert torch.equal(got[key], expected[key]), key
 
 
+@pytest.mark.parametrize("name", ["wav2vec2-group", "wav2vec2-stable", "hubert", "wavlm-stable"])
+def test_weights_under_the_older_names_that_published_files_have_are_loaded(
+    saved, tmp_path: Path, name: str
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    (tmp_path / "config.json").write_bytes((saved(name) / "config.json").read_bytes())
+    # torch.nn.utils.weight_norm before PyTorch 2.1, and the network inside a class with a head.
+    older = {"original0": "weight_g", "original1": "weight_v"}
+    published = {}
+    for key, tensor in load_file(saved(name) / "model.safetensors").items():
+        for new, old in older.items():
+            key = key.replace(f"parametrizations.weight.{new}", old)
+        published[f"{name.split('-')[0]}.{key}"] = tensor
+    assert sum(key.endswith(("weight_g", "weight_v")) for key in published) == 2
+    torch.save(published, tmp_path / "pytorch_model.bin")
+    states = [
+        load_network(entry("speech"), folder, device="cpu").module.state_dict()
+        for folder in (saved(name), tmp_path)
+    ]
+    assert states[0].keys() == states[1].keys()
+    for key in states[0]:
+        assert torch.equal(states[0][key], states[1][key]), key
+
+
 def _hears(name: str) -> bool:
     return name.startswith(("wav2vec2", "hubert", "wavlm", "whisper"))

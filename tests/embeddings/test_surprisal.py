@@ -88,6 +88,21 @@ def test_the_tokens_of_a_real_transcript_are_those_of_the_published_table_word_b
         assert real_tokenizer.convert_ids_to_tokens(own) == [row["hftoken"] for row in group]
 
 
+def test_half_an_hour_of_speech_is_read_in_a_dozen_windows_and_not_word_by_word(
+    real_tokenizer, podcast
+) -> None:
+    words = [g[0]["word"] for g in ([*g] for _, g in itertools.groupby(podcast, key=_index))]
+    tokens = text.tokenize_text(real_tokenizer, words, prefix_space=True)
+    windows = list(text.reading_windows(tokens, window=1000, left=500, right=0))
+    # 5491 tokens; but for the first window, each adds what is not its context of 500.
+    assert len(windows) <= 1 + math.ceil((5491 - 1000) / 500) + 1
+    assert [number for *_, a, b in windows for number in range(a, b)] == list(range(5136))
+    for first, stop, word, upto in windows:
+        start, end = tokens.spans[word][0], tokens.spans[upto - 1][1]
+        assert start - first >= min(start, 500)
+        assert end <= stop <= first + 1000
+
+
 def test_each_word_alone_with_its_space_has_the_published_tokens_too(
     real_tokenizer, podcast
 ) -> None:
@@ -181,6 +196,13 @@ def test_an_isolated_word_is_predicted_from_the_beginning_of_a_text(gpt2) -> Non
         expected = (sum(s[0] for s in scores), scores[0][1], scores[0][2])
         np.testing.assert_allclose(got[number], expected, rtol=1e-4)
     assert np.isnan(got[2]).all()
+
+
+def test_a_text_of_empty_words_has_no_surprisal(gpt2) -> None:
+    network, tokenizer = gpt2
+    got = next(surprisal.surprisals_in_context(network, tokenizer, ["", " "], context=20))
+    assert got.shape == (1, 2, 3)
+    assert np.isnan(got).all()
 
 
 def test_equal_predictions_have_the_surprisal_and_entropy_of_a_die() -> None:

@@ -140,11 +140,50 @@ def test_a_words_features_do_not_depend_on_the_words_beside_it(loaded) -> None:
         np.testing.assert_allclose(together[:, number], alone[:, 0], rtol=1e-4, atol=1e-5)
 
 
-def test_an_empty_word_is_missing(loaded) -> None:
-    network, tokenizer = loaded("gpt2")
-    got = next(text.isolated_words(network, tokenizer, ["", "kat"]))
-    assert np.isnan(got[:, 0]).all()
-    assert np.isfinite(got[:, 1]).all()
+@pytest.mark.parametrize("prefix_space", [False, True])
+@pytest.mark.parametrize("name", ALL)
+def test_an_empty_word_is_missing_and_changes_nothing_for_the_others(
+    loaded, name: str, prefix_space: bool
+) -> None:
+    network, tokenizer = loaded(name)
+    gaps = ["", "kat", " ", "maan", "de ", ""]
+    alone = next(text.isolated_words(network, tokenizer, gaps, prefix_space=prefix_space))
+    running, plain = (
+        np.concatenate(
+            list(
+                text.words_in_context(
+                    network, tokenizer, words, context=20, prefix_space=prefix_space
+                )
+            ),
+            axis=1,
+        )
+        for words in (gaps, ["kat", "maan", "de"])
+    )
+    for got in (alone, running):
+        assert np.isnan(got[:, [0, 2, 5]]).all()
+        assert np.isfinite(got[:, [1, 3, 4]]).all()
+    np.testing.assert_array_equal(running[:, [1, 3, 4]], plain)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_text_of_empty_words_is_missing(loaded, name: str) -> None:
+    network, tokenizer = loaded(name)
+    blocks = list(text.words_in_context(network, tokenizer, ["", " "], context=20))
+    got = np.concatenate(blocks, axis=1)
+    assert got.shape == (LAYERS + 1, 2, WIDTH)
+    assert np.isnan(got).all()
+
+
+@pytest.mark.parametrize("name", ["gpt2", "roberta", "llama-2"])
+def test_a_word_longer_than_the_network_reads_is_refused_alone_and_read_in_part_in_a_text(
+    loaded, name: str
+) -> None:
+    network, tokenizer = loaded(name)
+    word = "xy" * 300
+    with pytest.raises(InputError, match=r"of 600 characters has \d+ tokens(.|\n)*most 128"):
+        next(text.isolated_words(network, tokenizer, ["kat", word]))
+    blocks = list(text.words_in_context(network, tokenizer, ["de", word, "maan"], context=20))
+    assert np.isfinite(np.concatenate(blocks, axis=1)).all()
 
 
 def test_tokens_of_a_running_text_belong_to_the_words_that_a_walk_finds(loaded) -> None:
@@ -314,6 +353,25 @@ def test_weights_that_lack_a_block_are_refused_and_not_made_up(saved, tmp_path: 
     assert len(fewer) < len(tensors)
     save_file(fewer, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match="lack"):
+        load_network(entry("text"), tmp_path, device="cpu")
+
+
+def test_a_decoder_that_lacks_a_block_is_refused_where_the_layers_are_the_decoders(
+    tmp_path: Path,
+) -> None:
+    import transformers
+    from safetensors.torch import load_file, save_file
+
+    # OPT calls its blocks decoder.layers; only of an encoder's network may they be absent.
+    size = {"num_hidden_layers": LAYERS, "hidden_size": WIDTH, "num_attention_heads": 4}
+    config = transformers.OPTConfig(**size, word_embed_proj_dim=WIDTH, ffn_dim=64, vocab_size=64)
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path)
+    load_network(entry("text"), tmp_path, device="cpu")
+    tensors = load_file(tmp_path / "model.safetensors")
+    fewer = {k: v for k, v in tensors.items() if "layers.1." not in k}
+    assert 0 < len(fewer) < len(tensors)
+    save_file(fewer, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"lack \d+ parameters, decoder.layers.1"):
         load_network(entry("text"), tmp_path, device="cpu")
 
 

@@ -134,6 +134,21 @@ def test_a_constant_target_has_neither_correlation_nor_skill():
     assert np.isnan(fit.inner_score[:, 1]).all()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("p", [1, 5])
+def test_where_the_gap_leaves_no_inner_fold_the_largest_penalty_is_taken(p):
+    X, Y = linear(4, p, 2)
+    # Windows of neighbours are 2 s apart, of the next but one 5 s.
+    split = split_rows(words(4), scheme="word", folds=4, gap=4.0)
+    fit = nested_ridge(table(X), Y, split, alphas=ALPHAS)
+    assert (fit.alpha == ALPHAS[-1]).all() and np.isnan(fit.inner_score).all()
+    for fold in split.folds:
+        scaler = StandardScaler().fit(X[fold.train])
+        model = Ridge(ALPHAS[-1]).fit(scaler.transform(X[fold.train]), Y[fold.train])
+        expected = model.predict(scaler.transform(X[fold.test]))
+        np.testing.assert_allclose(fit.prediction[fold.test], expected, atol=1e-9)
+
+
 def test_single_precision_is_close():
     X, Y = linear(500, 20, 3)
     split = split_rows(frames(500), scheme="contiguous", folds=5, gap=0.05, step=0.01)

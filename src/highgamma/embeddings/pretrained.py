@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("highgamma")
 
 #: Parameters that a checkpoint may lack because no stored layer depends on them.
-_UNUSED = ("pooler.", "masked_spec_embed", "lm_head", "cls.", "decoder.", "classifier")
+_UNUSED = ("pooler.", "masked_spec_embed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,9 +312,10 @@ def _trained(config: Any, folder: Path, model: Mapping[str, Any], maker: str) ->
             remedy=catalogue.remedy(model, models=folder.parent),
         ) from error
     unused = _UNUSED if maker == "AutoModel" else ()
-    absent = [
-        key for key in sorted(report["missing_keys"]) if not any(part in key for part in unused)
-    ]
+    if getattr(config, "is_encoder_decoder", False):
+        # In any other network the decoder is what the layers are taken from.
+        unused = (*unused, "decoder.")
+    absent = [key for key in sorted(report["missing_keys"]) if not key.startswith(unused)]
     if absent:
         raise InputError(
             f"the model's weights lack {len(absent)} parameters, {absent[0]} among them",

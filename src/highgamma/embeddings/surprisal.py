@@ -22,6 +22,7 @@ from highgamma.embeddings.pretrained import Network
 from highgamma.embeddings.stream import Embeddings, Float32Array, Words
 from highgamma.embeddings.text import (
     Tokens,
+    check_lengths,
     check_words,
     longest,
     reading_windows,
@@ -121,6 +122,10 @@ def surprisals_in_context(
     window = min(2 * context, longest(network, 2 * context + 64) - len(start))
     left = min(context, window // 2)
     for first, stop, word, upto in reading_windows(tokens, window=window, left=left, right=0):
+        if first == stop:
+            # Words without tokens are all that is left.
+            yield np.full((1, upto - word, len(FEATURES)), np.nan, np.float32)
+            continue
         scores = token_scores(network, [[*start, *tokens.ids[first:stop]]])[0]
         shift = len(start) - first
         spans = [
@@ -142,7 +147,8 @@ def isolated_surprisals(
     Raises
     ------
     InputError
-        If the tokenizer has no token that a text begins with.
+        If the tokenizer has no token that a text begins with, or the network cannot read a word in
+        one pass.
     """
     start = beginning(tokenizer)
     if not start:
@@ -155,6 +161,7 @@ def isolated_surprisals(
         )
     tokens = [_own(tokenize_word(tokenizer, word, prefix_space=prefix_space)) for word in words]
     lengths = np.array([len(own) for own in tokens])
+    check_lengths(network, words, lengths + len(start))
     out = np.full((1, len(words), len(FEATURES)), np.nan, dtype=np.float32)
     for length in np.unique(lengths[lengths > 0]):
         rows = np.flatnonzero(lengths == length)

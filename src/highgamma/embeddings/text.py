@@ -45,7 +45,11 @@ def prefixed(tokenizer: Any, word: str, *, prefix_space: bool) -> str:
 
 
 def tokenize_word(tokenizer: Any, word: str, *, prefix_space: bool = False) -> Tokens:
-    """A word alone, with the special tokens that the tokenizer puts around a text."""
+    """A word alone, with the special tokens that the tokenizer puts around a text; an empty word,
+    or one of spaces alone, has no tokens."""
+    word = word.strip()
+    if not word:
+        return Tokens([], [(0, 0)])
     text = prefixed(tokenizer, word, prefix_space=prefix_space)
     encoded = tokenizer(text, return_special_tokens_mask=True)
     own = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
@@ -56,16 +60,20 @@ def tokenize_word(tokenizer: Any, word: str, *, prefix_space: bool = False) -> T
 
 def tokenize_text(tokenizer: Any, words: Sequence[str], *, prefix_space: bool = False) -> Tokens:
     """Words joined by spaces, without special tokens; a token belongs to the word of its last
-    character.
+    character. An empty word has no tokens, and no space of its own.
 
     With `prefix_space` the first word, too, has the form in which it stands inside a sentence.
     """
-    text = " ".join(words)
-    if words:
-        first = prefixed(tokenizer, words[0], prefix_space=prefix_space)
-        text = first + text[len(words[0]) :]
-    lead = len(text) - len(" ".join(words))
-    ends = np.cumsum([len(word) + 1 for word in words]) - 1 + lead
+    shown = [word.strip() for word in words]
+    there = [word for word in shown if word]
+    joined = " ".join(there)
+    text = joined
+    if there:
+        first = prefixed(tokenizer, there[0], prefix_space=prefix_space)
+        text = first + joined[len(there[0]) :]
+    lead = len(text) - len(joined)
+    # A word of no characters ends where the one before it ends.
+    ends = np.cumsum([len(word) + 1 if word else 0 for word in shown]) - 1 + lead
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     last = np.array([stop - 1 for _, stop in encoded["offset_mapping"]], dtype=np.int64)
     owner = np.searchsorted(ends, last, side="right")
@@ -105,6 +113,11 @@ def isolated_words(
 
     Words with the same number of tokens share a batch, so that nothing is padded and a word's
     features do not depend on the words beside it.
+
+    Raises
+    ------
+    InputError
+        If the network cannot read a word in one pass.
     """
     for a in range(0, len(words), _ROWS):
         tokens = [
@@ -113,6 +126,7 @@ def isolated_words(
         ]
         block = np.full((network.layers + 1, len(tokens), network.width), np.nan, dtype=np.float32)
         lengths = np.array([len(t.ids) for t in tokens])
+        check_lengths(network, words[a : a + _ROWS], lengths)
         for length in np.unique(lengths[lengths > 0]):
             rows = np.flatnonzero(lengths == length)
             for b in range(0, len(rows), batch):
@@ -154,6 +168,10 @@ def words_in_context(
     left = min(context, window // 2) if causal else window // 4
     right = 0 if causal else window // 4
     for first, stop, word, upto in reading_windows(tokens, window=window, left=left, right=right):
+        if first == stop:
+            # Words without tokens are all that is left.
+            yield np.full((network.layers + 1, upto - word, network.width), np.nan, np.float32)
+            continue
         states = run(network, [[*before, *tokens.ids[first:stop], *after]])[0]
         shift = len(before) - first
         yield np.stack(
@@ -270,6 +288,19 @@ def check_words(words: Words) -> None:
             where="dataset.words",
             remedy="set dataset.words, or take models of kind acoustic, speech or channel",
         )
+
+
+def check_lengths(network: Network, words: Sequence[str], lengths: np.ndarray[Any, Any]) -> None:
+    """An `InputError` if a word, alone, has more tokens than the network reads in one pass."""
+    most = longest(network, int(lengths.max(initial=0)))
+    for word, length in zip(words, lengths, strict=True):
+        if length > most:
+            raise InputError(
+                f"the word {word[:20]!r} of {len(word)} characters has {length} tokens",
+                where="words",
+                expected=f"at most {most}, which the network reads in one pass",
+                remedy="mend the word where the data set names it (dataset.words)",
+            )
 
 
 def word_coordinates(words: Words) -> dict[str, np.ndarray[Any, Any]]:

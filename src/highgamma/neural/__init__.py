@@ -2,7 +2,7 @@
 
 `filters` holds the study's chain to the letter (`method: exact`), `spectral` the same chain in
 one pass through the frequency domain (`method: fft`), `reference` the montages, `frames` the
-windows; `envelopes` puts them together, one block of channels after another, and this module
+windows; `envelopes` puts them together, one block after another, and this module
 gives what the stage writes.
 """
 
@@ -22,6 +22,7 @@ from highgamma.neural.envelopes import (
     Prepared,
     Recording,
     envelope_blocks,
+    frame_blocks,
     frames_of,
     needs_statistics,
     prepare,
@@ -72,8 +73,8 @@ class HighGamma:
     """Frames of a participant, all segments one after another.
 
     time : (frame,), s from the start of the frame's segment. segment : (frame,), int16.
-    valid : (frame,), int8, 0 within the edge of a segment. blocks : the values, (channels,
-    (frame, channel)), computed as they are asked for.
+    valid : (frame,), int8, 0 within the edge of a segment. blocks : frames, channels and their
+    values (frame, channel), computed as they are asked for.
     """
 
     prepared: Prepared
@@ -81,13 +82,13 @@ class HighGamma:
     time: FloatArray
     segment: NDArray[np.int16]
     valid: NDArray[np.int8]
-    blocks: Iterator[tuple[slice, FloatArray]]
+    blocks: Iterator[tuple[slice, slice, FloatArray]]
 
     def values(self) -> FloatArray:
         """All channels at once: (frame, channel)."""
         whole = np.empty((len(self.time), len(self.prepared.montage)))
-        for channels, block in self.blocks:
-            whole[:, channels] = block
+        for frames, channels, block in self.blocks:
+            whole[frames, channels] = block
         return whole
 
 
@@ -114,17 +115,13 @@ def high_gamma(
     valid = np.concatenate(valid_frames(prepared, windows, settings))
     times = [w.times(r.rate) for r, w in zip(prepared.recordings, windows, strict=True)]
     segments = [np.full(len(w), i, np.int16) for i, w in enumerate(windows)]
-    blocks = (
-        (channels, scaled(values, settings, frames=values, valid=valid))
-        for channels, values in envelope_blocks(prepared, settings, windows, threads=threads)
-    )
     return HighGamma(
         prepared=prepared,
         settings=settings,
         time=np.concatenate(times),
         segment=np.concatenate(segments),
         valid=valid.astype(np.int8),
-        blocks=blocks,
+        blocks=frame_blocks(prepared, settings, windows, threads=threads),
     )
 
 
@@ -186,7 +183,8 @@ def write_frames(
     attributes = store.provenance("neural", {**asdict(frames.settings), **parameters})
     skeleton = skeleton.assign_attrs(dict(skeleton.attrs) | attributes | {"signal": name})
     encoding = {k: {"_FillValue": None} for k, v in skeleton.variables.items() if v.dtype != object}
-    shape = (len(frames.time), len(frames.prepared.montage))
+    n_frames, n_channels = len(frames.time), len(frames.prepared.montage)
+    chunk = (max(1, min(CHUNK[0], n_frames)), max(1, min(CHUNK[1], n_channels)))
     with store.written_whole(path) as temporary:
         skeleton.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
         with netCDF4.Dataset(temporary, "a") as file:
@@ -195,15 +193,18 @@ def write_frames(
                 name.replace("-", "_"),
                 "f8",
                 ("time", "channel"),
-                chunksizes=tuple(max(1, min(c, s)) for c, s in zip(CHUNK, shape, strict=True)),
+                chunksizes=chunk,
                 # A checksum on every chunk: damage is found when the chunk is read.
                 fletcher32=True,
                 fill_value=False,
             )
             values.units = frames.settings.units
             values.coordinates = "segment valid x y z region flat"
-            for channels, block in frames.blocks:
-                values[:, channels] = block
+            # Blocks may end within a chunk: it waits in memory for the rest of its frames.
+            row_of_chunks = 8 * chunk[0] * (n_channels + chunk[1])
+            values.set_var_chunk_cache(2 * row_of_chunks, 521, 1.0)
+            for some, channels, block in frames.blocks:
+                values[some, channels] = block
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from highgamma.neural.filters import exact_envelopes
 from highgamma.neural.frames import Windows, settings_windows, window_means
 from highgamma.neural.reference import Montage, montage, rereferenced
 from highgamma.neural.settings import Settings, check_recording
-from highgamma.neural.spectral import envelope_sums
+from highgamma.neural.spectral import envelope_means, envelope_stretches
 from highgamma.neural.survey import Survey, survey
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ BLOCK_BYTES = 256 * 2**20
 
 FFT_BLOCK = (8, 64)
 """Fewest and most channels of one block of the fft method."""
+
+FFT_READ = 256
+"""Most channels that are read at a time where the recording is passed through in time."""
 
 SUMS_BYTES = 16 * 2**20
 """Memory of the windows' sums above which blocks of the fft method get smaller; what is filtered
@@ -252,6 +255,48 @@ def envelope_blocks(
         yield channels, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
+def frame_blocks(
+    prepared: Prepared, settings: Settings, windows: Sequence[Windows], *, threads: int = 1
+) -> Iterator[tuple[slice, slice, FloatArray]]:
+    """Frames on the settings' scale: (windows, channels, values (window, channel)), all in turn.
+
+    Where a channel's scale needs the whole recording, or the filter does, channel by channel; else
+    in the order of time, which reads the recording once and holds a stretch of it.
+    """
+    if settings.method == "fft" and not needs_statistics(settings):
+        yield from _frames_in_time(prepared, settings, windows, threads=threads)
+        return
+    valid = np.concatenate(valid_frames(prepared, windows, settings))
+    for channels, values in envelope_blocks(prepared, settings, windows, threads=threads):
+        rows = slice(0, values.shape[1])
+        yield rows, channels, scaled(values, settings, frames=values, valid=valid)
+
+
+def _frames_in_time(
+    prepared: Prepared, settings: Settings, windows: Sequence[Windows], *, threads: int
+) -> Iterator[tuple[slice, slice, FloatArray]]:
+    n_channels, before = len(prepared.montage), 0
+    blocks = [slice(a, min(a + FFT_READ, n_channels)) for a in range(0, n_channels, FFT_READ)]
+    for recording, trend, each in zip(prepared.recordings, prepared.trends, windows, strict=True):
+        stretches = envelope_stretches(
+            recording.read,
+            blocks,
+            n_samples=recording.n_samples,
+            rate=recording.rate,
+            trend=trend,
+            windows=each,
+            settings=settings,
+            threads=threads,
+        )
+        for rows, channels, means in stretches:
+            values = means.transpose(0, 2, 1)
+            every = np.ones(values.shape[1], bool)
+            placed = slice(before + rows.start, before + rows.stop)
+            yield placed, channels, scaled(values, settings, frames=values, valid=every)
+        before += len(each)
+        _log.info("high-gamma: %d frames", before)
+
+
 def _exact(
     recording: Recording,
     channels: slice,
@@ -273,7 +318,7 @@ def _fft(
     settings: Settings,
     threads: int,
 ) -> FloatArray:
-    means = envelope_sums(
+    means = envelope_means(
         recording.read,
         channels,
         n_samples=recording.n_samples,
@@ -326,20 +371,20 @@ def scaled(
     """
     if settings.scale == "log":
         values = np.log(np.maximum(values, SILENCE))
-        if needs_statistics(settings):
-            frames = np.log(np.maximum(frames, SILENCE))
     if not needs_statistics(settings):
         return np.asarray(values[0])
-    counted = frames[:, valid]
-    if settings.scale == "robust":
-        centre = np.median(counted, axis=1, keepdims=True)
-        spread = 1.4826 * np.median(np.abs(counted - centre), axis=1, keepdims=True)
-    else:
-        centre = counted.mean(axis=1, keepdims=True)
-        spread = counted.std(axis=1, keepdims=True)
-    deviation = values - centre
-    # Rounding leaves a constant channel a deviation of some 1e-16 of its mean.
-    constant = spread <= 1e-12 * np.abs(centre)
-    return np.asarray(
-        np.where(constant, 0.0, deviation / np.where(constant, 1.0, spread)).mean(axis=0)
-    )
+    total = np.zeros(values.shape[1:])
+    # One sub-band after another: hours of all of them are held once, not once for each step.
+    for band, amplitudes in zip(values, frames, strict=True):
+        counted = amplitudes[valid]
+        if settings.scale == "log":
+            counted = np.log(np.maximum(counted, SILENCE))
+        if settings.scale == "robust":
+            centre = np.median(counted, axis=0)
+            spread = 1.4826 * np.median(np.abs(counted - centre), axis=0)
+        else:
+            centre, spread = counted.mean(axis=0), counted.std(axis=0)
+        # Rounding leaves a constant channel a deviation of some 1e-16 of its mean.
+        constant = spread <= 1e-12 * np.abs(centre)
+        total += np.where(constant, 0.0, (band - centre) / np.where(constant, 1.0, spread))
+    return total / len(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -46,7 +47,7 @@ def sections(
     ]
 
 
-def exact_envelopes(data: FloatArray, *, rate: float, settings: Settings) -> list[FloatArray]:
+def exact_envelopes(data: FloatArray, *, rate: float, settings: Settings) -> Iterator[FloatArray]:
     """Envelope of every sub-band by the published chain (science: arXiv 2505.14074, and the data
     set's script, doi 10.1038/s41597-022-01542-9).
 
@@ -58,19 +59,17 @@ def exact_envelopes(data: FloatArray, *, rate: float, settings: Settings) -> lis
     ----------
     data : (samples, channels), µV, one whole segment. rate : Hz.
 
-    Returns
-    -------
+    Yields
+    ------
     One array (samples, channels), µV, for each sub-band.
     """
     from scipy import fft, signal
 
     n_samples = len(data)
     straight = signal.detrend(data, axis=0)
-    envelopes = []
     for band in settings.sub_bands:
         filtered = straight
         for sos in sections(settings, rate=rate, band=band):
             filtered = signal.sosfiltfilt(sos, filtered, axis=0)
         analytic = signal.hilbert(filtered, fft.next_fast_len(n_samples, real=True), axis=0)
-        envelopes.append(np.abs(analytic[:n_samples]))
-    return envelopes
+        yield np.abs(analytic[:n_samples])

@@ -102,8 +102,8 @@ def cut_piece(windows: Windows, *, first: int, last: int) -> Piece | None:
     )
 
 
-def add_piece(sums: FloatArray, values: NDArray[np.float32], piece: Piece) -> None:
-    """Add to each window's sum what a piece of the recording contributes.
+def piece_sums(values: NDArray[np.float32], piece: Piece) -> FloatArray:
+    """What a piece of the recording contributes to the sum of each window that it touches.
 
     Sums between neighbouring cuts, then differences of their cumulative sum: the cost does not
     depend on how long or how many the windows are, and a window that spans several pieces is
@@ -111,9 +111,13 @@ def add_piece(sums: FloatArray, values: NDArray[np.float32], piece: Piece) -> No
 
     Parameters
     ----------
-    sums : (channel, window), changed in place. values : (channel, samples), the piece.
+    values : (channel, samples), the piece.
+
+    Returns
+    -------
+    (channel, rows of the piece).
     """
     between = np.add.reduceat(values, piece.cuts, axis=1, dtype=np.float64)
     cumulative = np.zeros((len(values), between.shape[1] + 1))
     np.cumsum(between, axis=1, out=cumulative[:, 1:])
-    sums[:, piece.rows] += cumulative[:, piece.stop] - cumulative[:, piece.start]
+    return np.asarray(cumulative[:, piece.stop] - cumulative[:, piece.start])

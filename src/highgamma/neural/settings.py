@@ -136,7 +136,8 @@ class Settings:
 def check_recording(
     settings: Settings, *, rate: float, n_samples: int, where: str | None = None
 ) -> None:
-    """Refuse a recording whose rate is too low for the band, or that is too short to be filtered.
+    """Refuse a recording whose rate is too low for the band or the window, or that is too short to
+    be filtered.
 
     Parameters
     ----------
@@ -166,6 +167,13 @@ def check_recording(
                 expected=f"notches that end below {nyquist:g} Hz, half the rate",
                 remedy=f"take {centre:g} out of neural.notch",
             )
+    if settings.window * rate < 1:
+        raise InputError(
+            f"a window of {settings.window:g} s holds no sample at {rate:g} Hz",
+            where=where,
+            expected=f"at least {1 / rate:.3g} s",
+            remedy="make neural.window longer",
+        )
     # One edge at either end is not valid; what is left has to hold a frame.
     shortest = 2 * settings.edge + settings.window + settings.shift
     # scipy's odd padding at either end: 3 (2 sections + 1) samples, sections = order.

@@ -9,7 +9,7 @@ recording is cut into overlapping pieces whose overlap the filters' ringing does
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.neural.filters import sections
-from highgamma.neural.frames import Piece, Windows, add_piece, cut_piece
+from highgamma.neural.frames import Piece, Windows, cut_piece, piece_sums
 from highgamma.neural.settings import Settings
 
 FloatArray = NDArray[np.float64]
@@ -60,7 +60,7 @@ def gains(filters: list[FloatArray], n_samples: int) -> FloatArray:
     return product
 
 
-def envelope_sums(
+def envelope_means(
     read: Read,
     channels: slice,
     *,
@@ -87,44 +87,142 @@ def envelope_sums(
     -------
     (sub-band, channel, window), µV.
     """
-    from scipy import fft
-
-    bands = settings.sub_bands
-    ringing = max(ringing_samples(sections(settings, rate=rate, band=band)) for band in bands)
-    overlap = min(ringing, n_samples - 1)
-    length = min(max(piece, 8 * overlap), fft.next_fast_len(n_samples + 2 * overlap, real=True))
-    core = max(1, length - 2 * overlap)
-    n_channels = trend.shape[1]
-    sums = np.zeros((len(bands), n_channels, len(windows)))
-    groups = [slice(first, first + GROUP) for first in range(0, n_channels, GROUP)]
+    sums = np.zeros((len(settings.sub_bands), trend.shape[1], len(windows)))
     with ThreadPoolExecutor(threads) as pool:
-        for first in range(0, n_samples, core):
-            last = min(first + core, n_samples)
+        for first, last in pieces(settings, n_samples=n_samples, rate=rate, piece=piece):
+            cut = cut_piece(windows, first=first, last=last)
+            if cut is not None:
+                sums[:, :, cut.rows] += envelope_sums(
+                    read,
+                    channels,
+                    cut,
+                    first=first,
+                    last=last,
+                    n_samples=n_samples,
+                    rate=rate,
+                    trend=trend,
+                    settings=settings,
+                    pool=pool,
+                )
+    sums /= windows.stop - windows.start
+    return sums
+
+
+def envelope_stretches(
+    read: Read,
+    blocks: Sequence[slice],
+    *,
+    n_samples: int,
+    rate: float,
+    trend: FloatArray,
+    windows: Windows,
+    settings: Settings,
+    threads: int = 1,
+    piece: int = PIECE,
+) -> Iterator[tuple[slice, slice, FloatArray]]:
+    """As `envelope_means`, for windows in order of time: each stretch as soon as it is complete.
+
+    The recording is read once, and what is held does not grow with its length.
+
+    Parameters
+    ----------
+    blocks : channels that are read at a time. windows : neither start nor stop ever goes back.
+
+    Yields
+    ------
+    Windows, channels and means, (sub-band, channel of the block, window of the stretch), µV.
+    """
+    bands = len(settings.sub_bands)
+    held = [np.zeros((bands, block.stop - block.start, 0)) for block in blocks]
+    width = windows.stop - windows.start
+    with ThreadPoolExecutor(threads) as pool:
+        for first, last in pieces(settings, n_samples=n_samples, rate=rate, piece=piece):
             cut = cut_piece(windows, first=first, last=last)
             if cut is None:
                 continue
-            samples = extended(read, channels, first, last, overlap, n_samples, trend)
-            size = fft.next_fast_len(samples.shape[1], real=True)
-            factors = [_analytic_factor(settings, rate, band, size) for band in bands]
-            middle = slice(overlap, overlap + last - first)
+            assert isinstance(cut.rows, slice)
+            begin = cut.rows.start
+            # Windows that reach into the next piece are kept until it completes them.
+            done = int(np.searchsorted(windows.stop, last, side="right"))
+            for number, block in enumerate(blocks):
+                sums = envelope_sums(
+                    read,
+                    block,
+                    cut,
+                    first=first,
+                    last=last,
+                    n_samples=n_samples,
+                    rate=rate,
+                    trend=trend[:, block],
+                    settings=settings,
+                    pool=pool,
+                )
+                sums[:, :, : held[number].shape[2]] += held[number]
+                held[number] = sums[:, :, done - begin :].copy()
+                if done > begin:
+                    yield slice(begin, done), block, sums[:, :, : done - begin] / width[begin:done]
 
-            def add(
-                group: slice,
-                samples: Float32Array = samples,
-                size: int = size,
-                factors: list[tuple[slice, Float32Array]] = factors,
-                middle: slice = middle,
-                cut: Piece = cut,
-            ) -> None:
-                spectrum = fft.rfft(samples[group], size, axis=1)
-                for band, (kept, factor) in enumerate(factors):
-                    analytic = np.zeros((len(spectrum), size), np.complex64)
-                    np.multiply(spectrum[:, kept], factor, out=analytic[:, kept])
-                    analytic = fft.ifft(analytic, axis=1, overwrite_x=True)
-                    add_piece(sums[band, group], np.abs(analytic[:, middle]), cut)
 
-            list(pool.map(add, groups))
-    sums /= windows.stop - windows.start
+def pieces(settings: Settings, *, n_samples: int, rate: float, piece: int) -> list[tuple[int, int]]:
+    """First sample of each piece and the one after its last, without the overlaps."""
+    from scipy import fft
+
+    overlap = overlap_samples(settings, n_samples=n_samples, rate=rate)
+    length = min(max(piece, 8 * overlap), fft.next_fast_len(n_samples + 2 * overlap, real=True))
+    core = max(1, length - 2 * overlap)
+    return [(first, min(first + core, n_samples)) for first in range(0, n_samples, core)]
+
+
+@lru_cache(maxsize=16)
+def overlap_samples(settings: Settings, *, n_samples: int, rate: float) -> int:
+    """Samples on either side of a piece that are filtered with it and then left out."""
+    bands = settings.sub_bands
+    ringing = max(ringing_samples(sections(settings, rate=rate, band=band)) for band in bands)
+    return min(ringing, n_samples - 1)
+
+
+def envelope_sums(
+    read: Read,
+    channels: slice,
+    cut: Piece,
+    *,
+    first: int,
+    last: int,
+    n_samples: int,
+    rate: float,
+    trend: FloatArray,
+    settings: Settings,
+    pool: ThreadPoolExecutor,
+) -> FloatArray:
+    """What samples [first, last) contribute to the sums of the windows that they touch.
+
+    Parameters
+    ----------
+    cut : the windows within the piece. trend : of the channels. Others as in `envelope_means`.
+
+    Returns
+    -------
+    (sub-band, channel, rows of the cut), µV times samples.
+    """
+    from scipy import fft
+
+    bands = settings.sub_bands
+    overlap = overlap_samples(settings, n_samples=n_samples, rate=rate)
+    samples = extended(read, channels, first, last, overlap, n_samples, trend)
+    size = fft.next_fast_len(samples.shape[1], real=True)
+    factors = [_analytic_factor(settings, rate, band, size) for band in bands]
+    sums = np.empty((len(bands), len(samples), len(cut.start)))
+
+    def add(group: slice) -> None:
+        spectrum = fft.rfft(samples[group], size, axis=1)
+        for band, (kept, factor) in enumerate(factors):
+            analytic = np.zeros((len(spectrum), size), np.complex64)
+            np.multiply(spectrum[:, kept], factor, out=analytic[:, kept])
+            analytic = fft.ifft(analytic, axis=1, overwrite_x=True)
+            envelope = np.abs(analytic[:, overlap : overlap + last - first])
+            sums[band, group] = piece_sums(envelope, cut)
+
+    list(pool.map(add, [slice(a, a + GROUP) for a in range(0, len(samples), GROUP)]))
     return sums
 
 
