@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""`python -m benchmarks [neural] [encoding] [embeddings] [delayed]`: run them one after the other.
-=======
-"""`python -m benchmarks [neural] [long] [encoding] [embeddings]`: run them one after the other.
->>>>>>> signals
+"""`python -m benchmarks [neural] [long] [encoding] [embeddings] [delayed]`: run them in turn.
 
 All but `delayed`, which takes most of an hour, where none is named.
 Writes results.json, which keeps rows of other names, and README.md with the table and the machine.
