@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import ElasticNet
 from worlds import frames, linear, loop_nested_ridge, words
 
+from highgamma.encoding import elastic_net_solver
 from highgamma.encoding.elastic_net import nested_elastic_net, refit_elastic_net
 from highgamma.encoding.splits import split_rows
 from highgamma.encoding.statistics import table
@@ -91,3 +92,50 @@ def test_many_targets_reach_their_minima_together_as_one_by_one():
     train, test = split.folds[0].train, split.folds[0].test
     expected = exact(0.2).fit(X[train], Y[train]).predict(X[test])
     np.testing.assert_allclose(fit.prediction[test], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("p", [12, 90])
+def test_a_fold_by_itself_equals_the_fold_that_starts_at_its_neighbours_minimum(p):
+    X, Y = linear(40, p, 6, noise=2.0)
+    split = split_rows(words(40), scheme="leave-one-word-out")
+    alpha = np.full((40, 6), 0.3)
+    together = refit_elastic_net(table(X), Y, split, alpha)
+    for i, fold in enumerate(split.folds):
+        alone = refit_elastic_net(table(X), Y, split, alpha, outer=[i])
+        np.testing.assert_allclose(
+            alone.prediction[fold.test], together.prediction[fold.test], atol=1e-10
+        )
+        np.testing.assert_array_equal(alone.n_nonzero[i], together.n_nonzero[i])
+    assert (together.n_nonzero > 0).any()
+
+
+@pytest.mark.parametrize("p", [12, 90])
+@pytest.mark.parametrize("left_out", ["newton", "newton and splitting"])
+def test_what_one_method_leaves_over_the_next_brings_to_the_minimum(p, left_out, monkeypatch):
+    X, Y = linear(40, p, 3, noise=2.0)
+    split = split_rows(frames(40), scheme="contiguous", folds=2, gap=0.0, step=0.01)
+    if left_out == "newton":
+        monkeypatch.setattr(elastic_net_solver, "NEWTON_STEPS", 1)
+    else:
+        monkeypatch.setattr(elastic_net_solver, "NEWTON_STEPS", 0)
+        monkeypatch.setattr(elastic_net_solver, "SPLITTING_STEPS", (1,))
+    fit = refit_elastic_net(table(X), Y, split, np.full((2, 3), 0.2))
+    for i, fold in enumerate(split.folds):
+        model = exact(0.2).fit(X[fold.train], Y[fold.train])
+        np.testing.assert_allclose(
+            fit.prediction[fold.test], model.predict(X[fold.test]), atol=1e-5
+        )
+        np.testing.assert_array_equal(fit.n_nonzero[i], (model.coef_ != 0).sum(axis=1))
+
+
+def test_more_features_than_memory_has_room_for_as_a_gram_matrix():
+    # 120,000 features, as 99 frames of 1024 side by side: a Gram matrix would take 107 GiB.
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((12, 120_000))
+    Y = 5 * X[:, :2] + rng.standard_normal((12, 2))
+    split = split_rows(words(12), scheme="leave-one-word-out")
+    fit = refit_elastic_net(table(X), Y, split, np.full((12, 2), 4.0), outer=[3])
+    fold = split.folds[3]
+    model = exact(4.0).fit(X[fold.train], Y[fold.train])
+    np.testing.assert_allclose(fit.prediction[fold.test], model.predict(X[fold.test]), atol=1e-6)
+    np.testing.assert_array_equal(fit.n_nonzero[3], (model.coef_ != 0).sum(axis=1))

@@ -188,7 +188,7 @@ def test_surrogates_fitted_side_by_side_equal_fitting_each(monkeypatch):
         assert copies <= 2
         return refit_elastic_net(table(X), moved, split, np.tile(alpha, copies))
 
-    sums = nulls.null_by_refitting(refit, Y, split, surrogates, features=4)
+    sums = nulls.null_by_refitting(refit, Y, split, surrogates, held=4 * 34)
     for k, index in enumerate(surrogates):
         for target in range(3):
             y, predicted, mean = Y[index][:, target], np.empty(30), np.empty(30)

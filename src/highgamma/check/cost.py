@@ -53,8 +53,9 @@ CHOSEN_LIMIT = 2e11
 """Above it penalties are kept: `highgamma.encoding.layer.CHOOSING_LIMIT`."""
 MAPS_S = 1e-9
 """Per surrogate, electrode and pair of words, with penalties kept."""
-ELASTIC_S = 5e-8
-"""Per fold, penalty, sample, feature and electrode (demo, `paper`: 72 words × 384 × 25, 2.0 s)."""
+ELASTIC_S, ELASTIC_SQUARE_S = 6e-5, 9.5e-9
+"""Per fold, penalty and electrode, and the same by features² (95 words × 66 components × 122, 0.73
+s; benchmark `elastic-net`, 3000 frames × 300 features × 128, 20 penalties and six sets, 14 s)."""
 
 NETWORK_BYTES = 2.33
 """Bytes a stored value of 4 digits: `size_ratio` 0.583 of `embeddings-netcdf`, times 4."""
@@ -243,7 +244,8 @@ def _encoding(run: Run, analysis: str, participant: str, model: str, layers: str
     n = float(size.words) if fit.unit == "word" else _frames(size, of)
     n = max(n, 2.0)
     t = max(size.electrodes, 1)
-    parts = [run.entries[part] for part in model.split("+")]
+    parts_of = model.split("+")
+    parts = [run.entries[part] for part in parts_of]
     p = float(sum(width(entry, size) for entry in parts))
     if fit.features == "flatten":
         p *= 50 * (fit.window[1] - fit.window[0])
@@ -262,8 +264,10 @@ def _encoding(run: Run, analysis: str, participant: str, model: str, layers: str
     inner = min(float(fit.inner_folds), folds - 1)
     models = folds * (folds + 1) / 2 if inner >= folds - 1 else folds * inner
     if fit.estimator == "elastic-net":
-        fits = (1 + fit.permutations) * folds * len(fit.penalties)
-        one = ELASTIC_S * fits * n * p * t
+        # With a fixed penalty the last layer alone has surrogates.
+        layers_each = run.entries[parts_of[-1]]["layers"] + 1 if len(fit.penalties) == 1 else 1
+        fits = (1 + fit.permutations / layers_each) * folds * len(fit.penalties)
+        one = fits * t * (ELASTIC_S + ELASTIC_SQUARE_S * min(n, p) ** 2)
     elif fit.estimator == "mean":
         one = 0.1
     else:

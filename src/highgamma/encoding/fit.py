@@ -52,7 +52,7 @@ def fit_analysis(
     last_layer
         The last of all layers that the analysis takes, where others are fitted elsewhere. An
         elastic net with a fixed penalty has nothing to choose a layer by: the last one counts,
-        and surrogates are fitted to that one only.
+        and surrogates and shuffled embeddings are fitted to that one only.
     seed, names
         Seed of surrogates, shuffles and bootstraps; `names` (participant, analysis) tell apart
         what shall differ. Every layer and model of a participant gets the same surrogates.
@@ -124,8 +124,7 @@ def fit_analysis(
         search=search_seed(seed, *names),
     )
     untested = replace(problem, surrogates=problem.surrogates[:0])
-    fixed = analysis.estimator == "elastic-net" and len(analysis.penalties) == 1
-    only_last = fixed and len(problem.surrogates) > 0
+    only_last = analysis.estimator == "elastic-net" and len(analysis.penalties) == 1
     last_layer = layers[-1] if last_layer is None else last_layer
     fitted: list[Fitted] = []
     curves: list[dict[str, Any]] = []
@@ -145,8 +144,9 @@ def fit_analysis(
             one, extra = fit_lags(problem, values, delays)
             curves.append(extra)
         elif only_last and layer != last_layer:
-            one = fit_layer(untested, values, delays)
-            one.null_r = np.full((len(problem.surrogates), problem.targets.shape[1]), np.nan)
+            one = fit_layer(untested, values, delays, ignorant=False)
+            if len(problem.surrogates):
+                one.null_r = np.full((len(problem.surrogates), problem.targets.shape[1]), np.nan)
         else:
             one = fit_layer(problem, values, delays)
         fitted.append(one)

@@ -112,8 +112,13 @@ def _merge(whole: NestedFit, part: NestedFit, split: Split, outer: Sequence[int]
             getattr(whole, name)[i] = getattr(part, name)[i]
 
 
-def fit_layer(problem: Problem, values: Real, delays: Sequence[int]) -> Fitted:
-    """Fit one layer; `values` (m, p) on the whole grid of samples."""
+def fit_layer(
+    problem: Problem, values: Real, delays: Sequence[int], *, ignorant: bool = True
+) -> Fitted:
+    """Fit one layer; `values` (m, p) on the whole grid of samples.
+
+    `ignorant` adds the predictor that knows nothing, the same fit with shuffled samples.
+    """
     analysis, Y, split = problem.analysis, problem.targets, problem.split
     estimator = ESTIMATORS[analysis.estimator]
     n, t = Y.shape
@@ -166,13 +171,14 @@ def fit_layer(problem: Problem, values: Real, delays: Sequence[int]) -> Fitted:
             part = _null_refitted(problem, task, alpha)
             null = part if null is None else _added(null, part)
         del statistics
-        again = estimator.refit(replace(task, design=problem.moved(design)), whole.alpha)
-        for i in own:
-            shuffled[split.folds[i].test] = again.prediction[split.folds[i].test]
+        if ignorant:
+            again = estimator.refit(replace(task, design=problem.moved(design)), whole.alpha)
+            for i in own:
+                shuffled[split.folds[i].test] = again.prediction[split.folds[i].test]
     if maps:
         null = nulls.null_from_maps(lambda i: maps[i], whole.alpha, Y, split, problem.surrogates)
     sums = scores.fold_sums(whole.prediction, whole.training_mean, Y, split)
-    return Fitted(whole, sums, shuffled, surrogate_r(null), null_penalties)
+    return Fitted(whole, sums, shuffled if ignorant else None, surrogate_r(null), null_penalties)
 
 
 def surrogate_r(null: FoldSums | None) -> FloatArray | None:
@@ -215,13 +221,10 @@ def _null_refitted(problem: Problem, task: Task, alpha: FloatArray | None) -> Fo
             return _complete(estimator.nested(again, None))
         return _complete(estimator.refit(again, np.tile(alpha, moved.shape[1] // alpha.shape[1])))
 
-    return nulls.null_by_refitting(
-        fitted,
-        task.targets,
-        task.split,
-        problem.surrogates,
-        features=task.design.shape[1] * (1 if alpha is not None else penalties),
-    )
+    # Weights, starts and steps of a fold; of fewer features than samples each fold's products too.
+    features = task.design.shape[1] * (1 if alpha is not None else penalties)
+    held = features * (4 if is_wide(task.design.shape, task.split) else 4 + len(task.split.folds))
+    return nulls.null_by_refitting(fitted, task.targets, task.split, problem.surrogates, held=held)
 
 
 def _complete(fit: NestedFit) -> NestedFit:

@@ -175,16 +175,17 @@ def null_by_refitting(
     split: Split,
     surrogates: IntArray,
     *,
-    features: int,
+    held: int,
 ) -> FoldSums:
     """Null sums (P, K, t) for estimators that are not linear in y: every surrogate is fitted.
 
     `refit` takes the targets (n, m·t) of m surrogates side by side, so that these share what
-    depends on the features alone; `features` is the number of these, by which m is chosen.
+    depends on the features alone; `held` is how many numbers it holds for each target, by which m
+    is chosen.
     """
     n, t = targets.shape
     folds = len(split.folds)
-    batch = max(1, BATCH_BYTES // (8 * t * (n + features * (folds + 4))))
+    batch = max(1, BATCH_BYTES // (8 * t * (n + held)))
     names = ("sy", "sf", "syy", "sff", "syf")
     sums = np.zeros((5, len(surrogates), folds, t))
     for start in range(0, len(surrogates), batch):
