@@ -17,7 +17,7 @@ from test_summary import channels_table, write_scores
 
 from highgamma import group, store, summary, timecourse
 from highgamma.errors import InputError
-from highgamma.report import evidence, findings, page, table
+from highgamma.report import evidence, figures, findings, page, table
 
 KINDS = ("acoustic", "acoustic", "language", "speech-on-off", "noise", "contaminated", "flat")
 REGIONS = ("ctx_lh_G_temp_sup-Lateral", "ctx_lh_S_central", "Left-Hippocampus")
@@ -549,6 +549,46 @@ def test_the_summary_without_contaminated_electrodes_leaves_out_just_those(plant
 
 
 # ------------------------------------------------------------------------------ variance partition
+
+
+def test_the_audit_tells_recorded_signals_from_re_referenced_ones(planted, tmp_path):
+    root, files = planted
+    copies = []
+    for path in files["contamination"]:
+        audit = store.read_dataset(path)
+        of = audit["p"].values
+        audit["p_recorded"] = ("recorded_channel", np.append(of, 0.0001))
+        audit["p_recording_recorded"] = ((), 0.0002)
+        audit.attrs["reference"] = "bipolar"
+        audit = audit.assign_coords(
+            recorded_channel=[*(f"raw{k}" for k in range(len(of))), "rawfoul"]
+        )
+        copies.append(tmp_path / path.name)
+        store.write_dataset(audit, copies[-1], stage="contamination", parameters={})
+    html, _ = page.build(read(root, files | {"contamination": copies}))
+    section = html.split('<section id="contamination">')[1].split("</section>")[0]
+    assert section.count("<td>re-referenced</td>") == section.count("<td>recorded</td>") == 2
+    assert section.count("rawfoul") == 2
+    assert "<td>re-referenced</td>" not in page.build(read(root, files))[0]
+
+
+@pytest.mark.parametrize(("participants", "said"), [(3, "each participant"), (12, "the 10")])
+def test_the_audit_shows_the_matrices_of_those_with_the_smallest_p(participants, said):
+    hertz = np.arange(60.0, 110.0, 10.0)
+    names = tuple(f"L{k}" for k in range(4))
+    drawn = figures.contamination(
+        {
+            f"sub-{k:02d}": evidence.Audit(
+                electrodes=names, p=np.full(4, (k + 1) / 13), excess=np.zeros(4), p_recording=0.5,
+                worst="L0", matrix=np.eye(5), frequency_audio=hertz, frequency=hertz,
+            )
+            for k in range(participants)
+        }
+    )  # fmt: skip
+    assert f"for the electrode of {said}" in drawn.caption
+    # Images of equal size, and the bar beside them.
+    assert drawn.svg.count(b"<image") == min(participants, 10) + 1
+    assert "phase" in drawn.caption and "correlation" not in drawn.caption
 
 
 def test_unique_and_shared_parts_make_the_joint_skill(planted):

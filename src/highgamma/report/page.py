@@ -270,18 +270,26 @@ def _study_rows(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _audit_rows(evidence: Evidence) -> list[dict[str, Any]]:
+    """What the audit found of each participant, as analysed and, if that differs, as recorded."""
     rows = []
     for person, audit in evidence.audits.items():
-        foul = [
-            e
-            for e, q in zip(audit.electrodes, false_discovery_q(audit.p), strict=True)
-            if q < LEVEL
-        ]
         rows.append(
-            {"participant": person, "n": len(audit.electrodes), "foul": foul,
-             "p_recording": audit.p_recording}
+            {"participant": person, "signals": "re-referenced" if audit.recorded else "recorded",
+             **_audited(audit.electrodes, audit.p), "p_recording": audit.p_recording}
         )  # fmt: skip
+        if audit.recorded:
+            rows.append(
+                {"participant": person, "signals": "recorded",
+                 **_audited(audit.recorded, audit.p_recorded),
+                 "p_recording": audit.p_recording_recorded}
+            )  # fmt: skip
     return rows
+
+
+def _audited(electrodes: Sequence[str], p: FloatArray) -> dict[str, Any]:
+    q = false_discovery_q(p)
+    foul = [e for e, value in zip(electrodes, q, strict=True) if value < LEVEL]
+    return {"n": len(electrodes), "foul": foul}
 
 
 def _attribute(evidence: Evidence, name: str) -> dict[str, Any]:
