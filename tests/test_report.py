@@ -461,6 +461,46 @@ def test_the_page_counts_what_is_supported_and_says_the_rules(built, planted):
     assert all(words in text for _, words in findings.RULES)
 
 
+@pytest.mark.parametrize(
+    ("n_permutations", "n", "said"),
+    [
+        (999, 40, ""),
+        (19, 1, "no electrode can be significant"),
+        (19, 40, "no electrode can be significant"),
+        (99, 120, "25 electrodes of one model must reach it"),
+    ],
+)
+def test_few_permutations_are_said_to_leave_little_room(n_permutations, n, said):
+    rows = pd.DataFrame({"model": "gpt2", "p": np.ones(n)})
+    assert said in page._least_findings(rows, n_permutations=n_permutations)
+    # The sentence is true of Benjamini and Hochberg's q.
+    least = int(said.split()[0]) if said[:1].isdigit() else n + 1 if said else 1
+    for k in (least - 1, least):
+        p = np.ones(n)
+        p[:k] = 1 / (n_permutations + 1)
+        if 0 < k <= n:
+            assert (summary.false_discovery_q(p) < 0.05).any() == (k >= least)
+
+
+def test_the_first_sentence_counts_tested_analyses_that_are_no_demonstrations(planted):
+    found = read(*planted)
+    headline = findings.headline(found)
+    said = page._lead(headline, {"lags"})
+    n = next(f.n_supported for f in headline if f.analysis == "words")
+    assert said == f"{n} of {2 * len(KINDS)} electrodes are supported in words."
+    assert page._lead(headline, {"lags", "words"}).startswith("No analysis of this run tests")
+    alone = [dataclasses.replace(headline[1], n=1, verdicts={"not significant": 1})]
+    assert page._lead(alone, set()) == "0 of 1 electrode is supported in words."
+
+
+def test_the_study_without_its_channels_has_no_figure(planted):
+    found = read(*planted)
+    people = found.participants.assign(pcc_across_channels=np.nan, pcc_mean_predictor=np.nan)
+    html, _ = page.build(changed(found, participants=people))
+    assert "for a predictor that ignores its input" not in html
+    assert "– to –" not in html and "–––" not in html
+
+
 # ------------------------------------------------------------------------- the published study
 
 
