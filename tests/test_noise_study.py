@@ -20,8 +20,10 @@ from benchmarks.noise_study import CONFIG, figures, unmet
 from highgamma.report import evidence, findings
 from highgamma.store import read_table
 
-PARTICIPANTS = {"sub-01": {"channels": 30}, "sub-02": {"channels": 24}}
-N_WORDS = 20
+PARTICIPANTS = {"sub-01": {"channels": 30}, "sub-02": {"channels": 28}}
+N_WORDS = 40
+"""Of twenty words in an order that happens to go with slow noise, all electrodes of a participant
+have a mean skill up to .03 above 0 (a plain loop over folds gives the same)."""
 
 
 def cut() -> dict[str, Any]:
