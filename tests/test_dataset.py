@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 import pytest
 from local_server import Site, closed_port, serving
+from running import snakemake
 
 from highgamma import dataset, fetch
 from highgamma.errors import InputError
@@ -151,6 +152,17 @@ def test_a_zip_on_osf_becomes_a_bids_folder_and_goes(site, tmp_path):
     }
     name = "sub-01/ieeg/sub-01_task-wordProduction_ieeg.nwb"
     assert manifest["files"][name]["sha256"] == hashlib.sha256(files[name]).hexdigest()
+
+
+def test_the_rule_fetches_the_studys_ten_participants(site, tmp_path):
+    files = bids(*(f"sub-{number:02d}" for number in range(1, 11)))
+    name = "SingleWordProductionDutch-iBIDS"
+    on_osf(site, {f"{name}.zip": zipped(files, top=f"{name}/")})
+    done = snakemake("dataset", "--configfile", "config/paper.yaml", folder=tmp_path, cores=1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "resources/datasets" / name
+    assert tree(folder) == files
+    assert json.loads((folder / dataset.MANIFEST).read_text())["source"] == "osf:nrgx6"
 
 
 def test_a_zip_is_not_fetched_again_while_its_content_is_whole(site, tmp_path):

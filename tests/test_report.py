@@ -17,7 +17,7 @@ from test_summary import channels_table, write_scores
 
 from highgamma import group, store, summary, timecourse
 from highgamma.errors import InputError
-from highgamma.report import evidence, findings, page, table
+from highgamma.report import evidence, figures, findings, page, table
 
 KINDS = ("acoustic", "acoustic", "language", "speech-on-off", "noise", "contaminated", "flat")
 REGIONS = ("ctx_lh_G_temp_sup-Lateral", "ctx_lh_S_central", "Left-Hippocampus")
@@ -461,6 +461,46 @@ def test_the_page_counts_what_is_supported_and_says_the_rules(built, planted):
     assert all(words in text for _, words in findings.RULES)
 
 
+@pytest.mark.parametrize(
+    ("n_permutations", "n", "said"),
+    [
+        (999, 40, ""),
+        (19, 1, "no electrode can be significant"),
+        (19, 40, "no electrode can be significant"),
+        (99, 120, "25 electrodes of one model must reach it"),
+    ],
+)
+def test_few_permutations_are_said_to_leave_little_room(n_permutations, n, said):
+    rows = pd.DataFrame({"model": "gpt2", "p": np.ones(n)})
+    assert said in page._least_findings(rows, n_permutations=n_permutations)
+    # The sentence is true of Benjamini and Hochberg's q.
+    least = int(said.split()[0]) if said[:1].isdigit() else n + 1 if said else 1
+    for k in (least - 1, least):
+        p = np.ones(n)
+        p[:k] = 1 / (n_permutations + 1)
+        if 0 < k <= n:
+            assert (summary.false_discovery_q(p) < 0.05).any() == (k >= least)
+
+
+def test_the_first_sentence_counts_tested_analyses_that_are_no_demonstrations(planted):
+    found = read(*planted)
+    headline = findings.headline(found)
+    said = page._lead(headline, {"lags"})
+    n = next(f.n_supported for f in headline if f.analysis == "words")
+    assert said == f"{n} of {2 * len(KINDS)} electrodes are supported in words."
+    assert page._lead(headline, {"lags", "words"}).startswith("No analysis of this run tests")
+    alone = [dataclasses.replace(headline[1], n=1, verdicts={"not significant": 1})]
+    assert page._lead(alone, set()) == "0 of 1 electrode is supported in words."
+
+
+def test_the_study_without_its_channels_has_no_figure(planted):
+    found = read(*planted)
+    people = found.participants.assign(pcc_across_channels=np.nan, pcc_mean_predictor=np.nan)
+    html, _ = page.build(changed(found, participants=people))
+    assert "for a predictor that ignores its input" not in html
+    assert "– to –" not in html and "–––" not in html
+
+
 # ------------------------------------------------------------------------- the published study
 
 
@@ -549,6 +589,46 @@ def test_the_summary_without_contaminated_electrodes_leaves_out_just_those(plant
 
 
 # ------------------------------------------------------------------------------ variance partition
+
+
+def test_the_audit_tells_recorded_signals_from_re_referenced_ones(planted, tmp_path):
+    root, files = planted
+    copies = []
+    for path in files["contamination"]:
+        audit = store.read_dataset(path)
+        of = audit["p"].values
+        audit["p_recorded"] = ("recorded_channel", np.append(of, 0.0001))
+        audit["p_recording_recorded"] = ((), 0.0002)
+        audit.attrs["reference"] = "bipolar"
+        audit = audit.assign_coords(
+            recorded_channel=[*(f"raw{k}" for k in range(len(of))), "rawfoul"]
+        )
+        copies.append(tmp_path / path.name)
+        store.write_dataset(audit, copies[-1], stage="contamination", parameters={})
+    html, _ = page.build(read(root, files | {"contamination": copies}))
+    section = html.split('<section id="contamination">')[1].split("</section>")[0]
+    assert section.count("<td>re-referenced</td>") == section.count("<td>recorded</td>") == 2
+    assert section.count("rawfoul") == 2
+    assert "<td>re-referenced</td>" not in page.build(read(root, files))[0]
+
+
+@pytest.mark.parametrize(("participants", "said"), [(3, "each participant"), (12, "the 10")])
+def test_the_audit_shows_the_matrices_of_those_with_the_smallest_p(participants, said):
+    hertz = np.arange(60.0, 110.0, 10.0)
+    names = tuple(f"L{k}" for k in range(4))
+    drawn = figures.contamination(
+        {
+            f"sub-{k:02d}": evidence.Audit(
+                electrodes=names, p=np.full(4, (k + 1) / 13), excess=np.zeros(4), p_recording=0.5,
+                worst="L0", matrix=np.eye(5), frequency_audio=hertz, frequency=hertz,
+            )
+            for k in range(participants)
+        }
+    )  # fmt: skip
+    assert f"for the electrode of {said}" in drawn.caption
+    # Images of equal size, and the bar beside them.
+    assert drawn.svg.count(b"<image") == min(participants, 10) + 1
+    assert "phase" in drawn.caption and "correlation" not in drawn.caption
 
 
 def test_unique_and_shared_parts_make_the_joint_skill(planted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,12 @@ PUBLISHED_COLUMNS = ("participant", "model", "pcc", "r2", "source")
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """A participant's contamination audit; `matrix` is of the electrode with the largest excess."""
+    """A participant's contamination audit, of the channels as they are analysed.
+
+    `matrix` (frequency_audio, frequency) is of `worst`, the electrode with the smallest p and among
+    equals the largest excess. Where the analysis is re-referenced, `recorded` are the channels as
+    they were recorded, with `p_recorded` (recorded,) and `p_recording_recorded`.
+    """
 
     electrodes: tuple[str, ...]
     p: FloatArray
@@ -56,6 +61,9 @@ class Audit:
     matrix: FloatArray
     frequency_audio: FloatArray
     frequency: FloatArray
+    recorded: tuple[str, ...] = ()
+    p_recorded: FloatArray = field(default_factory=lambda: np.empty(0))
+    p_recording_recorded: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,19 +241,26 @@ def read_audit(path: str | Path) -> Audit | None:
                 else np.arange(audit.sizes[d], dtype=float)
                 for d in dims
             )
-        together = (
-            audit["p_recording"] if "p_recording" in audit else audit.attrs.get("p_recording")
-        )
+        rereferenced = str(audit.attrs.get("reference", "none")) != "none"
         return Audit(
             electrodes=names,
             p=p,
             excess=excess,
-            p_recording=float("nan") if together is None else float(together),
+            p_recording=float(audit["p_recording"]),
             worst=names[worst],
             matrix=matrix,
             frequency_audio=sound,
             frequency=neural,
+            **(_as_recorded(audit) if rereferenced else {}),
         )
+
+
+def _as_recorded(audit: xr.Dataset) -> dict[str, Any]:
+    return {
+        "recorded": tuple(str(name) for name in audit["recorded_channel"].values),
+        "p_recorded": audit["p_recorded"].values.astype(float),
+        "p_recording_recorded": float(audit["p_recording_recorded"]),
+    }
 
 
 def read_trace(paths: Iterable[Path], *, electrode: str, layer: int) -> Trace | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import platform
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -70,6 +70,7 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
     best = {a: findings.best_electrodes(evidence, a, n=N_BEST) for a in analyses}
     traces = {a: [_trace_of(evidence, a, row) for row in rows.to_dict("records")]
               for a, rows in best.items()}  # fmt: skip
+    demonstrations = {a for a in analyses if evidence.settings(a).get("part_of")}
     recovery = findings.recovery(evidence)
     comparison = findings.comparison(evidence)
     partitions = findings.partitions(evidence)
@@ -122,7 +123,8 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         headline=headline,
         verdict_class=VERDICT_CLASS,
         rules=findings.RULES,
-        lead=_lead(headline),
+        lead=_lead(headline, demonstrations),
+        electrodes_of=_electrodes,
         published_range=findings.PUBLISHED_RANGE,
         mean_predictor=_mean_predictor(evidence),
         counted=counted,
@@ -147,6 +149,8 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         clean=findings.with_and_without(evidence),
         audits=_audit_rows(evidence),
         recovery=recovery,
+        lag_tolerance=findings.LAG_TOLERANCE,
+        layer_tolerance=findings.LAYER_TOLERANCE,
         truth=truth,
         maps=maps,
         flags=findings.flag_counts(evidence),
@@ -192,6 +196,7 @@ def _environment() -> Any:
     )
     environment.filters |= {
         "stat": _statistic,
+        "span": _span,
         "prob": _probability,
         "ms": _milliseconds,
         "median_ms": _median_milliseconds,
@@ -201,6 +206,12 @@ def _environment() -> Any:
 
 def _statistic(value: float | None, digits: int = 2) -> str:
     return "–" if value is None or not np.isfinite(value) else figures.short(float(value), digits)
+
+
+def _span(ends: tuple[float, float], joint: str = " to ") -> str:
+    """`.79 to .99`; one number where both ends read the same. No dash before a minus."""
+    low, high = (_statistic(end) for end in ends)
+    return low if low == high else f"{low}{joint if min(ends) >= 0 else ' to '}{high}"
 
 
 def _probability(value: float | None) -> str:
@@ -220,14 +231,26 @@ def _trace_of(evidence: Evidence, analysis: str, row: Mapping[Hashable, Any]) ->
     return read_trace(paths, electrode=str(row["electrode"]), layer=int(row["layer"]))
 
 
-def _lead(headline: Sequence[findings.AnalysisFinding]) -> str:
-    """The first sentence of the page."""
-    tested = [f for f in headline if f.tested and "leaky split" not in f.verdicts]
+def _lead(headline: Sequence[findings.AnalysisFinding], demonstrations: Collection[str]) -> str:
+    """The first sentence of the page; demonstrations of a leak are no findings."""
+    tested = [
+        f
+        for f in headline
+        if f.tested and "leaky split" not in f.verdicts and f.analysis not in demonstrations
+    ]
     if not tested:
         return "No analysis of this run tests its electrodes, so none can be said to be supported."
-    parts = [f"{f.n_supported} of {f.n} electrodes are supported in {f.analysis}" for f in tested]
-    head = "; ".join(parts)
-    return head[0].upper() + head[1:] + "."
+    first, *others = tested
+    one = first.n == 1 or first.n_supported == 1
+    head = (
+        f"{first.n_supported} of {_electrodes(first.n)} {'is' if one else 'are'} supported "
+        f"in {first.analysis}"
+    )
+    return ", ".join([head, *(f"{f.n_supported} of {f.n} in {f.analysis}" for f in others)]) + "."
+
+
+def _electrodes(n: int) -> str:
+    return f"{n} electrode{'s' * (n != 1)}"
 
 
 def _compared(comparison: findings.Comparison) -> dict[str, Any]:
@@ -244,19 +267,24 @@ def _compared(comparison: findings.Comparison) -> dict[str, Any]:
 
 
 def _mean_predictor(evidence: Evidence) -> dict[str, Any] | None:
-    """The sentence on the study's figure: what a predictor reaches that ignores its input."""
-    people = evidence.participants
-    both = people[people["pcc_mean_predictor"].notna() & people["pcc_across_channels"].notna()]
-    if both.empty:
+    """The study's figure of the models and of a predictor that ignores its input.
+
+    Over participants, analyses and models that are no controls.
+    """
+    parts = [
+        evidence.findings(people, str(analysis))
+        for analysis, people in evidence.participants.groupby("analysis", sort=False)
+    ]
+    pairs = [part[["pcc_across_channels", "pcc_mean_predictor"]].to_numpy(float) for part in parts]
+    both = np.concatenate([np.empty((0, 2)), *pairs])
+    both = both[np.isfinite(both).all(axis=1)]
+    if not len(both):
         return None
-    mean = both["pcc_mean_predictor"].to_numpy(float)
-    models = both["pcc_across_channels"].to_numpy(float)
+    models, mean = both.T
     return {
         "median": float(np.median(mean)),
-        "low": float(mean.min()),
-        "high": float(mean.max()),
-        "model_low": float(models.min()),
-        "model_high": float(models.max()),
+        "range": (float(mean.min()), float(mean.max())),
+        "models": (float(models.min()), float(models.max())),
         "difference": float(np.median(models - mean)),
     }
 
@@ -270,18 +298,26 @@ def _study_rows(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _audit_rows(evidence: Evidence) -> list[dict[str, Any]]:
+    """What the audit found of each participant, as analysed and, if that differs, as recorded."""
     rows = []
     for person, audit in evidence.audits.items():
-        foul = [
-            e
-            for e, q in zip(audit.electrodes, false_discovery_q(audit.p), strict=True)
-            if q < LEVEL
-        ]
         rows.append(
-            {"participant": person, "n": len(audit.electrodes), "foul": foul,
-             "p_recording": audit.p_recording}
+            {"participant": person, "signals": "re-referenced" if audit.recorded else "recorded",
+             **_audited(audit.electrodes, audit.p), "p_recording": audit.p_recording}
         )  # fmt: skip
+        if audit.recorded:
+            rows.append(
+                {"participant": person, "signals": "recorded",
+                 **_audited(audit.recorded, audit.p_recorded),
+                 "p_recording": audit.p_recording_recorded}
+            )  # fmt: skip
     return rows
+
+
+def _audited(electrodes: Sequence[str], p: FloatArray) -> dict[str, Any]:
+    q = false_discovery_q(p)
+    foul = [e for e, value in zip(electrodes, q, strict=True) if value < LEVEL]
+    return {"n": len(electrodes), "foul": foul}
 
 
 def _attribute(evidence: Evidence, name: str) -> dict[str, Any]:
@@ -319,12 +355,9 @@ def _warnings(evidence: Evidence) -> list[str]:
         if not evidence.settings(analysis).get("controls"):
             said.append(f"{analysis} names no control models, so it has no gain.")
         n = int(_attribute(evidence, "n_permutations").get(analysis, 0))
-        needed = _least_findings(rows, n_permutations=n)
-        if needed > 1:
-            said.append(
-                f"With {n} permutations the smallest p in {analysis} is {1 / (n + 1):.2g}: "
-                f"{needed} electrodes of one model must reach it before any is significant."
-            )
+        least = _least_findings(rows, n_permutations=n)
+        if least:
+            said.append(least.format(analysis=analysis))
     if not evidence.audits:
         said.append("No contamination audit was made (no sound, or switched off).")
     return said
@@ -341,15 +374,23 @@ def _missing(row: Mapping[Hashable, Any]) -> str:
     return f"{of}{what}{why}."
 
 
-def _least_findings(rows: pd.DataFrame, *, n_permutations: int) -> int:
-    """How many electrodes must reach the smallest possible p before one of them has q < .05.
+def _least_findings(rows: pd.DataFrame, *, n_permutations: int) -> str:
+    """What few permutations leave room for; nothing where one electrode can be significant.
 
-    With m electrodes in a family and k of them at p = 1/(n + 1), their q is p·m/k.
+    With m electrodes in a family and k of them at p = 1/(n + 1), their q is p·m/k, and q < .05
+    needs k > p·m/.05.
     """
     if not n_permutations:
-        return 0
+        return ""
     m = max(rows.loc[rows["p"].notna(), "model"].value_counts().tolist(), default=0)
-    return int(np.floor(m / (n_permutations + 1) / LEVEL)) + 1
+    needed = int(np.floor(m / (n_permutations + 1) / LEVEL + 1e-9)) + 1
+    smallest = figures.short(1 / (n_permutations + 1), 3)
+    if needed <= 1:
+        return ""
+    head = f"With {n_permutations} permutations the smallest p in {{analysis}} is {smallest}: "
+    if needed > m:
+        return head + "no electrode can be significant."
+    return head + f"{needed} electrodes of one model must reach it before any is significant."
 
 
 def _settings_text(config: Mapping[str, Any]) -> str:

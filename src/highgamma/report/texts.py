@@ -84,8 +84,8 @@ GLOSSARY = (
         "p",
         "(1 + number of permutations that do as well) / (permutations + 1), for r. A permutation "
         "breaks the bond between signal and model and keeps the course of each: frames are shifted "
-        "in a circle, words change places. With several layers each permutation counts with its "
-        "best layer, which is strict: the choice was made on training folds and cannot gain as "
+        "in a circle, words change places. With several layers or lags each permutation counts "
+        "with its best, which is strict: the choice was made on training folds and cannot gain as "
         "much.",
         ("phipson",),
     ),
@@ -97,16 +97,16 @@ GLOSSARY = (
     ),
     (
         "gain",
-        "Skill minus the skill of the best control model on the same electrode (sound features, or "
-        "the same network with random weights). Untrained networks explain much of what trained "
-        "ones do, so the gain is what training is worth.",
+        "Skill minus the skill of the best control model on the same electrode. Sound features and "
+        "networks with random weights explain much of what trained networks do: over the same "
+        "network untrained, the gain is what training is worth; over sound, what is not sound.",
         ("feghhi",),
     ),
     (
         "contamination",
-        "p of the audit: is the microphone’s spectrum in the electrode, frequency for frequency, "
-        "more than with sound from other moments? The voice shakes cables and amplifiers, and "
-        "high-gamma lies at the frequencies of speech.",
+        "p of the audit: does the electrode’s phase advance with the microphone’s at the same "
+        "frequency, more than at unlike frequencies and more than with sound from other moments? "
+        "The voice shakes cables and amplifiers, and high-gamma lies at the frequencies of speech.",
         ("roussel",),
     ),
     (

@@ -24,9 +24,13 @@ from highgamma.report.figures.canvas import (
 )
 from highgamma.summary import LEVEL
 
+COLUMNS = 5
+MATRICES = 10
+"""Most matrices of one figure."""
+
 
 def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
-    """The audit's p of every electrode, and the correlation matrix of each worst electrode."""
+    """The audit's p of every electrode, and the matrix of each participant's worst electrode."""
     if not audits:
         return None
     from matplotlib.ticker import FuncFormatter
@@ -34,13 +38,14 @@ def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
     from highgamma.summary import false_discovery_q
 
     people = list(audits)
-    with_matrix = [p for p in people if audits[p].matrix.size][:4]
-    rows = -(-len(people) // 5) if not with_matrix else 1
-    height = (0.6 + 1.9 * rows) + (2.35 if with_matrix else 0.0)
+    with_matrix = _most_evident(audits)
+    n_columns = min(len(with_matrix), COLUMNS)
+    n_rows = -(-len(with_matrix) // COLUMNS)
+    heights = [2.5, *([2.35 if n_columns < 4 else 1.75] * n_rows)]
     pixels = crowded(sum(len(a.p) for a in audits.values()))
-    with canvas(WIDTH, height) as figure:
-        heights = [1.9, 2.35] if with_matrix else [1.0]
-        parts: Any = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
+    with canvas(WIDTH, sum(heights)) as figure:
+        shares = [heights[0], sum(heights[1:])] if with_matrix else [1.0]
+        parts: Any = figure.subfigures(len(shares), 1, squeeze=False, height_ratios=shares)
         above, below = parts[0, 0], parts[1, 0] if with_matrix else None
         axes = above.subplots()
         start = 0
@@ -83,11 +88,14 @@ def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
             bbox_to_anchor=(1.0, 1.0),
         )
         if below is not None:
-            grid = below.subplots(1, len(with_matrix), squeeze=False)[0]
+            grid = below.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
             span = max(float(np.nanmax(np.abs(audits[p].matrix), initial=0.0)) for p in with_matrix)
             image = None
-            for person, panel in zip(with_matrix, grid, strict=True):
-                audit = audits[person]
+            for k, panel in enumerate(grid.flat):
+                if k >= len(with_matrix):
+                    panel.set_visible(False)
+                    continue
+                audit = audits[with_matrix[k]]
                 across, up = audit.frequency, audit.frequency_audio
                 image = panel.imshow(
                     audit.matrix, origin="lower", aspect="auto", cmap="RdBu_r",
@@ -95,28 +103,45 @@ def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
                     extent=(across[0], across[-1], up[0], up[-1]),
                 )  # fmt: skip
                 ends = [max(across[0], up[0]), min(across[-1], up[-1])]
-                panel.plot(ends, ends, color=INK, lw=0.6, ls=(0, (4, 4)))
-                panel.set_title(f"{person} {audit.worst}")
-                panel.set_xlabel("electrode (Hz)")
-                panel.locator_params(nbins=5)
-            grid[0].set_ylabel("sound (Hz)")
+                panel.plot(ends, ends, color=INK, lw=0.6, ls=(0, (4, 4)), alpha=0.35)
+                panel.set_title(f"{with_matrix[k]} {audit.worst}", fontsize=7.4)
+                panel.locator_params(nbins=4)
+                if k + n_columns >= len(with_matrix):
+                    panel.set_xlabel("electrode (Hz)")
+                    panel.tick_params(axis="x", labelbottom=True)
+                if k % n_columns == 0:
+                    panel.set_ylabel("sound (Hz)")
             if image is not None:
-                bar = below.colorbar(image, ax=list(grid), shrink=0.8, aspect=18, pad=0.01)
-                bar.set_label("correlation")
+                bar = below.colorbar(image, ax=list(grid.flat), shrink=0.8, aspect=18, pad=0.01)
+                bar.set_label("phase locking")
                 bar.outline.set_visible(False)
         foul_total = sum(int((false_discovery_q(a.p) < LEVEL).sum()) for a in audits.values())
         return drawn(
             figure,
             "contamination",
             alt=f"p-value of the contamination audit for every electrode; {foul_total} are flagged."
-            + (" Below, correlation matrices of the worst electrodes." if with_matrix else ""),
+            + (" Below, phase locking of the worst electrodes." if with_matrix else ""),
             caption="Whether the microphone is in the electrode. Above: p of every electrode, "
-            "sorted; without contamination the dots follow the dashed line. "
-            + (
-                "Below: correlation of the sound’s power at one frequency with the electrode’s at "
-                "another, for the electrode with the strongest evidence of each participant. "
-                "Speech in the brain has no reason to prefer the diagonal; a shaken cable does."
-                if with_matrix
-                else ""
-            ),
+            "sorted; without contamination the dots follow the dashed line. " + _below(audits),
         )
+
+
+def _most_evident(audits: Mapping[str, Audit]) -> list[str]:
+    """Participants that have a matrix, in their order; of many those with the smallest p."""
+    have = [p for p in audits if audits[p].matrix.size]
+    by_p = sorted(have, key=lambda p: float(np.nanmin(audits[p].p, initial=1.0)))[:MATRICES]
+    return [p for p in have if p in by_p]
+
+
+def _below(audits: Mapping[str, Audit]) -> str:
+    """What the caption says of the matrices."""
+    n = sum(bool(audit.matrix.size) for audit in audits.values())
+    if not n:
+        return ""
+    of = "each participant" if n <= MATRICES else f"the {MATRICES} participants with the smallest p"
+    return (
+        "Below: how far an electrode’s phase at one frequency advances with the sound’s at another "
+        f"(0 where they have nothing to do with each other), for the electrode of {of} that has "
+        "the strongest evidence. Speech in the brain has no reason to prefer the diagonal; a "
+        "shaken cable does."
+    )

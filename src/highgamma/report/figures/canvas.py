@@ -190,6 +190,26 @@ def patch(label: str, *, colour: str = SOFT, alpha: float = 0.22) -> Any:
     return Patch(facecolor=colour, alpha=alpha, lw=0, label=label)
 
 
+def legend_below(figure: Figure, handles: Sequence[Any], *, columns: int = 5) -> None:
+    """A legend under the panels, in as many columns, at most `columns`, as the figure is wide."""
+    for n in range(columns, 0, -1):
+        legend = figure.legend(
+            handles=list(handles), loc="outside lower left", ncols=n, columnspacing=1.4
+        )
+        if legend.get_window_extent().width <= figure.bbox.width:
+            return
+        if n > 1:
+            legend.remove()
+
+
+def at_the_edge(values: Any, below: float) -> str:
+    """What a caption says where a score lies further below than its figure reaches."""
+    known = np.asarray(values, dtype=float)
+    return (
+        f" Skill below {short(below)} is drawn at {short(below)}." if (known < below).any() else ""
+    )
+
+
 def quantile(values: FloatArray, share: float) -> FloatArray:
     """Quantile over electrodes (axis 0), NaN where no electrode has a value."""
     out = np.full(values.shape[1], np.nan)

@@ -16,9 +16,11 @@ from highgamma.report.figures.canvas import (
     SOFT,
     WIDTH,
     Drawn,
+    at_the_edge,
     canvas,
     drawn,
     handle,
+    legend_below,
     line,
     short,
 )
@@ -52,15 +54,14 @@ def comparison_scatter(found: Comparison) -> Drawn:
             own, other = _names(found, fits[k])
             axes.set_ylabel(f"skill, {own}")
             axes.set_xlabel(f"skill, {other}")
-        figure.legend(
-            handles=[
+        legend_below(
+            figure,
+            [
                 handle(color=MODEL_COLOURS[2], marker="^", label="better on the vertical axis"),
                 handle(color=MODEL_COLOURS[1], marker="v", label="worse"),
                 handle(color=SOFT, marker="o", label="interval reaches 0, or none"),
                 line(INK, "equal", width=0.7),
             ],
-            loc="outside lower left",
-            ncols=4,
         )
         said = "; ".join(
             f"{f['model']} in {f['analysis']}: {short(float(f['skill_difference']), 3)}"
@@ -74,7 +75,8 @@ def comparison_scatter(found: Comparison) -> Drawn:
             caption=f"Each electrode’s skill in {found.ours} against {found.theirs}; on the line "
             "both are equal. Bars: 95 % interval of the difference from a paired bootstrap over "
             "folds, where both runs hold out the same samples. Above each panel the mean "
-            "difference with the interval over participants and their electrodes.",
+            "difference with the interval over participants and their electrodes."
+            + at_the_edge(found.electrodes[["skill", "other_skill"]], BELOW),
         )
 
 

@@ -12,10 +12,12 @@ from highgamma.report.figures.canvas import (
     SOFT,
     WIDTH,
     Drawn,
+    at_the_edge,
     canvas,
     colours,
     drawn,
     handle,
+    legend_below,
     markers,
     short,
 )
@@ -68,13 +70,12 @@ def group_models(table: pd.DataFrame, models: Sequence[str]) -> Drawn | None:
                 xytext=(2, 0), textcoords="offset points", fontweight="bold", fontsize=7.4,
                 va="center",
             )  # fmt: skip
-        figure.legend(
-            handles=[
+        legend_below(
+            figure,
+            [
                 handle(color=SOFT, marker="o", label="all electrodes"),
                 handle(color=SOFT, marker="o", label="without contaminated and flat", hollow=True),
             ],
-            loc="outside lower left",
-            ncols=2,
         )
         most = everything.sort_values("skill_mean", kind="stable").to_dict("records")[-1]
         return drawn(
@@ -85,6 +86,7 @@ def group_models(table: pd.DataFrame, models: Sequence[str]) -> Drawn | None:
             f"{most['analysis']}).",
             caption="Means over all electrodes of all participants (r after Fisher’s z) with 95 % "
             "intervals: bootstrap over participants, then over the electrodes of each."
+            + at_the_edge(everything["skill_low"].fillna(everything["skill_mean"]), BELOW)
             + (
                 " Right: the trained model minus its untrained twins at the same electrodes; where "
                 "the interval reaches 0, training has not been shown to matter."
@@ -186,12 +188,9 @@ def group_regions(table: pd.DataFrame, analysis: str, models: Sequence[str]) -> 
         )
         grid[0].tick_params(axis="y", length=0, labelcolor=INK)
         grid[0].set_ylim(len(regions) - 0.4, -0.6)
-        figure.legend(
-            handles=[
-                handle(color=colour.get(m, SOFT), marker=marker.get(m, "o"), label=m) for m in shown
-            ],
-            loc="outside lower left",
-            ncols=4,
+        legend_below(
+            figure,
+            [handle(color=colour.get(m, SOFT), marker=marker.get(m, "o"), label=m) for m in shown],
         )
         return drawn(
             figure,
@@ -201,5 +200,5 @@ def group_regions(table: pd.DataFrame, analysis: str, models: Sequence[str]) -> 
             caption=f"Analysis {analysis}: means by region with 95 % intervals (bootstrap over "
             "participants, then electrodes); in brackets the number of electrodes and of "
             "participants. Contaminated and flat electrodes are left out, and regions with too few "
-            "of either.",
+            "of either." + at_the_edge(part["skill_low"].fillna(part["skill_mean"]), BELOW),
         )

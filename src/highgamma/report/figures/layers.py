@@ -17,6 +17,7 @@ from highgamma.report.figures.canvas import (
     canvas,
     colours,
     drawn,
+    legend_below,
     line,
     patch,
     quantile,
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FloatArray = NDArray[np.float64]
+
+
+LOWEST = -0.6
+"""Scores further below are cut off, unless a median lies there."""
 
 
 def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
@@ -92,7 +97,7 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
         handles += [line(SOFT, "each participant", width=0.7, alpha=0.6)]
         handles += [line(INK, "median of supported ones", style=(0, (4, 2)))]
         handles += [line(colour[m], f"{m} (one layer)", style=":") for m in single]
-        figure.legend(handles=handles, loc="outside lower left", ncols=5, columnspacing=1.4)
+        legend_below(figure, handles)
         best = []
         for model in deep:
             middle = quantile(profiles["skill_layer"][model], 0.5)
@@ -106,7 +111,7 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
             caption=f"Analysis {analysis}: scores by layer. The line is the median over all "
             "electrodes, the band holds their middle half, thin lines are participants. Supported "
             "electrodes were selected by their score, so their level flatters; their shape is what "
-            "to read.",
+            "to read. What lies below the axis is cut off.",
         )
 
 
@@ -123,9 +128,12 @@ def _profile(
 
 
 def _limit_profiles(grid: Any, profiles: Mapping[str, Any], models: Sequence[str]) -> None:
-    """Keep a few very bad fits (skill far below 0) from flattening every profile."""
+    """Keep a few very bad fits from flattening every profile; every median stays in view."""
     for row in range(grid.shape[0]):
         name = "r_layer" if row % 2 == 0 else "skill_layer"
-        quarter = np.concatenate([quantile(profiles[name][m], 0.25) for m in models])
-        if np.isfinite(quarter).any() and np.nanmin(quarter) < -0.6:
-            grid[row, 0].set_ylim(bottom=-0.6)
+        quarter, middle = (
+            np.concatenate([quantile(profiles[name][m], share) for m in models])
+            for share in (0.25, 0.5)
+        )
+        if np.isfinite(quarter).any() and np.nanmin(quarter) < LOWEST:
+            grid[row, 0].set_ylim(bottom=min(LOWEST, 1.1 * np.nanmin(middle)))

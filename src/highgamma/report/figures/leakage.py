@@ -14,10 +14,12 @@ from highgamma.report.figures.canvas import (
     SOFT,
     WIDTH,
     Drawn,
+    at_the_edge,
     canvas,
     colours,
     drawn,
     handle,
+    legend_below,
     markers,
     short,
 )
@@ -98,6 +100,8 @@ def leakage(evidence: Evidence, table: pd.DataFrame, name: str) -> Drawn | None:
         return None
     # Position stands last, beside what it is set against.
     models = [*(m for m in models if m != POSITION), POSITION]
+    shown = evidence.electrodes
+    shown = shown[shown["analysis"].isin({row.analysis for row in rows})]
     with canvas(WIDTH, 3.1) as figure:
         grid = figure.subplots(1, 2)
         for axes, score in zip(grid, ("r", "skill"), strict=True):
@@ -110,11 +114,7 @@ def leakage(evidence: Evidence, table: pd.DataFrame, name: str) -> Drawn | None:
             axes.set_ylabel(f"{score} (held out)")
             axes.grid(axis="y")
         colour, marker = _styles(evidence)
-        figure.legend(
-            handles=[handle(color=colour[m], marker=marker[m], label=m) for m in models],
-            loc="outside lower left",
-            ncols=4,
-        )
+        legend_below(figure, [handle(color=colour[m], marker=marker[m], label=m) for m in models])
         by = {(row.split, row.model): row.r[0] for row in rows}
         said = ", ".join(f"{split} {short(by[split, POSITION])}" for split in splits)
         others = "; ".join(
@@ -130,7 +130,8 @@ def leakage(evidence: Evidence, table: pd.DataFrame, name: str) -> Drawn | None:
             "participants, then electrodes) stands beside. Position knows when a sample was "
             f"recorded and nothing else (mean r: {said}). What it reaches where neighbours are "
             "shuffled between training and test, the split gave away, and a model’s score there "
-            "is no finding. In brackets the least time between a training and a held-out sample.",
+            "is no finding. In brackets the least time between a training and a held-out sample."
+            + at_the_edge(shown["skill"], BELOW),
         )
 
 
@@ -157,7 +158,12 @@ def _strip(
 ) -> None:
     table = evidence.electrodes
     own = table[(table["analysis"] == row.analysis) & (table["model"] == row.model)]
-    values = np.maximum(own[score].to_numpy(dtype=float, na_value=np.nan), BELOW)
+    values = own[score].to_numpy(dtype=float, na_value=np.nan)
+    mean, low, high = row.r if score == "r" else row.skill
+    said = short(mean)
+    if score == "skill":
+        values = np.maximum(values, BELOW)
+        mean, low, high = (max(v, BELOW) if np.isfinite(v) else v for v in (mean, low, high))
     colour, marker = _styles(evidence)
     width = 0.34 / len(models)
     # Side by side in a fixed order; chance would draw another figure each time.
@@ -166,7 +172,6 @@ def _strip(
         at - 0.3 * width + spread, values, ls="", marker="o", ms=1.7, mew=0,
         color=colour[row.model], alpha=0.45,
     )  # fmt: skip
-    mean, low, high = row.r if score == "r" else row.skill
     beside = at + 0.7 * width
     if np.isfinite(low):
         axes.plot([beside, beside], [low, high], color=colour[row.model], lw=1.6)
@@ -176,6 +181,6 @@ def _strip(
     )  # fmt: skip
     if np.isfinite(mean):
         axes.annotate(
-            short(mean), (beside, mean), xytext=(5, 0), textcoords="offset points",
+            said, (beside, mean), xytext=(5, 0), textcoords="offset points",
             va="center", fontsize=6.8, color=colour[row.model],
         )  # fmt: skip

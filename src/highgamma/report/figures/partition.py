@@ -14,6 +14,7 @@ from highgamma.report.figures.canvas import (
     crowded,
     drawn,
     handle,
+    legend_below,
     patch,
     short,
 )
@@ -92,7 +93,7 @@ def variance_partition(partition: Partition) -> Drawn | None:
         handles += [handle(color=INK, marker="|", label="joint skill", size=8)]
         if partition.has_ceiling:
             handles += [handle(color=INK, marker="D", label="explainable share", hollow=True)]
-        figure.legend(handles=handles, loc="outside lower left", ncols=5, columnspacing=1.4)
+        legend_below(figure, handles)
         middles = ", ".join(
             f"{name} {short(middle, 3)}" for name, middle, _, _ in partition.medians()
         )

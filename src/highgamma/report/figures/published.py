@@ -14,6 +14,7 @@ from highgamma.report.figures.canvas import (
     canvas,
     drawn,
     handle,
+    legend_below,
     short,
 )
 from highgamma.report.findings import Comparison
@@ -66,7 +67,7 @@ def published_scores(comparison: Comparison) -> Drawn | None:
             handle(color=RECREATED, marker="D", label="published", hollow=True),
             handle(color=INK, marker="|", label="mean predictor, this run", size=8),
         ]
-        figure.legend(handles=handles, loc="outside lower left", ncols=3)
+        legend_below(figure, handles)
         known = comparison.differences("pcc")
         most = max((abs(v) for v in known), default=np.nan)
         return drawn(

@@ -14,6 +14,7 @@ from highgamma.report.figures.canvas import (
     colours,
     drawn,
     handle,
+    legend_below,
     markers,
     short,
 )
@@ -68,6 +69,7 @@ def across_channels(evidence: Evidence) -> Drawn | None:
             axes.set_yticks(range(len(participants)), participants)
             axes.tick_params(axis="y", length=0)
             axes.grid(axis="x")
+            axes.locator_params(axis="x", nbins=4)
             if k + n_columns >= len(analyses):
                 axes.set_xlabel("r across channels")
                 axes.tick_params(axis="x", labelbottom=True)
@@ -80,7 +82,7 @@ def across_channels(evidence: Evidence) -> Drawn | None:
             handle(color=SOFT, marker="o", label="embeddings shuffled", hollow=True),
             handle(color=INK, marker="|", label="mean predictor", size=9),
         ]
-        figure.legend(handles=handles, loc="outside lower left", ncols=4, columnspacing=1.6)
+        legend_below(figure, handles, columns=4)
         mean = people["pcc_mean_predictor"].to_numpy(float)
         middle = float(np.nanmedian(mean)) if np.isfinite(mean).any() else np.nan
         return drawn(

@@ -20,6 +20,7 @@ from highgamma.report.figures.canvas import (
     canvas,
     colours,
     drawn,
+    legend_below,
     line,
     milliseconds,
     short,
@@ -231,7 +232,7 @@ def around_onset(evidence: Evidence, courses: Sequence[Course], analysis: str) -
                 axes.set_xlabel(f"ms from {onset}")
                 axes.tick_params(axis="x", labelbottom=True)
             milliseconds(axes, n_ticks=5)
-        figure.legend(handles=[line(tint[m], m) for m in models], loc="outside lower left", ncols=4)
+        legend_below(figure, [line(tint[m], m) for m in models])
         first = panels[names[0]].get(models[0], one)
         peak = int(np.argmax(first.r))
         return drawn(

@@ -19,6 +19,7 @@ from highgamma.report.figures.canvas import (
     canvas,
     drawn,
     handle,
+    legend_below,
     patch,
     short,
 )
@@ -77,8 +78,8 @@ def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn |
                 left += share
                 used.append(name)
         bars.set_xlim(0, 1)
-        bars.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
-        bars.set_xlabel("electrodes")
+        bars.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
+        bars.set_xlabel("electrodes (%)")
         bars.set_yticks(at, [f"{m.model} (control)" if m.is_control else m.model for _, m in rows])
         for label, (_, model) in zip(bars.get_yticklabels(), rows, strict=True):
             label.set_color(SOFT if model.is_control else INK)
@@ -104,7 +105,7 @@ def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn |
                 handle(color=INK, marker="|", label="mean predictor", size=7),
                 patch(f"published, {short(PUBLISHED_RANGE[0])} to {short(PUBLISHED_RANGE[1])}"),
             ]
-        figure.legend(handles=handles, loc="outside lower left", ncols=5, columnspacing=1.4)
+        legend_below(figure, handles)
         said = "; ".join(f"{a.n_supported} of {a.n} in {a.analysis}" for a in headline)
         return drawn(
             figure,

@@ -8,7 +8,12 @@ holds the planted truth against what was found.
 from highgamma.report.findings.clean import TABLE_COLUMNS, CleanRow, with_and_without, write_clean
 from highgamma.report.findings.comparison import Compared, Comparison, comparison
 from highgamma.report.findings.partition import Partition, partitions
-from highgamma.report.findings.recovery import LAG_TOLERANCE, Recovery, recovery
+from highgamma.report.findings.recovery import (
+    LAG_TOLERANCE,
+    LAYER_TOLERANCE,
+    Recovery,
+    recovery,
+)
 from highgamma.report.findings.verdicts import (
     PUBLISHED_RANGE,
     RULES,
@@ -24,6 +29,7 @@ from highgamma.report.findings.verdicts import (
 
 __all__ = [
     "LAG_TOLERANCE",
+    "LAYER_TOLERANCE",
     "PUBLISHED_RANGE",
     "RULES",
     "SUPPORTED",

@@ -71,11 +71,12 @@ class AnalysisFinding:
     """One analysis: its models, and how many electrodes at least one that is no control has.
 
     `verdicts` gives each electrode the verdict of the model that passed most rules, over the
-    models that are no controls.
+    models that are no controls; `controlled` says whether the analysis names controls.
     """
 
     analysis: str
     unit: str
+    controlled: bool
     n: int
     verdicts: dict[str, int]
     models: list[ModelFinding]
@@ -111,6 +112,7 @@ def headline(evidence: Evidence) -> list[AnalysisFinding]:
             AnalysisFinding(
                 analysis=analysis,
                 unit=evidence.unit(analysis),
+                controlled=bool(evidence.settings(analysis).get("controls")),
                 n=len(best),
                 verdicts=_counted(VERDICTS[int(k)] for k in best),
                 models=[
