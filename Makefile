@@ -6,9 +6,6 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
-# Begun first, so that no worker is left with one of them at the end.
-LONG_TESTS := $(addprefix tests/test_,workflow.py cluster.py noise_study.py selftest.py reruns.py)
-
 .DEFAULT_GOAL := help
 .PHONY: help environment demo test lint bench bench-graph bench-scaling noise-study faults config-reference clean
 
@@ -30,7 +27,7 @@ demo: environment ## write the demo data set, run everything on it, make the rep
 	@echo "The report is at $(CURDIR)/results/demo/report.html"
 
 test: environment lint ## run all tests
-	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder $(LONG_TESTS) tests
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --durations 15
 
 lint: environment ## check style, types and workflow
 	@$(BIN)/ruff check .

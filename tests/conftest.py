@@ -11,6 +11,16 @@ from filelock import FileLock
 from running import ROOT, snakemake
 
 
+#: Begun first, so that no worker is left with one of them at the end.
+LONG = ("test_cluster", "test_workflow", "test_noise_study", "test_selftest", "test_reruns")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, all others in their order."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real recordings, audio, tokenizer and vectors, kept outside the repository."""
