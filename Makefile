@@ -26,8 +26,9 @@ demo: environment ## write the demo data set, run everything on it, make the rep
 	@$(SNAKEMAKE)
 	@echo "The report is at $(CURDIR)/results/demo/report.html"
 
+# Slurm's tests mostly wait: one process more than there are cores.
 test: environment lint ## run all tests
-	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --durations 15
+	@$(BIN)/python -m pytest -n $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder --durations 15
 
 lint: environment ## check style, types and workflow
 	@$(BIN)/ruff check .

@@ -131,7 +131,7 @@ def test_a_second_run_on_one_folder_is_refused_and_harms_nothing(folder):
     (folder / NEURAL).unlink()
     run = start(NEURAL, folder=folder)
     locks = folder / ".snakemake/locks"
-    until(lambda: any(locks.iterdir()), run)
+    until(lambda: locks.is_dir() and any(locks.iterdir()), run)
     second = snakemake(NEURAL, folder=folder)
     assert second.returncode != 0
     assert "cannot be locked" in second.stdout + second.stderr
