@@ -10,7 +10,6 @@ import pytest
 from filelock import FileLock
 from running import ROOT, snakemake
 
-
 #: Begun first, so that no worker is left with one of them at the end.
 LONG = ("test_cluster", "test_workflow", "test_noise_study", "test_selftest", "test_reruns")
 

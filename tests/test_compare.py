@@ -129,6 +129,15 @@ def test_other_folds_leave_no_interval_for_an_electrode_and_one_for_the_group(re
     assert row["n_intervals"] == 0 and np.isfinite(row["skill_low"])
 
 
+def test_the_summary_names_both_splits_and_the_one_that_leaks(delayed, coarse):
+    leaky = coarse.electrodes.assign(flags="leaky-split", distance_s=0.01)
+    found = compare.compare(delayed, Run("leaky", leaky, coarse.scores), settings=group.Settings())
+    row = one(found.summary, model="text")
+    assert row["distance_s"] == pytest.approx(delayed.electrodes["distance_s"].min())
+    assert row["distance_s"] >= 0.5
+    assert (row["flags"], row["other_flags"], row["other_distance_s"]) == ("", "leaky-split", 0.01)
+
+
 def test_electrodes_and_participants_of_one_run_alone_are_counted(delayed, coarse):
     fewer = Run("fewer", coarse.electrodes[coarse.electrodes["electrode"] != "LA1"], coarse.scores)
     found = compare.compare(delayed, fewer, settings=group.Settings())

@@ -38,6 +38,8 @@ SUMMARY_COLUMNS = (
     *("r_mean", "other_r_mean", "r_difference", "r_low", "r_high"),
     *("skill_mean", "other_skill_mean", "skill_difference", "skill_low", "skill_high"),
     *("n_intervals", "n_higher", "n_lower", "only_here", "only_there"),
+    # Further columns only follow.
+    *("distance_s", "flags", "other_distance_s", "other_flags"),
 )
 
 Fit = tuple[str, str, str]
@@ -328,10 +330,11 @@ def compare(
             "analysis": analysis, "model": model,
             "other_analysis": other_analysis, "other_model": other_model,
         }  # fmt: skip
-        joined, only = _joined(
-            _of(ours.electrodes, analysis, model),
-            _of(theirs.electrodes, other_analysis, other_model),
-        )
+        here = _of(ours.electrodes, analysis, model)
+        there = _of(theirs.electrodes, other_analysis, other_model)
+        joined, only = _joined(here, there)
+        splits = group.split_of(here)
+        splits |= {f"other_{name}": value for name, value in group.split_of(there).items()}
         own: list[dict[str, Any]] = []
         for participant in dict.fromkeys(joined["participant"]):
             intervals, said = electrode_intervals(
@@ -347,7 +350,7 @@ def compare(
                 own.append(about | _electrode_row(named, intervals, said))
         rows += own
         if own:
-            summaries.append(about | _summary_row(own, settings) | only)
+            summaries.append(about | _summary_row(own, settings) | only | splits)
     if not rows:
         raise InputError(
             f"no fit of {ours.name} and {theirs.name} has an electrode in common",
@@ -361,7 +364,8 @@ def compare(
 
 def _of(table: pd.DataFrame, analysis: str, model: str) -> pd.DataFrame:
     rows = table[(table["analysis"] == analysis) & (table["model"] == model)]
-    return rows[["participant", "electrode", "r", "skill", "flags"]]
+    # Tables of earlier versions do not say how far apart training and held-out samples are.
+    return rows.reindex(columns=["participant", "electrode", "r", "skill", "flags", "distance_s"])
 
 
 def _joined(here: pd.DataFrame, there: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:

@@ -211,7 +211,7 @@ def table(
         fits = _fits(of, index)
         groups = [("all", "all", everyone)] + [("region", n, e) for n, e in regions.items()]
         for m, model in enumerate(fits.models):
-            about = {"analysis": analysis, "model": model, **_split_of(of[of["model"] == model])}
+            about = {"analysis": analysis, "model": model, **split_of(of[of["model"] == model])}
             there = np.isfinite(fits.skill[:, m])
             for group, value, members in groups:
                 for which, taken in _which(members[there[members]], fits.clean[:, m]):
@@ -243,8 +243,11 @@ def _check_columns(electrodes: pd.DataFrame) -> None:
         )
 
 
-def _split_of(rows: pd.DataFrame) -> dict[str, Any]:
-    """Least time (s) between training and held-out samples, and the flag of a split that leaks."""
+def split_of(rows: pd.DataFrame) -> dict[str, Any]:
+    """Least time (s) between training and held-out samples, and the flag of a split that leaks.
+
+    Of rows of `electrodes.tsv`: `distance_s` and `flags` (`leaky-split`, or empty).
+    """
     leaky = rows["flags"].fillna("").astype(str).str.contains("leaky-split").any()
     distance = rows["distance_s"].min() if "distance_s" in rows else np.nan
     return {"distance_s": float(distance), "flags": split_flag(leaky=bool(leaky))}
