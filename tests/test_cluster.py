@@ -45,7 +45,7 @@ def submit(*arguments: str, folder: Path, nodes) -> subprocess.CompletedProcess[
         folder=folder,
         cores=None,
         environment=nodes,
-        seconds=1500,
+        seconds=2400,
     )
 
 

@@ -132,7 +132,12 @@ def test_a_second_run_on_one_folder_is_refused_and_harms_nothing(folder):
     run = start(NEURAL, folder=folder)
     locks = folder / ".snakemake/locks"
     until(lambda: locks.is_dir() and any(locks.iterdir()), run)
-    second = snakemake(NEURAL, folder=folder)
+    # Stopped, it holds its locks for as long as the second one takes to start.
+    os.killpg(run.pid, signal.SIGSTOP)
+    try:
+        second = snakemake(NEURAL, folder=folder)
+    finally:
+        os.killpg(run.pid, signal.SIGCONT)
     assert second.returncode != 0
     assert "cannot be locked" in second.stdout + second.stderr
     said = run.communicate(timeout=300)[0]
