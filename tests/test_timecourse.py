@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -188,6 +188,33 @@ def test_noise_is_significant_anywhere_in_one_electrode_of_twenty():
     false = (found.p.values < 0.05).any(axis=1).mean()
     # 300 electrodes at 5 %: between 1.8 % and 9 % with a probability above .99.
     assert 0.018 < false < 0.09
+
+
+def test_what_sets_recordings_apart_is_no_activity_around_the_onset():
+    # The second recording is louder and its prediction higher, and neither follows the words.
+    rng = np.random.default_rng(4)
+    noise = gaussian_filter1d(rng.standard_normal((2, 6500, 300)), 3, axis=1)
+    time = np.tile(np.arange(3250) / RATE, 2)
+    segment = np.repeat([0, 1], 3250)
+    noise[:, segment == 1] += 0.5 * noise.std()
+    table = words()
+    table["segment"] = np.repeat([0, 1], N // 2)
+    table.loc[N // 2 :, ["onset", "voice_onset", "voice_offset"]] -= 3.0 * (N // 2)
+    frames = held_out(*noise, time=time, segment=segment)
+    found = timecourse.timecourse(frames, table, permutations=199, best=0)
+    assert found.attrs["trials"] == N
+    assert (found.r.values.max(axis=1) > 0.5).mean() > 0.2
+    false = (found.p.values < 0.05).any(axis=1).mean()
+    assert 0.018 < false < 0.09
+
+
+def test_recordings_of_one_trial_each_leave_nothing_to_permute():
+    frames, table = planted(lag=0.2)
+    segment = np.searchsorted(table["onset"].to_numpy() + 2.0, frames.time)
+    table["segment"] = np.arange(N)
+    found = timecourse.timecourse(replace(frames, segment=segment), table, permutations=50)
+    assert found.attrs["trials"] == N
+    assert np.isfinite(found.r.values).all() and np.isnan(found.p.values).all()
 
 
 def test_a_prediction_that_is_the_same_in_all_trials_has_no_correlation():

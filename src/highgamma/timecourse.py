@@ -257,9 +257,10 @@ def r_over_trials(observed: FloatArray, predicted: FloatArray) -> FloatArray:
 def greatest_r(observed: FloatArray, predicted: FloatArray, orders: IntArray) -> FloatArray:
     """Greatest r over time of every surrogate, (permutation,).
 
-    A surrogate gives each prediction another trial's activity, whole, so that both keep their time
-    courses. The maximum over time controls the rate of any false time point (Nichols and Holmes
-    2002, doi 10.1002/hbm.1058).
+    A surrogate gives each prediction the activity of another trial of the same recording, whole,
+    so that both keep their time courses, and what sets recordings apart stays where it is. The
+    maximum over time controls the rate of any false time point (Nichols and Holmes 2002, doi
+    10.1002/hbm.1058).
 
     Parameters
     ----------
@@ -297,7 +298,7 @@ def timecourse(
     window
         First and last time from the onset, s.
     permutations
-        Number of permutations of trials, the same ones for all electrodes.
+        Number of permutations of trials within recordings, the same ones for all electrodes.
     best
         How many electrodes, by skill, keep their single trials.
 
@@ -310,6 +311,8 @@ def timecourse(
     """
     import xarray as xr
 
+    from highgamma.encoding import nulls
+
     log = logging.getLogger("highgamma")
     trials = find_trials(held_out.time, held_out.segment, words, window=window)
     n, n_channels = len(trials.index), held_out.observed.shape[1]
@@ -317,11 +320,13 @@ def timecourse(
         "%d trials from the onset of the %s; %d incomplete, %d without an onset",
         n, trials.aligned_to, trials.n_incomplete, trials.n_without_onset,
     )  # fmt: skip
-    rng = np.random.default_rng(seed)
     enough = n >= MIN_TRIALS
     if not enough:
         log.warning("%d whole trials, too few for a time course", n)
-    orders = np.stack([rng.permutation(n) for _ in range(permutations)]) if permutations else None
+    segment = held_out.segment[trials.index[:, 0]]
+    orders = None
+    if enough and permutations and np.unique(segment, return_counts=True)[1].max() > 1:
+        orders = nulls.word_permutations(segment, count=permutations, block=1, seed=seed)
     shape = (n_channels, len(trials.time))
     r, p, mean_y, mean_f = (np.full(shape, np.nan) for _ in range(4))
     band = np.full(n_channels, np.nan)
@@ -377,7 +382,7 @@ def timecourse(
             "trials": n,
             "trials_incomplete": trials.n_incomplete,
             "trials_without_onset": trials.n_without_onset,
-            "permutations": permutations,
+            "permutations": 0 if orders is None else permutations,
             "seed": seed,
             "distance_s": held_out.distance_s,
             "leaky": int(held_out.leaky),
