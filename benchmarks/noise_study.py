@@ -10,11 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
-import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +19,7 @@ from typing import Any
 import yaml
 
 from benchmarks.__main__ import machine
-from benchmarks.processes import SCHEDULING, Process, noted
+from benchmarks.processes import Process, run_workflow
 from highgamma import store
 
 HERE = Path(__file__).parent
@@ -33,27 +29,10 @@ RESULTS = HERE / "noise_study.json"
 
 def run(targets: list[str], *, folder: Path, cores: int, config: Path) -> dict[str, Any]:
     """Run the workflow, and say what it took."""
-    with noted() as notes:
-        began = time.monotonic()
-        said = subprocess.run(
-            [
-                *(sys.executable, "-m", "snakemake", "--cores", str(cores)),
-                *("--snakefile", str(HERE.parent / "Snakefile"), "--directory", str(folder)),
-                *(*targets, "--configfile", str(config)),
-            ],
-            cwd=HERE.parent,
-            env=notes.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        wall = time.monotonic() - began
-        if said.returncode:
-            sys.exit(said.stdout[-4000:])
+    took, processes = run_workflow(*targets, "--cores", str(cores), folder=folder, config=config)
     by_rule: dict[str, list[Process]] = defaultdict(list)
-    for process in notes.processes:
+    for process in processes:
         by_rule[process.rule].append(process)
-    scheduling = by_rule.pop(SCHEDULING, [])
     rules = {
         rule: {
             "jobs": len(of),
@@ -62,13 +41,9 @@ def run(targets: list[str], *, folder: Path, cores: int, config: Path) -> dict[s
         }
         for rule, of in by_rule.items()
     }
-    counted = re.search(r"^total\s+(\d+)\s*$", said.stdout, re.MULTILINE)
     return {
-        "wall_s": round(wall, 1),
-        "processor_s": round(sum(one.seconds for one in notes.processes), 1),
-        "scheduling_s": round(sum(one.seconds for one in scheduling), 1),
-        "load_at_end": round(os.getloadavg()[0], 1),
-        "jobs": int(counted.group(1)) if counted else 0,
+        **took,
+        "work_s": round(sum(one.seconds for one in processes), 1),
         "peak_memory_mib": max((of["peak_memory_mib"] for of in rules.values()), default=0),
         "by_rule": dict(sorted(rules.items(), key=lambda item: -item[1]["processor_s"])),
     }

@@ -1,13 +1,20 @@
-"""What every Python process of a run took: processor time and peak memory, noted as it ends."""
+"""A run of the workflow, and what every Python process of it took, noted as it ends."""
 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
 
 #: Read by every Python process at its start; Snakemake's own samples miss a job's last part.
 NOTE = """
@@ -58,3 +65,37 @@ def noted(environment: dict[str, str] | None = None) -> Iterator[Notes]:
         for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
             rule, seconds, kilobytes = line.split()
             notes.processes.append(Process(rule, float(seconds), float(kilobytes) / 1024))
+
+
+def run_workflow(
+    *arguments: str, folder: Path, config: Path, environment: dict[str, str] | None = None
+) -> tuple[dict[str, Any], list[Process]]:
+    """Run the workflow in a folder: jobs, wall time, processor time around the jobs; processes.
+
+    What it said goes to standard error, and the benchmark ends, if it fails.
+    """
+    with noted(environment) as notes:
+        began = time.monotonic()
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+                *("--directory", str(folder), *arguments, "--configfile", str(config)),
+            ],
+            cwd=ROOT,
+            env=notes.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        wall = time.monotonic() - began
+        if done.returncode:
+            sys.exit(done.stdout[-4000:])
+    counted = re.search(r"^total\s+(\d+)\s*$", done.stdout, re.MULTILINE)
+    around = sum(one.seconds for one in notes.processes if one.rule == SCHEDULING)
+    took = {
+        "jobs": int(counted.group(1)) if counted else 0,
+        "wall_s": round(wall, 1),
+        "scheduling_s": round(around, 1),
+        "load_at_end": round(os.getloadavg()[0], 1),
+    }
+    return took, [one for one in notes.processes if one.rule != SCHEDULING]

@@ -11,11 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,7 @@ import yaml
 
 from benchmarks.__main__ import machine
 from benchmarks.faults import differing
-from benchmarks.processes import SCHEDULING, noted
+from benchmarks.processes import run_workflow
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -35,39 +32,6 @@ SLURM = (
     *("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"),
     *("--set-threads", "embeddings=1"),
 )
-
-
-def once(
-    folder: Path, *, config: Path, options: tuple[str, ...], environment: dict[str, str]
-) -> dict[str, Any]:
-    """Run the study once, and say what it took."""
-    folder.mkdir()
-    with noted(environment) as notes:
-        began = time.monotonic()
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
-                *("--directory", str(folder), "--configfile", str(config), *options),
-            ],
-            cwd=ROOT,
-            env=notes.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        wall = time.monotonic() - began
-        if done.returncode:
-            sys.exit(done.stdout[-4000:])
-    counted = re.search(r"^total\s+(\d+)\s*$", done.stdout, re.MULTILINE)
-    work = sum(one.seconds for one in notes.processes if one.rule != SCHEDULING)
-    around = sum(one.seconds for one in notes.processes if one.rule == SCHEDULING)
-    return {
-        "jobs": int(counted.group(1)) if counted else 0,
-        "wall_s": round(wall, 1),
-        "work_s": round(work, 1),
-        "overhead_s": round(around, 1),
-        "load_at_end": round(os.getloadavg()[0], 1),
-    }
 
 
 def measure(participants: int) -> list[dict[str, Any]]:
@@ -92,7 +56,11 @@ def measure(participants: int) -> list[dict[str, Any]]:
                     if where == "Slurm":
                         options = ("--jobs", str(number), *SLURM)
                     folder = place / f"{where}-{number}"
-                    row = once(folder, config=config, options=options, environment=environment)
+                    folder.mkdir()
+                    row, processes = run_workflow(
+                        *options, folder=folder, config=config, environment=environment
+                    )
+                    row["work_s"] = round(sum(one.seconds for one in processes), 1)
                     first = place / f"locally-{AT_ONCE[0]}"
                     row |= {"files_that_differ": differing(first, folder)}
                     rows.append({"where": where, "at_once": number, **row})
