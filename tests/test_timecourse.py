@@ -196,7 +196,7 @@ def test_what_sets_recordings_apart_is_no_activity_around_the_onset():
     noise = gaussian_filter1d(rng.standard_normal((2, 6500, 300)), 3, axis=1)
     time = np.tile(np.arange(3250) / RATE, 2)
     segment = np.repeat([0, 1], 3250)
-    noise[:, segment == 1] += 0.5 * noise.std()
+    noise[:, segment == 1] += 2.0 * noise.std()
     table = words()
     table["segment"] = np.repeat([0, 1], N // 2)
     table.loc[N // 2 :, ["onset", "voice_onset", "voice_offset"]] -= 3.0 * (N // 2)
