@@ -244,6 +244,30 @@ def test_missing_samples_are_missing_whole_and_are_counted(tmp_path: Path) -> No
     assert np.flatnonzero(absent).tolist() == [7, 9]
 
 
+def test_large_finite_values_are_not_taken_for_missing_ones(tmp_path: Path) -> None:
+    values = np.full((2, 9, 40), 3e38, np.float32)
+    values[1] = -values[1]
+    values[:, 4] = np.finfo(np.float32).max
+    assert write(values, [5], tmp_path / "a.nc", digits=0) == 0
+    with store.open_dataset(tmp_path / "a.nc") as opened:
+        np.testing.assert_array_equal(opened["embedding"].to_numpy(), values)
+
+
+@pytest.mark.parametrize("writers", [0, 1])
+@pytest.mark.parametrize("n", [899, 901])
+def test_more_or_fewer_samples_than_stated_are_refused(
+    tmp_path: Path, n: int, writers: int
+) -> None:
+    made = stream(RNG.normal(size=(2, n, 700)).astype(np.float32), [300])
+    coordinates = {"time": np.arange(900) / 50, "segment": np.zeros(900, np.int16)}
+    wrong = Embeddings(made.unit, made.layers, made.width, coordinates, made.blocks)
+    with pytest.raises(InputError, match=f"gave {n} samples.* where 900 were expected"):
+        writing.write_embeddings(
+            wrong, tmp_path / "a.nc", parameters={}, attributes={}, writers=writers
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_fault_in_the_middle_leaves_no_file(tmp_path: Path) -> None:
     def blocks():
         yield np.zeros((1, 5, 2), np.float32)

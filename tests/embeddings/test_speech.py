@@ -330,6 +330,24 @@ def test_frames_of_a_recording_carry_its_true_clock_and_its_segments(loaded) -> 
     assert np.isfinite(dataset["embedding"]).all()
 
 
+@pytest.mark.parametrize("context", [0.2, "causal"])
+def test_segments_shorter_than_a_frame_are_named_and_have_no_features(
+    loaded, caplog, context
+) -> None:
+    audio = sound(0.02, 1.0, 0.01)
+    model = entry("speech", window=2.0, context=context)
+    made = speech.speech_embeddings(
+        model, audio=audio, words=words_at(0.1), network=loaded("wav2vec2-group")
+    )
+    assert writing.as_dataset(made)["embedding"].shape == (LAYERS + 1, 49, WIDTH)
+    assert set(made.coordinates["segment"]) == {1}
+    assert "segments 0, 2 are shorter than a frame" in caplog.text
+    with pytest.raises(InputError, match=r"longest segment of sound has 0\.02 s"):
+        speech.speech_embeddings(
+            model, audio=sound(0.02), words=words_at(0.1), network=loaded("wav2vec2-group")
+        )
+
+
 def test_two_seconds_of_a_trial_give_99_frames_as_in_the_study(loaded) -> None:
     audio = sound(6.0)
     model = entry("speech", context="trial", trial={"align": "prompt", "start": 0, "stop": 2})

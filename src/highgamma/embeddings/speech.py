@@ -305,7 +305,7 @@ def speech_embeddings(
         return _causal_embeddings(model, audio=audio, network=network, ear=ear)
     window = float(model["window"] or (ear.longest / RATE if ear.longest else _WINDOW_S))
     context = float(model["context"])
-    parts = audio.parts()
+    parts = _heard(audio, ear)
     times, numbers = [], []
     for number, start, samples in parts:
         count = ear.n_frames(len(samples))
@@ -314,8 +314,7 @@ def speech_embeddings(
 
     def blocks() -> Iterator[Float32Array]:
         for _, _, samples in parts:
-            if ear.n_frames(len(samples)):
-                yield from continuous(network, samples, window=window, context=context)
+            yield from continuous(network, samples, window=window, context=context)
 
     return Embeddings(
         unit="frame",
@@ -331,6 +330,24 @@ def speech_embeddings(
     )
 
 
+def _heard(audio: Audio, ear: Ear) -> list[tuple[int, float, Float32Array]]:
+    """Segments (number, start, samples) that hold a frame or more; the others are named."""
+    parts = audio.parts()
+    heard = [part for part in parts if ear.n_frames(len(part[2]))]
+    if not heard:
+        raise InputError(
+            f"the longest segment of sound has {max(len(p[2]) for p in parts) / audio.rate:.3g} s",
+            expected=f"{max(ear.reach, 1) / audio.rate:.3g} s or more, one frame of the network",
+        )
+    if len(heard) < len(parts):
+        short = sorted({part[0] for part in parts} - {part[0] for part in heard})
+        logger.warning(
+            "segments %s are shorter than a frame of the network; they have no features",
+            ", ".join(map(str, short)),
+        )
+    return heard
+
+
 def frame_times(ear: Ear, count: int, rate: float) -> FloatArray:
     """Centres of frames, s from the first sample; `rate` is the sound's true rate."""
     times: FloatArray = (ear.centre() + ear.stride * np.arange(count, dtype=np.float64)) / rate
@@ -343,7 +360,7 @@ def _causal_embeddings(
     window = float(model["window"] or _PAST_S)
     shift = None if model["shift"] is None else float(model["shift"])
     step = causal_step(ear, shift)
-    parts = audio.parts()
+    parts = _heard(audio, ear)
     times, numbers = [], []
     for number, start, samples in parts:
         times.append(start + frame_times(ear, ear.n_frames(len(samples)), audio.rate)[::step])

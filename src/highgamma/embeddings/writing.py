@@ -13,10 +13,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from highgamma import store
 from highgamma.embeddings.stream import Embeddings, Float32Array
@@ -117,7 +119,21 @@ def write_embeddings(
         # A layer's chunk is written once, whole; the cache needs to hold no more than that.
         variable.set_var_chunk_cache(2 * _CHUNK_BYTES, 7, 1.0)
         with _writer(writers) as put:
-            missing = _fill(variable, embeddings, put, chunk=chunk, where=path)
+            filling = _Filling(variable, n=n, chunk=chunk)
+            given = 0
+            for block in embeddings.blocks:
+                given += block.shape[1]
+                if given > n:
+                    break
+                put(partial(filling.add, block))
+            put(filling.end)
+        if given != n:
+            raise InputError(
+                f"the model gave {given} samples{' or more' if given > n else ''} where {n} were "
+                "expected",
+                where=path,
+                remedy="report this; it is a fault of the software",
+            )
         file.setncatts(
             {
                 **store.provenance("embeddings", parameters),
@@ -126,10 +142,10 @@ def write_embeddings(
                 **attributes,
                 "n_layers": len(embeddings.layers),
                 "width": width,
-                "n_missing": missing,
+                "n_missing": filling.missing,
             }
         )
-    return missing
+    return filling.missing
 
 
 def significant_bits(digits: int) -> int:
@@ -181,51 +197,53 @@ def _writer(writers: int) -> Iterator[Callable[[Callable[[], None]], None]]:
             last.result()
 
 
-def _fill(
-    variable: Any,
-    embeddings: Embeddings,
-    put: Callable[[Callable[[], None]], None],
-    *,
-    chunk: int,
-    where: str | Path,
-) -> int:
-    """Write the blocks in whole chunks; count the samples that are missing."""
-    waiting: list[Float32Array] = []
-    held = written = missing = 0
-    n = embeddings.n_samples
+class _Filling:
+    """A variable (layer, sample, feature) that is filled in whole chunks, block by block.
 
-    def flush(upto: int) -> None:
-        nonlocal waiting, held, written
-        joined = np.concatenate(waiting, axis=1) if len(waiting) > 1 else waiting[0]
-        start = written
+    Everything that a block costs besides its making happens here, so that a thread can do it.
+    """
 
-        def work() -> None:
-            for number in range(joined.shape[0]):
-                variable[number, start : start + upto, :] = joined[number, :upto]
+    def __init__(self, variable: Any, *, n: int, chunk: int) -> None:
+        self._variable, self._n, self._chunk = variable, n, chunk
+        self._waiting: list[Float32Array] = []
+        self.written = self.missing = 0
 
-        put(work)
-        written += upto
-        waiting, held = [joined[:, upto:]], held - upto
-
-    for block in embeddings.blocks:
-        # A value that is not finite would poison every fit; a missing sample is missing whole.
-        absent = ~np.isfinite(block).all(axis=(0, 2))
+    def add(self, block: Float32Array) -> None:
+        """Take the next samples, and write what fills chunks."""
+        absent = _not_finite(block)
         if absent.any():
             block = block.copy()
             block[:, absent] = np.nan
-            missing += int(absent.sum())
-        waiting.append(block)
-        held += block.shape[1]
-        if held >= chunk:
-            flush(held - held % chunk)
-            if n > 4 * chunk:
-                logger.info("%d of %d samples", written, n)
-    if held:
-        flush(held)
-    if written != n:
-        raise InputError(
-            f"the model gave {written} samples where {n} were expected",
-            where=where,
-            remedy="report this; it is a fault of the software",
-        )
-    return missing
+            self.missing += int(absent.sum())
+        self._waiting.append(block)
+        held = sum(one.shape[1] for one in self._waiting)
+        if held >= self._chunk:
+            self._write(held - held % self._chunk)
+            if self._n > 4 * self._chunk:
+                logger.info("%d of %d samples", self.written, self._n)
+
+    def end(self) -> None:
+        """Write what is left."""
+        self._write(sum(one.shape[1] for one in self._waiting))
+
+    def _write(self, upto: int) -> None:
+        if not upto:
+            return
+        joined = np.concatenate(self._waiting, axis=1)
+        for number, layer in enumerate(joined):
+            self._variable[number, self.written : self.written + upto, :] = layer[:upto]
+        self.written += upto
+        self._waiting = [joined[:, upto:]]
+
+
+def _not_finite(block: Float32Array) -> NDArray[np.bool_]:
+    """Which samples hold a value that is not finite, in any layer.
+
+    It would poison every fit; such a sample is missing whole. A sum is finite only where all its
+    terms are, so that most samples are cleared by their sums alone.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        absent: NDArray[np.bool_] = ~np.isfinite(block.sum(axis=(0, 2)))
+    # Finite values may still add up to more than a float32 holds.
+    absent[absent] = ~np.isfinite(block[:, absent]).all(axis=(0, 2))
+    return absent
