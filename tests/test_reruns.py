@@ -368,7 +368,7 @@ def reached_by(script: Path, package: Path) -> set[str]:
         "contamination.py",
         "embeddings/placing.py",
         "encoding/ridge.py",
-        "models.py",
+        "models/lock.py",
         "neural/filters.py",
         "recording/sound.py",
         "report/figures/canvas.py",

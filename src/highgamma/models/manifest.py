@@ -1,0 +1,86 @@
+"""The manifest of a fetched model: where it comes from, and its files with their checksums.
+
+It is written last, so that it is there when all of the model's files are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from highgamma.catalogue import MODELS, location
+from highgamma.errors import InputError
+from highgamma.store import sha256, written_whole
+
+Entry = Mapping[str, Any]
+Manifest = dict[str, Any]
+
+
+def is_fetched(entry: Entry) -> bool:
+    """Whether a resolved catalogue entry's files come from the network."""
+    source = entry.get("source") or {}
+    return "hub" in source or "url" in source
+
+
+def stored_name(entry: Entry) -> str:
+    """Name of the folder or file below the models' folder that holds a fetched model."""
+    place = location(entry)
+    assert place is not None
+    return place.name
+
+
+def manifest_path(entry: Entry, *, models: str | Path = MODELS) -> Path | None:
+    """The manifest that is there when a model's files are; `None` for models that are not fetched.
+
+    It lies beside the model's folder. An untrained model needs the architecture and tokenizer
+    only, and so has a manifest of its own: it does not wait for weights.
+    """
+    if not is_fetched(entry):
+        return None
+    ending = "architecture" if entry.get("untrained") else "manifest"
+    return Path(models) / f"{stored_name(entry)}.{ending}.json"
+
+
+def manifest_of(
+    source: dict[str, str],
+    revision: str | None,
+    folder: Path,
+    checksums: Mapping[str, Mapping[str, Any]],
+    converted: dict[str, dict[str, str]],
+) -> Manifest:
+    """What is there: files as published or, where they were converted, as stored."""
+    gone = {made["from"] for made in converted.values()}
+    files = {name: dict(file) for name, file in checksums.items() if name not in gone}
+    for name in converted:
+        path = folder / name
+        files[name] = {"sha256": sha256(path), "size": path.stat().st_size}
+    return {"source": source, "revision": revision, "files": files, "converted": converted}
+
+
+def write_manifest(manifest: Manifest, path: str | Path) -> None:
+    """Write a manifest as JSON; the same content gives the same bytes."""
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Read a manifest.
+
+    Raises
+    ------
+    InputError
+        If it is absent or damaged.
+    """
+    try:
+        manifest = json.loads(Path(path).read_text("utf-8"))
+        if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict):
+            return manifest
+    except (OSError, ValueError):
+        pass
+    raise InputError(
+        "the manifest of fetched files cannot be read",
+        where=path,
+        remedy="delete it and run `snakemake models`; files that are whole are not fetched again",
+    )
