@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma import neural
-from highgamma.errors import InputError, nearest
+from highgamma.errors import InputError, nearest, refuse_unknown
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -82,15 +82,8 @@ class Settings:
         InputError
             For an unknown key (the nearest known one is named) or an impossible value.
         """
-        known = tuple(field.name for field in fields(cls))
-        for key in settings:
-            if key not in known:
-                raise InputError(
-                    f"unknown setting {key!r}{nearest(key, known)}",
-                    where="contamination",
-                    expected=f"one of {', '.join(known)}",
-                    remedy="mend the name in the config",
-                )
+        known = [field.name for field in fields(cls)]
+        refuse_unknown(settings, known, where="contamination")
         made = cls(**settings)
         positive = ("window", "shift", "low", "step", "min_shift")
         for key in positive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from os import PathLike
 
 
@@ -50,9 +51,21 @@ class DamagedFileError(InputError):
     """A file that the workflow wrote is damaged; made anew, it would be whole."""
 
 
-def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
+def nearest(name: str, known: Sequence[str]) -> str:
     """Say which known name was probably meant: `" (did you mean 'ridge'?)"`, or nothing."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, known, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def refuse_unknown(keys: Iterable[str], known: Sequence[str], *, where: str) -> None:
+    """Raise `InputError` for the first setting that is not known; it names the nearest one."""
+    for key in keys:
+        if key not in known:
+            raise InputError(
+                f"unknown setting {key!r}{nearest(key, known)}",
+                where=where,
+                expected=f"one of {', '.join(known)}",
+                remedy="mend the name in the config",
+            )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from highgamma.errors import InputError, nearest
+from highgamma.errors import InputError, nearest, refuse_unknown
 
 CHOICES = {
     "unit": ("word", "frame"),
@@ -92,14 +92,7 @@ def analysis_from(settings: Mapping[str, Any]) -> Analysis:
     window or lag range that ends before it starts, or fewer than two folds.
     """
     values = {key: value for key, value in settings.items() if key not in ELSEWHERE}
-    known = [field.name for field in fields(Analysis)]
-    for key in values:
-        if key not in known:
-            raise InputError(
-                f"unknown setting {key!r}{nearest(key, known)}",
-                where="analyses",
-                expected="one of " + ", ".join(known),
-            )
+    refuse_unknown(values, [field.name for field in fields(Analysis)], where="analyses")
     for key in ("window", "lags", "alphas", "bands"):
         if isinstance(values.get(key), list):
             values[key] = tuple(values[key])

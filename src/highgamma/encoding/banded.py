@@ -23,6 +23,7 @@ import numpy as np
 from highgamma.encoding.nulls import seed_from, with_targets
 from highgamma.encoding.ridge import (
     InnerScores,
+    best_penalties,
     dual_model,
     inner_plan,
     inner_sums,
@@ -225,9 +226,8 @@ def _choose_primal(
     """Number of the best (share, penalty), share by share, and its inner skill, (K, t) each."""
     split = statistics.split
     folds, t = len(split.folds), statistics.targets.shape[1]
-    scores = [
-        InnerScores(np.zeros((len(shares) * len(grid), t)), np.zeros(t)) for _ in range(folds)
-    ]
+    penalties = len(shares) * len(grid)
+    scores = {i: InnerScores(np.zeros((penalties, t)), np.zeros(t)) for i in range(folds)}
     factors: dict[int, Real | None] = {}
     for left_out, served in inner_plan(split, range(folds)).items():
         training = statistics.training(left_out)
@@ -245,7 +245,7 @@ def _choose_primal(
                     own = slice(number * len(grid), (number + 1) * len(grid))
                     scores[i].sse[own] += sums[0]
                     scores[i].sst += sums[1] if number == 0 else 0.0
-    return _chosen(scores)
+    return best_penalties(scores, folds, t)
 
 
 def _choose_dual(
@@ -259,9 +259,8 @@ def _choose_dual(
 ) -> tuple[IntArray, FloatArray]:
     """As `_choose_primal`, from the spaces' kernels."""
     folds, t = len(split.folds), targets.shape[1]
-    scores = [
-        InnerScores(np.zeros((len(shares) * len(grid), t)), np.zeros(t)) for _ in range(folds)
-    ]
+    penalties = len(shares) * len(grid)
+    scores = {i: InnerScores(np.zeros((penalties, t)), np.zeros(t)) for i in range(folds)}
     for left_out, served in inner_plan(split, range(folds)).items():
         mask = np.ones(len(targets), dtype=np.bool_)
         for block in left_out:
@@ -283,12 +282,7 @@ def _choose_dual(
                 own = slice(number * len(grid), (number + 1) * len(grid))
                 scores[i].sse[own] += ((observed - predicted) ** 2).sum(axis=1)
                 scores[i].sst += (observed**2).sum(axis=0) if number == 0 else 0.0
-    return _chosen(scores)
-
-
-def _chosen(scores: Sequence[InnerScores]) -> tuple[IntArray, FloatArray]:
-    chosen = [one.choose() for one in scores]
-    return np.stack([best for best, _ in chosen]), np.stack([score for _, score in chosen])
+    return best_penalties(scores, folds, t)
 
 
 def _kernels(design: Design, mask: BoolArray, band: IntArray, standardize: bool) -> FloatArray:

@@ -20,6 +20,7 @@ from highgamma.encoding.elastic_net_solver import Gram, Neighbour, Quadratic, Ro
 from highgamma.encoding.ridge import (
     InnerScores,
     NestedFit,
+    best_penalties,
     empty_fit,
     held_out_sums,
     inner_plan,
@@ -129,11 +130,7 @@ def _choose(
             gram = statistics.gram(test, rows)
             squared = np.einsum("pm,pm->m", weights, gram @ weights)
             scores[i].add(*held_out_sums(test, squared, model, weights))
-    best = np.zeros((len(split.folds), t), dtype=np.int64)
-    score = np.full((len(split.folds), t), np.nan)
-    for i in outer:
-        best[i], score[i] = scores[i].choose()
-    return best, score
+    return best_penalties(scores, len(split.folds), t)
 
 
 def choose_elastic_net(

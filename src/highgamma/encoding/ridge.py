@@ -13,7 +13,7 @@ Dual form (features > samples): the same from the kernel ZZᵀ, summed over slab
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,17 @@ class InnerScores:
         score = skill[best, np.arange(skill.shape[1])]
         score[undefined] = np.nan
         return best.astype(np.int64), score
+
+
+def best_penalties(
+    scores: Mapping[int, InnerScores], folds: int, t: int
+) -> tuple[IntArray, FloatArray]:
+    """Best penalties' indices and their skills by outer fold, (K, t) each; 0 and NaN elsewhere."""
+    best = np.zeros((folds, t), dtype=np.int64)
+    score = np.full((folds, t), np.nan)
+    for i, of_fold in scores.items():
+        best[i], score[i] = of_fold.choose()
+    return best, score
 
 
 def is_wide(shape: tuple[int, int], split: Split) -> bool:
@@ -295,11 +306,7 @@ def choose_primal(
             sums = inner_sums(statistics, factors, i, group, model, weights)
             if sums is not None:
                 scores[i].add(*sums)
-    best = np.zeros((len(split.folds), t), dtype=np.int64)
-    score = np.full((len(split.folds), t), np.nan)
-    for i in outer:
-        best[i], score[i] = scores[i].choose()
-    return best, score
+    return best_penalties(scores, len(split.folds), t)
 
 
 def inner_sums(
@@ -503,11 +510,7 @@ def choose_dual(
             for i, rows in tested.items():
                 at = np.searchsorted(everyone, rows)
                 scores[i].add(errors[:, at].sum(axis=1), (observed[at] ** 2).sum(axis=0))
-    best = np.zeros((len(split.folds), t), dtype=np.int64)
-    score = np.full((len(split.folds), t), np.nan)
-    for i in outer:
-        best[i], score[i] = scores[i].choose()
-    return best, score
+    return best_penalties(scores, len(split.folds), t)
 
 
 def fit_dual(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from highgamma.errors import InputError, nearest
+from highgamma.errors import InputError, nearest, refuse_unknown
 
 REFERENCES = ("none", "car", "bipolar", "laplacian")
 SCALES = ("amplitude", "log", "robust")
@@ -51,15 +51,8 @@ class Settings:
         InputError
             For an unknown key (the nearest known one is named) or an impossible value.
         """
-        known = tuple(field.name for field in fields(cls))
-        for key in settings:
-            if key not in known:
-                raise InputError(
-                    f"unknown setting {key!r}{nearest(key, known)}",
-                    where="neural",
-                    expected=f"one of {', '.join(known)}",
-                    remedy="mend the name in the config",
-                )
+        known = [field.name for field in fields(cls)]
+        refuse_unknown(settings, known, where="neural")
         values = dict(settings)
         if isinstance(values.get("bands"), Mapping):
             values["bands"] = values["bands"].get("count", 1)
