@@ -36,6 +36,10 @@ if IS_DEMO:
     include: "workflow/rules/demo.smk"
 
 
+# All stages have their fingerprints now; the next process need not parse the library again.
+SOURCES.keep()
+
+
 report: "workflow/report/workflow.rst"
 
 

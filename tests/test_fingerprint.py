@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ def names(script: Path) -> set[str]:
 def test_imports_are_followed_through_functions_and_modules(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("def f():\n    from highgamma import settings\n")
-    assert names(script) == {"settings.py", "errors.py"}
+    assert names(script) == {"settings.py", "store.py", "errors.py"}
 
 
 def test_text_of_a_reached_module_counts_and_of_others_does_not(tmp_path, monkeypatch):
@@ -105,6 +106,54 @@ def test_every_other_edit_changes_the_fingerprint(tmp_path, old, new):
     before = fingerprint.fingerprint(script)
     script.write_text(PLAIN.replace(old, new))
     assert fingerprint.fingerprint(script) != before
+
+
+def test_what_is_kept_from_the_last_call_gives_the_same_and_saves_the_parsing(
+    tmp_path, monkeypatch
+):
+    script = SCRIPTS[0]
+    expected = fingerprint.fingerprint(script)
+    kept = tmp_path / "kept/sources.json"
+    sources = fingerprint.Sources(kept)
+    assert fingerprint.fingerprint(script, sources) == expected
+    sources.keep()
+
+    def parsed(text: str) -> None:
+        raise AssertionError("a text that is known was parsed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fingerprint, "_parsed", parsed)
+        assert fingerprint.fingerprint(script, fingerprint.Sources(kept)) == expected
+    # An edit is seen although the rest is known.
+    edited = tmp_path / script.name
+    edited.write_text(script.read_text() + "\nprint()\n")
+    assert fingerprint.fingerprint(edited, fingerprint.Sources(kept)) != expected
+
+
+@pytest.mark.parametrize("spoil", ["", "{", "[]", '{"by": 1}', "older"])
+def test_a_kept_file_that_is_damaged_or_of_another_version_is_made_anew(tmp_path, spoil):
+    script = SCRIPTS[0]
+    expected = fingerprint.fingerprint(script)
+    kept = tmp_path / "sources.json"
+    first = fingerprint.Sources(kept)
+    fingerprint.fingerprint(script, first)
+    first.keep()
+    whole = kept.read_text()
+    older = json.loads(whole)
+    older["by"] = "another version"
+    older["texts"] = {key: ["0" * 64, []] for key in older["texts"]}
+    kept.write_text(json.dumps(older) if spoil == "older" else spoil)
+    again = fingerprint.Sources(kept)
+    assert fingerprint.fingerprint(script, again) == expected
+    again.keep()
+    assert kept.read_text() == whole
+
+
+def test_where_nothing_can_be_written_nothing_is_kept_and_nothing_fails(tmp_path):
+    (tmp_path / "file").write_text("")
+    sources = fingerprint.Sources(tmp_path / "file/sources.json")
+    fingerprint.fingerprint(SCRIPTS[0], sources)
+    sources.keep()
 
 
 def test_a_newer_python_reads_the_same_fingerprint():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from highgamma.errors import InputError, nearest
+from highgamma.store import parse_yaml
 
 Entry = dict[str, Any]
 Catalogue = dict[str, Entry]
@@ -116,7 +117,7 @@ def read_catalogue(path: str | Path) -> Catalogue:
     import yaml
 
     try:
-        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        loaded = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             f"the model catalogue cannot be read: {error.strerror}",

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -19,41 +22,85 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _SILENT = ("ctx", "kind", "type_comment")
 
 
-def fingerprint(script: str | Path) -> str:
+def fingerprint(script: str | Path, sources: Sources | None = None) -> str:
     """SHA-256 (first 16 digits) over a script and every `highgamma` module it reaches."""
+    sources = sources or Sources()
     digest = hashlib.sha256()
-    for path in (Path(script), *modules(Path(script))):
+    for path in (Path(script), *modules(script, sources)):
         digest.update(path.name.encode())
-        digest.update(_read(path)[0].encode())
+        digest.update(sources.read(path)[0].encode())
     return digest.hexdigest()[:16]
 
 
-def modules(script: str | Path) -> list[Path]:
+def modules(script: str | Path, sources: Sources | None = None) -> list[Path]:
     """Files of this package that `script` imports, directly or through one another, sorted.
 
     Imports inside functions count. `from highgamma import name` counts `name` when it is a
     module. A package's `__init__` counts with each of its modules.
     """
+    sources = sources or Sources()
     reached: set[Path] = set()
     waiting = [Path(script)]
     while waiting:
-        for name in _read(waiting.pop())[1]:
-            for path in _files(name):
-                if path not in reached:
-                    reached.add(path)
-                    waiting.append(path)
+        for path in sources.read(waiting.pop())[1]:
+            if path not in reached:
+                reached.add(path)
+                waiting.append(path)
     return sorted(reached)
 
 
+class Sources:
+    """Scripts and modules as they are now; each file is read once.
+
+    Parameters
+    ----------
+    kept
+        A file that keeps what was found out about a text, by its SHA-256, from one call to the
+        next: every job of a cluster asks for all fingerprints first. Damaged, it is made anew.
+    """
+
+    def __init__(self, kept: Path | None = None) -> None:
+        self._kept = kept
+        self._by = f"{_sha256(Path(__file__).read_text('utf-8'))} {sys.version_info[:2]}"
+        self._known: dict[str, tuple[str, list[str]]] = {}
+        self._read: dict[Path, tuple[str, list[Path]]] = {}
+        self._grown = False
+        with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
+            content = json.loads(kept.read_text("utf-8")) if kept else {}
+            if content.get("by") == self._by:
+                self._known = {str(k): (str(v[0]), list(v[1])) for k, v in content["texts"].items()}
+
+    def read(self, path: Path) -> tuple[str, list[Path]]:
+        """SHA-256 of what a file does, and the files of this package that it imports."""
+        if path not in self._read:
+            text = path.read_text(encoding="utf-8")
+            key = _sha256(text)
+            if key not in self._known:
+                self._known[key] = _parsed(text)
+                self._grown = True
+            does, names = self._known[key]
+            self._read[path] = does, [file for name in names for file in _files(name)]
+        return self._read[path]
+
+    def keep(self) -> None:
+        """Write what is new; where nothing can be written, nothing is kept."""
+        from highgamma.errors import InputError
+        from highgamma.store import written_whole
+
+        if self._kept is not None and self._grown:
+            with suppress(OSError, InputError), written_whole(self._kept) as temporary:
+                temporary.write_text(json.dumps({"by": self._by, "texts": self._known}), "utf-8")
+
+
 @cache
-def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
-    """What a module's text does, and the names of this package that it imports."""
+def _parsed(text: str) -> tuple[str, list[str]]:
+    """SHA-256 of what a module's text does, and the names of this package that it imports."""
     tree = ast.parse(text)
-    return code(tree), _imported(tree)
+    return _sha256(code(tree)), _imported(tree)
 
 
-def _read(path: Path) -> tuple[str, tuple[str, ...]]:
-    return _parsed(path.read_text(encoding="utf-8"))
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def code(node: object) -> str:
@@ -76,7 +123,7 @@ def code(node: object) -> str:
     return f"({' '.join(parts)})"
 
 
-def _imported(tree: ast.Module) -> tuple[str, ...]:
+def _imported(tree: ast.Module) -> list[str]:
     names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -84,7 +131,7 @@ def _imported(tree: ast.Module) -> tuple[str, ...]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return tuple(n for n in names if n.split(".")[0] == PACKAGE.name)
+    return sorted({name for name in names if name.split(".")[0] == PACKAGE.name})
 
 
 def _files(name: str) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from highgamma.errors import InputError, nearest
+from highgamma.store import parse_yaml
 
 Settings = dict[str, Any]
 
@@ -23,9 +24,7 @@ LEAKAGE_SPLITS = ("shuffled", "contiguous", "leave-one-word-out")
 
 def load_schema(path: str | Path) -> Settings:
     """Read a JSON schema written as YAML."""
-    import yaml
-
-    loaded: Settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    loaded: Settings = parse_yaml(Path(path).read_text(encoding="utf-8"))
     return loaded
 
 

@@ -29,6 +29,14 @@ ROOM = 2**24
 """Bytes of free space below which a failed write is put down to a full disk."""
 
 
+def parse_yaml(text: str) -> Any:
+    """What a YAML text says, plain data only; by libyaml where it is there, ten times faster."""
+    import yaml
+
+    safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(text, Loader=safe)  # noqa: S506
+
+
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends well.

@@ -108,9 +108,13 @@ wildcard_constraints:
     window=r"[a-z][a-z0-9-]*_(prompt|voice)_-?\d+\.\d{3}_-?\d+\.\d{3}",
 
 
+SOURCES = fingerprint.Sources(Path(".snakemake/highgamma/sources.json"))
+
+
 def code(stage):
     """Fingerprint of a stage's script and of every library module that it reaches."""
-    return fingerprint.fingerprint(Path(workflow.basedir) / f"workflow/scripts/{stage}.py")
+    script = Path(workflow.basedir) / f"workflow/scripts/{stage}.py"
+    return fingerprint.fingerprint(script, SOURCES)
 
 
 def demo_files(participant):

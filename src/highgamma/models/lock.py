@@ -14,7 +14,7 @@ from highgamma.catalogue import MODELS
 from highgamma.errors import InputError
 from highgamma.models.files import is_weights
 from highgamma.models.manifest import Entry, manifest_path, read_manifest
-from highgamma.store import written_whole
+from highgamma.store import parse_yaml, written_whole
 
 Lock = dict[str, dict[str, Any]]
 
@@ -35,7 +35,7 @@ def read_lock(path: str | Path) -> Lock:
     if not Path(path).is_file():
         return {}
     try:
-        lock = yaml.safe_load(Path(path).read_text("utf-8")) or {}
+        lock = parse_yaml(Path(path).read_text("utf-8")) or {}
         for pinned in lock.values():
             for file in pinned["files"].values():
                 int(file["size"]), str(file["sha256"])
