@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 # Jobs import the library from this checkout, whatever environment they run in.
 SOURCE = Path(workflow.basedir) / "src"
@@ -15,7 +16,7 @@ sys.path.insert(0, str(SOURCE))
 inherited = dict(os.environ).get("PYTHONPATH", "")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherited])))
 
-from highgamma import batches, catalogue, compare, fingerprint, lock, settings
+from highgamma import batches, catalogue, compare, fingerprint, lock, scheduling, settings
 from highgamma import models as model_store
 from highgamma.demo import models as demo_models
 from highgamma.demo.dataset import ROOT_FILES, participant_files
@@ -38,6 +39,8 @@ def or_say(function, *arguments, **options):
 
     raise WorkflowError(told(check(config, workflow=workflow.basedir, command=None)))
 
+
+scheduling.without_idle_passes(JobScheduler)
 
 # A run that was killed shall not keep the next one from starting.
 if workflow.is_main_process:

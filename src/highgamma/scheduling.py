@@ -1,0 +1,55 @@
+"""Snakemake's scheduler, without the passes that it makes for nothing.
+
+Snakemake 9 limits how many jobs start within a time (`--max-jobs-per-timespan`, 100 a second unless
+told otherwise). To find out when it may start more, every pass of its scheduler sets a timer for
+the next one, and so does that one: each job that ends adds a pass a second for the rest of the
+run. After a hundred jobs they take half a core, after some hundreds a whole one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def without_idle_passes(scheduler: Any) -> None:
+    """Let a scheduler class look again only where jobs started within the limit's time.
+
+    When none did, the limit held nothing back, and the next job that ends brings the next pass.
+
+    Parameters
+    ----------
+    scheduler
+        `snakemake.scheduling.job_scheduler.JobScheduler`; one that sets its timers in another way
+        stays as it is.
+    """
+    original = getattr(scheduler, "_schedule_reevalutation", None)
+    if original is None:
+        return
+
+    def look_again(self: Any, delay: float) -> None:
+        limit = getattr(self, "job_rate_limiter", None)
+        if limit is None or delay != limit.timespan:
+            original(self, delay)
+        elif limit.get_free_jobs() < limit.max_jobs:
+            timer = getattr(self, "_highgamma_timer", None)
+            if timer is None or timer.done.is_set():
+                self._highgamma_timer = _Timer(delay, self._open_jobs.release)
+
+    scheduler._schedule_reevalutation = look_again
+
+
+class _Timer:
+    """Calls a function once after a time, in a thread that keeps no process alive."""
+
+    def __init__(self, seconds: float, function: Any) -> None:
+        import threading
+
+        self.done = threading.Event()
+
+        def run() -> None:
+            self.done.set()
+            function()
+
+        timer = threading.Timer(seconds, run)
+        timer.daemon = True
+        timer.start()
