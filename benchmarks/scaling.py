@@ -1,6 +1,7 @@
 """`python -m benchmarks.scaling`: one study with 1, 2 and 4 jobs at once, locally and under Slurm.
 
-The demo of two participants, run six times into folders of its own, one after the other. Notes wall
+The demo of two participants (`--participants`), with its own number of surrogates or another
+(`--permutations`), run six times into folders of its own, one after the other. Notes wall
 time, the processor time of the jobs' scripts, and that of everything around them (planning,
 submitting, and Snakemake's start in every submitted job); compares all files, byte for byte, with
 the first run's. Writes scaling.json. Slurm runs on this machine (tests/slurm.py).
@@ -34,7 +35,7 @@ SLURM = (
 )
 
 
-def measure(participants: int) -> list[dict[str, Any]]:
+def measure(participants: int, permutations: int | None) -> list[dict[str, Any]]:
     """All six runs."""
     sys.path.insert(0, str(ROOT / "tests"))
     import slurm
@@ -46,6 +47,9 @@ def measure(participants: int) -> list[dict[str, Any]]:
         place = Path(scratch)
         demo = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
         demo["dataset"]["participants"] = demo["dataset"]["participants"][:participants]
+        for analysis in demo["analyses"].values():
+            if permutations is not None and analysis["permutations"]:
+                analysis["permutations"] = permutations
         config = place / "config.yaml"
         config.write_text(yaml.safe_dump(demo), encoding="utf-8")
         (place / "slurm").mkdir()
@@ -71,9 +75,10 @@ def measure(participants: int) -> list[dict[str, Any]]:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling")
     parser.add_argument("--participants", type=int, default=2)
+    parser.add_argument("--permutations", type=int)
     given = parser.parse_args(arguments)
-    rows = measure(given.participants)
-    whole = {"machine": machine(), "participants": given.participants, "runs": rows}
+    rows = measure(given.participants, given.permutations)
+    whole = {"machine": machine(), **vars(given), "runs": rows}
     path = HERE / "scaling.json"
     path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return int(any(row["files_that_differ"] for row in rows))
