@@ -106,8 +106,8 @@ def page(rows: list[Row], measured_on: dict[str, str]) -> str:
         "Measured last on: " + ", ".join(f"{k} {v}" for k, v in measured_on.items()) + ".",
         "",
         "| name | against | ratio | ours (s) | theirs (s) | ours (MiB) | theirs (MiB) "
-        "| agreement |",
-        "| --- | --- | --: | --: | --: | --: | --: | --- |",
+        "| agreement | processor |",
+        "| --- | --- | --: | --: | --: | --: | --: | --- | --- |",
     ]
     for row in rows:
         figures = [_number(row.get(key)) for key in ("ratio", "ours_s", "theirs_s")]
@@ -116,6 +116,7 @@ def page(rows: list[Row], measured_on: dict[str, str]) -> str:
         cells = [
             *(row["name"], row["against"], *figures, *sizes),
             agreement if isinstance(agreement, str) else _number(agreement),
+            row.get("processor", ""),
         ]
         lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
@@ -134,7 +135,7 @@ def main(names: list[str], folder: Path = HERE) -> None:
     rows: list[Row] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     for name in names or [name for name in SUITES if name not in ONLY_WHERE_NAMED]:
         print(f"{name} ...", flush=True)
-        rows = merged(rows, SUITES[name]())
+        rows = merged(rows, [{**row, "processor": _processor()} for row in SUITES[name]()])
         # After each, so that an interrupted run keeps what it has measured.
         path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         text = page(rows, machine())
