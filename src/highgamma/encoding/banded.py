@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -81,8 +82,8 @@ class _Columns:
     def shape(self) -> tuple[int, int]:
         return self.design.shape[0], int(self.columns.sum())
 
-    def rows(self, index: IntArray) -> FloatArray:
-        return self.design.rows(index)[:, self.columns]
+    def rows(self, index: IntArray, dtype: Any = np.float64) -> Real:
+        return self.design.rows(index, dtype)[:, self.columns]
 
 
 def band_of_columns(widths: Sequence[int], *, copies: int = 1) -> IntArray:

@@ -215,7 +215,7 @@ def _fold_of_sums(
 
 
 def _fold_of_rows(
-    X: FloatArray,
+    X: Real,
     targets: FloatArray,
     origin: FloatArray,
     mean_square: FloatArray,

@@ -37,10 +37,11 @@ class Delayed:
         """Samples, delayed features."""
         return len(self.frames), self.values.shape[1] * len(self.delays)
 
-    def rows(self, index: IntArray) -> FloatArray:
+    def rows(self, index: IntArray, dtype: Any = np.float64) -> Real:
         """The delayed features (len(index), p) of these samples."""
         q = self.values.shape[1]
-        delayed = np.empty((len(index), q * len(self.delays)))
+        wide = np.result_type(self.values.dtype, dtype)
+        delayed = np.empty((len(index), q * len(self.delays)), wide)
         for number, delay in enumerate(self.delays):
             delayed[:, number * q : (number + 1) * q] = self.values[self.frames[index] - delay]
         return delayed

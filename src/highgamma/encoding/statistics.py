@@ -28,8 +28,8 @@ class Design(Protocol):
         """Samples, features."""
         ...
 
-    def rows(self, index: IntArray) -> FloatArray:
-        """The features (len(index), p) of these samples, a new float64 array."""
+    def rows(self, index: IntArray, dtype: Any = np.float64) -> Real:
+        """The features (len(index), p) of these samples, a new array of this type or a wider."""
         ...
 
 
@@ -70,9 +70,10 @@ class Table:
         """Samples, features."""
         return len(self.order), self.values.shape[1]
 
-    def rows(self, index: IntArray) -> FloatArray:
-        """The features of these samples as float64."""
-        return self.values[self.order[index]].astype(np.float64)
+    def rows(self, index: IntArray, dtype: Any = np.float64) -> Real:
+        """The features of these samples."""
+        wide = np.result_type(self.values.dtype, dtype)
+        return self.values[self.order[index]].astype(wide, copy=False)
 
 
 def table(values: Real) -> Table:
@@ -92,9 +93,9 @@ class Reordered:
         """Samples, features."""
         return len(self.order), self.design.shape[1]
 
-    def rows(self, index: IntArray) -> FloatArray:
+    def rows(self, index: IntArray, dtype: Any = np.float64) -> Real:
         """The features of these samples."""
-        return self.design.rows(self.order[index])
+        return self.design.rows(self.order[index], dtype)
 
 
 @dataclass(slots=True)
@@ -160,7 +161,10 @@ class BlockStatistics:
 
     def centred_rows(self, index: IntArray) -> Real:
         """Features (m, p) of these rows from the origin."""
-        return (self.design.rows(index) - self.x_origin).astype(self.dtype, copy=False)
+        rows = self.design.rows(index, self.dtype)
+        # The difference is formed in double precision, also where it is rounded to single.
+        rows -= self.x_origin
+        return rows.astype(self.dtype, copy=False)
 
     def centred_targets(self, index: IntArray) -> Real:
         """Targets (m, t) of these rows from the origin."""
@@ -236,7 +240,8 @@ def column_means(design: Design) -> FloatArray:
     n, p = design.shape
     sums = np.zeros(p)
     for part in slabs(n, p):
-        sums += design.rows(np.arange(part.start, part.stop)).sum(axis=0)
+        rows = design.rows(np.arange(part.start, part.stop), np.float32)
+        sums += rows.sum(axis=0, dtype=np.float64)
     return sums / n
 
 
