@@ -101,11 +101,16 @@ def participant_labels():
 PARTICIPANTS = participant_labels()
 
 
+def one_of(names):
+    """A pattern for these names alone: a file of another is no rule's, which Snakemake says."""
+    return "|".join(re.escape(name) for name in sorted(names))
+
+
 wildcard_constraints:
     participant=r"sub-[A-Za-z0-9]+|stimulus",
-    model=r"[a-z0-9][a-z0-9._+-]*",
+    model=one_of({*CATALOGUE, *(m for a in ANALYSES for m in settings.analysis_models(config, a))}),
     layers=r"\d+(-\d+)?",
-    analysis=r"[A-Za-z0-9][A-Za-z0-9-]*",
+    analysis=one_of(ANALYSES),
     signal=r"[a-z][a-z0-9-]*",
     seed=r"\d+",
     window=r"[a-z][a-z0-9-]*_(prompt|voice)_-?\d+\.\d{3}_-?\d+\.\d{3}",
