@@ -107,12 +107,12 @@ def cluster(folder: Path, *, cpus: int | None = None) -> Iterator[Mapping[str, s
     daemons: list[subprocess.Popen[bytes]] = []
 
     def start(*command: str) -> None:
-        log = (folder / f"{command[0]}.out").open("wb")
-        daemons.append(
-            subprocess.Popen(
-                command, env=environment, stdout=log, stderr=log, start_new_session=True
+        with (folder / f"{command[0]}.out").open("wb") as log:
+            daemons.append(
+                subprocess.Popen(
+                    command, env=environment, stdout=log, stderr=log, start_new_session=True
+                )
             )
-        )
 
     try:
         files = {
