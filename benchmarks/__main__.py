@@ -120,14 +120,14 @@ def page(rows: list[Row], measured_on: dict[str, str]) -> str:
         ]
         lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
     if any(row["name"] == "high-gamma-length" for row in rows):
-        lines += ["", "![Time and peak memory by the length of the recording](high-gamma-length.png)"]
+        lines += ["", "![Time and peak memory by the recording's length](high-gamma-length.png)"]
     lines += [
         "",
         "Longer campaigns write files of their own: [the plan of 150,000 fits](graph.json)",
         "(`make bench-graph`), [jobs at once, here and under Slurm](scaling.json)",
         "(`make bench-scaling`), [30 kills](faults.json) (`make faults`) and [the study on",
-        "noise](noise_study.json) (`make noise-study`); `docs/scaling.md` and `docs/examples.md` tell",
-        "what they say.",
+        "noise](noise_study.json) (`make noise-study`); `docs/scaling.md` and `docs/examples.md`",
+        "tell what they say.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -3,10 +3,10 @@
 Two ways with the penalty. Chosen anew: every surrogate goes through the whole nested
 cross-validation, as the observed targets do; the p-values are exact. Kept: surrogates take the
 penalties that the observed targets chose, which costs far less and is mostly conservative: under
-the null a small penalty is chosen just where training folds agree by chance, and held-out folds then
-disagree, so that the observed r lies lower than the surrogates' (measured on noise: 1 to 4 % of
-p-values below .05, against 5 % with penalties chosen anew). It is not where a word's features are
-next to nothing to other words', as position's bumps are: docs/engine.md has the figures.
+the null a small penalty is chosen just where training folds agree by chance, and held-out folds
+then disagree, so that the observed r lies lower than the surrogates' (measured on noise: 1 to 4 %
+of p-values below .05, against 5 % with penalties chosen anew). It is not where a word's features
+have next to nothing in common with other words', as position's bumps: see docs/engine.md.
 
 Frames: the targets are shifted in a circle within every segment by at least a minimum. Words: the
 targets' rows are permuted within every segment, singly or in runs of neighbours. Features, folds
