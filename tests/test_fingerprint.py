@@ -152,8 +152,11 @@ def test_a_kept_file_that_is_damaged_or_of_another_version_is_made_anew(tmp_path
 def test_where_nothing_can_be_written_nothing_is_kept_and_nothing_fails(tmp_path):
     (tmp_path / "file").write_text("")
     sources = fingerprint.Sources(tmp_path / "file/sources.json")
-    fingerprint.fingerprint(SCRIPTS[0], sources)
+    found = fingerprint.fingerprint(SCRIPTS[0], sources)
     sources.keep()
+    assert found == fingerprint.fingerprint(SCRIPTS[0], fingerprint.Sources(tmp_path / "kept.json"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == ""
 
 
 def test_a_newer_python_reads_the_same_fingerprint():

@@ -251,6 +251,17 @@ def test_a_mistake_in_the_configuration_is_one_message(tmp_path, options, parts)
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    "file", ["embeddings/unheard-of/sub-01.nc", "scores/unheard-of/sub-01/mel/00.nc"]
+)
+def test_a_file_of_an_unknown_model_or_analysis_is_no_rules(tmp_path, file):
+    done = snakemake(f"results/demo/{file}", "--dry-run", folder=tmp_path)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert f"No rule to produce results/demo/{file}" in said
+    assert "KeyError" not in said and "Traceback" not in said
+
+
 @pytest.fixture
 def two_participants(demo, tmp_path) -> Path:
     """A copy of two demo participants, for a small run."""
