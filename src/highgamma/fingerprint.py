@@ -19,6 +19,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+ALL_MODULES = "."
+"""Stands for the modules beside a package's `__init__`, which a registry in it imports."""
 _SILENT = ("ctx", "kind", "type_comment")
 
 
@@ -79,7 +81,10 @@ class Sources:
                 self._known[key] = _parsed(text)
                 self._grown = True
             does, names = self._known[key]
-            self._read[path] = does, [file for name in names for file in _files(name)]
+            files = [file for name in names for file in _files(name)]
+            if ALL_MODULES in names:
+                files += sorted(p for p in path.parent.glob("*.py") if p != path)
+            self._read[path] = does, files
         return self._read[path]
 
     def keep(self) -> None:
@@ -131,7 +136,19 @@ def _imported(tree: ast.Module) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return sorted({name for name in names if name.split(".")[0] == PACKAGE.name})
+        elif isinstance(node, ast.Call) and _is_registry_of_a_package(node):
+            names.append(ALL_MODULES)
+    return sorted({n for n in names if n == ALL_MODULES or n.split(".")[0] == PACKAGE.name})
+
+
+def _is_registry_of_a_package(call: ast.Call) -> bool:
+    """Whether a call makes a `Registry` that imports the modules beside it."""
+    function = call.func.value if isinstance(call.func, ast.Subscript) else call.func
+    return (
+        isinstance(function, ast.Name)
+        and function.id == "Registry"
+        and any(keyword.arg == "package" for keyword in call.keywords)
+    )
 
 
 def _files(name: str) -> list[Path]:
