@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,10 @@ def signal(seconds: float, channels: int) -> np.ndarray:
 
 def ours(data: np.ndarray) -> np.ndarray:
     from highgamma import neural
+    from highgamma.recording.reader import Reader
 
-    recording = neural.Recording(lambda c, a, b: data[a:b, c], len(data), RATE)
-    electrodes = neural.Electrodes.from_names([f"A{i}" for i in range(data.shape[1])])
+    recording = Reader.of_array(data, rate=RATE)
+    electrodes = neural.Electrodes.from_names(recording.names)
     threads = int(os.environ.get("HIGHGAMMA_BENCH_THREADS", "1"))
     settings = neural.Settings(method="fft")
     return neural.high_gamma([recording], electrodes, settings, threads=threads).values()
@@ -117,18 +119,21 @@ def _child(chain: str, seconds: float, channels: int, out: str) -> None:
 def _length_child(seconds: float, channels: int) -> None:
     """As `_child`, but the signal is made as it is read, so that only the method holds memory."""
     from highgamma import neural
+    from highgamma.recording.reader import Reader
 
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((2**16, channels), dtype=np.float32)
 
-    def read(c: slice, start: int, stop: int) -> np.ndarray:
-        return noise[np.arange(start, stop) % len(noise), c].astype(np.float64)
+    def fetch(start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
+        block = slice(columns[0], columns[-1] + 1)
+        return noise[np.arange(start, stop) % len(noise), block].astype(np.float64)
 
-    electrodes = neural.Electrodes.from_names([f"A{i}" for i in range(channels)])
+    names = tuple(f"A{i}" for i in range(channels))
+    electrodes = neural.Electrodes.from_names(names)
     settings = neural.Settings(method="fft")
     for length in (5.0, seconds):  # the first is a warm-up
         began = time.perf_counter()
-        recording = neural.Recording(read, int(length * RATE), RATE)
+        recording = Reader(names=names, rate=RATE, n_samples=int(length * RATE), fetch=fetch)
         frames = neural.high_gamma([recording], electrodes, settings)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "frames.nc"
@@ -165,16 +170,12 @@ def _long_child(path: str, folder: str, bands: int) -> None:
     import h5py
 
     from highgamma import neural
+    from highgamma.recording.reader import Reader
 
     began = time.perf_counter()
     with h5py.File(path) as file:
-        stored = file["iEEG"]
-
-        def read(c: slice, start: int, stop: int) -> np.ndarray:
-            return stored[start:stop, c].astype(np.float64)
-
-        recording = neural.Recording(read, stored.shape[0], LONG_RATE)
-        electrodes = neural.Electrodes.from_names([f"A{i}" for i in range(stored.shape[1])])
+        recording = Reader.of_array(file["iEEG"], rate=LONG_RATE)
+        electrodes = neural.Electrodes.from_names(recording.names)
         settings = neural.Settings(method="fft", bands=bands)
         frames = neural.high_gamma([recording], electrodes, settings)
         neural.write_frames(frames, Path(folder) / "frames.nc", name="high-gamma", parameters={})

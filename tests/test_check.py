@@ -85,12 +85,12 @@ def test_a_data_set_without_faults_has_no_problem(folder: Path) -> None:
 def test_headers_are_read_and_no_whole_signal(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from highgamma.recording.signals import Signals
+    from highgamma.recording.reader import Reader
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a signal was read")
 
-    monkeypatch.setattr(Signals, "read", refuse)
+    monkeypatch.setattr(Reader, "read", refuse)
     assert checked().problems.every == []
 
 

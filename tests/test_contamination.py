@@ -10,6 +10,7 @@ import xarray as xr
 from highgamma import contamination as audit
 from highgamma import neural
 from highgamma.errors import InputError
+from highgamma.recording.reader import Reader
 
 RATE, AUDIO_RATE, SECONDS = 1024.0, 16000.0, 120.0
 LENGTH = int(SECONDS * RATE)
@@ -73,13 +74,13 @@ def speaking(sound, n, *, strength, seed):
     return x
 
 
-def tracks(sound, data):
-    voice = audit.Track(lambda c, a, b: sound[a:b, None], len(sound), AUDIO_RATE)
-    return [voice], [audit.Track(lambda c, a, b: data[a:b, c], len(data), RATE)]
+def readers(sound, data):
+    voice = Reader.of_array(sound[:, None], rate=AUDIO_RATE)
+    return [voice], [Reader.of_array(data, rate=RATE)]
 
 
 def audited(sound, data, **settings):
-    return audit.audit(*tracks(sound, data), data.shape[1], audit.Settings(**settings))
+    return audit.audit(*readers(sound, data), audit.Settings(**settings))
 
 
 def test_a_microphone_in_the_recording_is_found():
@@ -119,7 +120,7 @@ def test_correlations_are_those_of_numpy():
     sound = spoken(3)
     data = contaminated(sound, 2, decibels=0, seed=3)
     settings = audit.Settings()
-    voices, signals = tracks(sound, data)
+    voices, signals = readers(sound, data)
     freqs = audit.frequencies(settings, rate=RATE)
     times = audit.frame_times([voices[0], signals[0]], settings)
     a = np.abs(audit.spectrum(voices[0], slice(0, 1), times, freqs, settings)[0])
@@ -152,8 +153,8 @@ def test_gain_and_delay_of_a_copy_do_not_change_how_its_phase_advances():
     late = 0.7 * np.cos(2 * np.pi * (80 * (t - 0.001) + 10 * (t - 0.001) ** 2))
     moves = []
     for x in (glide, late):
-        track = audit.Track(lambda c, a, b, x=x: x[a:b, None], len(x), RATE)
-        phases = audit.unit_phases(audit.spectrum(track, slice(0, 1), times, freqs, settings)[0])
+        signal = Reader.of_array(x[:, None], rate=RATE)
+        phases = audit.unit_phases(audit.spectrum(signal, slice(0, 1), times, freqs, settings)[0])
         moves.append(audit.advances(phases, freqs, settings))
     heard = np.abs(np.gradient(80 * t + 10 * t**2, t))[:, None]
     near = np.abs(np.interp(times[2:-6], t, heard[:, 0]) - freqs[:, None]) < 8
@@ -162,7 +163,7 @@ def test_gain_and_delay_of_a_copy_do_not_change_how_its_phase_advances():
     assert np.abs(turn[near]).max() < 0.02
 
 
-def test_phases_agree_between_tracks_of_different_rates_and_starts():
+def test_phases_agree_between_signals_of_different_rates_and_starts():
     settings = audit.Settings()
     freqs = audit.frequencies(settings, rate=RATE)
     times = np.arange(1.0, 5.0, settings.shift)
@@ -170,8 +171,8 @@ def test_phases_agree_between_tracks_of_different_rates_and_starts():
     for rate, first in ((1024.0, 0.0), (15999.729, 0.3137)):
         t = first + np.arange(int(6 * rate)) / rate
         x = np.cos(2 * np.pi * 185 * t + 0.4)[:, None]
-        track = audit.Track(lambda c, a, b, x=x: x[a:b], len(x), rate, first)
-        row = audit.spectrum(track, slice(0, 1), times, freqs, settings)[0][freqs == 185][0]
+        signal = Reader.of_array(x, rate=rate, start=first)
+        row = audit.spectrum(signal, slice(0, 1), times, freqs, settings)[0][freqs == 185][0]
         # A difference of neighbours is late by half a sample and turned by a quarter.
         made.append(np.angle(row * np.exp(2j * np.pi * 185 * 0.5 / rate) / 1j))
     assert np.abs(np.angle(np.exp(1j * (made[0] - made[1])))).max() < 0.02
@@ -202,9 +203,9 @@ def test_a_sine_appears_at_its_frequency_and_time_in_either_clock():
     for rate, first in ((1024.0, 0.0), (15999.729, 0.31)):
         t = first + np.arange(int(6 * rate)) / rate
         x = np.where((t > 2) & (t < 4), np.sin(2 * np.pi * 200 * t), 0)[:, None]
-        track = audit.Track(lambda c, a, b, x=x: x[a:b], len(x), rate, first)
+        signal = Reader.of_array(x, rate=rate, start=first)
         times = np.arange(1.0, 5.0, 0.05)
-        a = np.abs(audit.spectrum(track, slice(0, 1), times, freqs, settings)[0])
+        a = np.abs(audit.spectrum(signal, slice(0, 1), times, freqs, settings)[0])
         assert freqs[a.mean(axis=1).argmax()] == 200
         # |1 - exp(-2πi f / rate)| / 2: the difference of neighbours, and half a cosine.
         expected = abs(1 - np.exp(-2j * np.pi * 200 / rate)) / 2
@@ -260,7 +261,7 @@ def contamination_of(sound, data, **settings):
         contacts=tuple(range(1, n + 1)),
         positions=np.full((n, 3), np.nan),
     )
-    recording = neural.Recording(lambda c, a, b: data[a:b, c], len(data), RATE, "x.nwb")
+    recording = Reader.of_array(data, rate=RATE, names=electrodes.names, where="x.nwb")
     return audit.contamination(
         dataset(sound), [recording], electrodes, audit.Settings.from_mapping(settings)
     )

@@ -419,7 +419,7 @@ def test_a_channel_of_a_real_recording_is_read_at_the_neural_frame_rate(
     participant = participants(root)[0]
     with open_signals(find(root, participant)[0]) as signals:
         name, rate, n = signals.names[-1], signals.rate, signals.n_samples
-        whole = signals.read([name])[:, 0]
+        whole = signals.select([name]).read()[:, 0]
     entry = catalogue.resolve({"force": {"kind": "channel", "channel": name}}, "force")
     making.make_embeddings(
         tmp_path / "e.nc",

@@ -18,6 +18,7 @@ from highgamma.neural import frames as framing
 from highgamma.neural import spectral
 from highgamma.neural.filters import sections
 from highgamma.neural.survey import survey
+from highgamma.recording.reader import Reader
 
 RATE = 1024.0
 
@@ -51,7 +52,7 @@ def background(seconds, channels, *, rate=RATE, seed=0):
 
 
 def recording(data, rate=RATE, where="sub-01_ieeg.nwb"):
-    return neural.Recording(lambda c, a, b: data[a:b, c], len(data), rate, where)
+    return Reader.of_array(data, rate=rate, names=electrodes(data.shape[1]).names, where=where)
 
 
 def electrodes(n):
@@ -60,7 +61,7 @@ def electrodes(n):
 
 def computed(data, rate=RATE, **settings):
     recordings = [recording(d, rate) for d in (data if isinstance(data, list) else [data])]
-    n = recordings[0].read(slice(None), 0, 1).shape[1]
+    n = len(recordings[0].names)
     return neural.high_gamma(recordings, electrodes(n), neural.Settings.from_mapping(settings))
 
 
@@ -132,15 +133,13 @@ def test_the_one_pass_method_differs_by_a_ten_thousandth_of_a_deviation():
 def test_pieces_of_a_long_recording_meet_without_a_seam():
     data = background(90, 2)
     settings = neural.Settings(method="fft")
-    trend = survey(lambda c, a, b: data[a:b, c], names=["a", "b"], n_samples=len(data)).trend
+    trend = survey(recording(data)).trend
     windows = framing.settings_windows(settings, rate=RATE, n_samples=len(data))
 
     def means(piece):
         return spectral.envelope_means(
-            lambda c, a, b: data[a:b, c],
+            recording(data),
             slice(0, 2),
-            n_samples=len(data),
-            rate=RATE,
             trend=trend,
             windows=windows,
             settings=settings,
@@ -158,24 +157,23 @@ def test_frames_that_come_stretch_by_stretch_are_those_of_the_whole_recording(wi
     windows = framing.settings_windows(settings, rate=RATE, n_samples=len(data))
     asked = np.zeros((len(data), 5), int)
 
-    def read(channels, start, stop):
-        asked[start:stop, channels] += 1
-        return data[start:stop, channels]
+    def fetch(start, stop, channels):
+        asked[start:stop, list(channels)] += 1
+        return data[start:stop, list(channels)]
 
+    signals = Reader(names=tuple("abcde"), rate=RATE, n_samples=len(data), fetch=fetch)
     options = {
-        "n_samples": len(data),
-        "rate": RATE,
-        "trend": survey(read, names=list("abcde"), n_samples=len(data)).trend,
+        "trend": survey(signals).trend,
         "windows": windows,
         "settings": settings,
         "piece": 2**14,
     }
-    whole = spectral.envelope_means(read, slice(0, 5), **options)
+    whole = spectral.envelope_means(signals, slice(0, 5), **options)
     asked[:] = 0
     found = np.full_like(whole, np.nan)
     stretches = 0
     for rows, channels, means in spectral.envelope_stretches(
-        read, [slice(0, 3), slice(3, 5)], **options
+        signals, [slice(0, 3), slice(3, 5)], **options
     ):
         assert np.isnan(found[:, channels, rows]).all()
         found[:, channels, rows] = means
@@ -198,15 +196,15 @@ def test_the_memory_of_the_one_pass_method_grows_neither_with_hours_nor_with_cha
     noise = np.random.default_rng(0).standard_normal((2**14, 32))
 
     def peak(seconds, channels):
-        def read(c, a, b):
-            rows = np.arange(a, b) % len(noise)
-            return noise[np.ix_(rows, np.arange(*c.indices(channels)) % 32)]
+        def fetch(start, stop, columns):
+            rows = np.arange(start, stop) % len(noise)
+            return noise[np.ix_(rows, np.array(columns) % 32)]
 
         n = int(seconds * 256)
-        made = neural.Recording(read, n, 256.0)
+        names = tuple(f"A{i}" for i in range(channels))
+        made = Reader(names=names, rate=256.0, n_samples=n, fetch=fetch)
         settings = neural.Settings(method="fft", band=(70, 110), notch=(100,), shift=0.05)
-        where = neural.Electrodes.from_names([f"A{i}" for i in range(channels)])
-        frames = neural.high_gamma([made], where, settings)
+        frames = neural.high_gamma([made], neural.Electrodes.from_names(names), settings)
         tracemalloc.start()
         neural.write_frames(frames, tmp_path / "a.nc", name="high-gamma", parameters={})
         most = tracemalloc.get_traced_memory()[1]
@@ -305,7 +303,7 @@ def read_through(kind, names, data, positions=None):
     where = shaft_electrodes(names, positions)
     prepared = neural.rereference([recording(data)], where, kind)
     made = prepared.recordings[0]
-    return prepared, made.read(slice(0, len(prepared.montage)), 0, len(data))
+    return prepared, made.read()
 
 
 def test_bipolar_pairs_are_consecutive_contacts_of_one_shaft_at_their_midpoint():

@@ -20,8 +20,9 @@ from highgamma.recording.electrodes import channels, common_channels, shaft_and_
 from highgamma.recording.files import Segment, find, participants, stimulus_files
 from highgamma.recording.outputs import record
 from highgamma.recording.prompts import words
+from highgamma.recording.reader import Reader
 from highgamma.recording.signals import amplitude, open_signals
-from highgamma.recording.sound import audio, audio_file, ratio, resampled_blocks
+from highgamma.recording.sound import audio, audio_file, ratio, resampled
 from highgamma.recording.speech import voice
 from highgamma.recording.stimulus import transcript
 from highgamma.store import read_table
@@ -165,10 +166,10 @@ def test_files_are_found_without_importing_anything_heavy() -> None:
 
 def test_nwb_values_are_those_written_in_microvolts(dutch: SimpleNamespace) -> None:
     with open_signals(dutch.segment) as signals:
-        assert (signals.kind, signals.rate, signals.names) == ("nwb", 1024.0, NAMES)
+        assert (signals.kind, signals.rate, list(signals.names)) == ("nwb", 1024.0, NAMES)
         assert signals.n_samples == len(dutch.neural)
         np.testing.assert_array_equal(signals.read(), dutch.neural)
-        some = signals.read(["EKG1", "LA2"], 100, 130)
+        some = signals.select(["EKG1", "LA2"]).read(100, 130)
     np.testing.assert_array_equal(some, dutch.neural[100:130, [4, 1]])
 
 
@@ -177,7 +178,9 @@ def test_reading_in_blocks_changes_nothing(
 ) -> None:
     monkeypatch.setattr("highgamma.recording.signals.BLOCK_BYTES", 1000)
     with open_signals(dutch.segment) as signals:
-        np.testing.assert_array_equal(signals.read(["LA3"], 5, 999), dutch.neural[5:999, [2]])
+        np.testing.assert_array_equal(
+            signals.select(["LA3"]).read(5, 999), dutch.neural[5:999, [2]]
+        )
 
 
 @pytest.mark.parametrize("rate", [999.412, 1024.0, 2048.0])
@@ -207,7 +210,7 @@ def test_nwb_conversion_gives_microvolts(
     truth = write_dataset(tmp_path, **series)
     with open_signals(find(tmp_path, "sub-01")[0]) as signals:
         np.testing.assert_allclose(
-            signals.read(["LA1"])[:, 0], truth["neural"][:, 0] * factor, rtol=1e-12
+            signals.select(["LA1"]).read()[:, 0], truth["neural"][:, 0] * factor, rtol=1e-12
         )
 
 
@@ -233,16 +236,19 @@ def test_a_truncated_nwb_is_named(copied: Path) -> None:
     assert "download it again" in str(error.value)
 
 
-def test_a_compressed_nwb_is_read_in_whole_chunks(copied: Path, dutch: SimpleNamespace) -> None:
+def test_a_compressed_nwb_is_read_in_whole_chunks(
+    copied: Path, dutch: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from hdmf.backends.hdf5 import H5DataIO
 
+    monkeypatch.setattr("highgamma.recording.signals.BLOCK_BYTES", 1000)
     segment = find(copied, "sub-01")[0]
     segment.signal.unlink()
     packed = H5DataIO(dutch.neural, compression="gzip", chunks=(5000, 1))
     write_nwb(segment.signal, neural=packed, neural_times=np.arange(len(dutch.neural)) / 1024)
     with open_signals(segment) as signals:
-        assert signals.rows == 5000
-        np.testing.assert_array_equal(signals.read(["LA2"])[:, 0], dutch.neural[:, 1])
+        assert signals.piece == 5000
+        np.testing.assert_array_equal(signals.select(["LA2"]).read()[:, 0], dutch.neural[:, 1])
 
 
 @pytest.mark.parametrize("damage", ["renamed", "transposed", "one channel too many"])
@@ -270,7 +276,7 @@ def test_an_nwb_that_contradicts_its_sidecars_is_refused(copied: Path, damage: s
 
 def test_an_unknown_channel_is_answered_with_the_nearest(dutch: SimpleNamespace) -> None:
     with open_signals(dutch.segment) as signals, pytest.raises(InputError, match="'EKG1'"):
-        signals.read(["EKG"])
+        signals.select(["EKG"]).read()
 
 
 # --- words ----------------------------------------------------------------------------------
@@ -390,7 +396,7 @@ def test_resampling_in_blocks_equals_scipy_in_one_piece(rate: float) -> None:
     sound = np.random.default_rng(0).standard_normal(30_011).astype(np.float32)
     factor = ratio(rate, 16000)
     whole = scipy_signal.resample_poly(sound, factor.numerator, factor.denominator)
-    pieces = resampled_blocks(lambda a, b: sound[a:b], sound.size, factor, block=7000)
+    pieces = resampled(Reader.of_array(sound[:, None], rate=rate), factor, block=7000)
     np.testing.assert_allclose(pieces, whole, atol=1e-6 * np.abs(whole).max())
 
 
@@ -696,7 +702,7 @@ def test_brainvision_is_read_with_its_companions(
     data = np.fromfile(segment.companions[0], "<f4").reshape(-1, 10) * 0.1  # µV, by the header
     with open_signals(segment) as signals:
         assert (signals.rate, signals.n_samples) == (1000.0, 19001)
-        values = signals.read(["MOV_RIGHT", "ECOG_RIGHT_3"], 1000, 3000)
+        values = signals.select(["MOV_RIGHT", "ECOG_RIGHT_3"]).read(1000, 3000)
         measured = amplitude(signals, ["ECOG_RIGHT_3"])
         table = channels(segment, signals.names).set_index("name")
     np.testing.assert_allclose(values, data[1000:3000, [9, 6]], rtol=1e-6)
@@ -739,7 +745,7 @@ def test_edf_keeps_a_rate_that_is_no_integer(
     with open_signals(segment) as signals:
         assert signals.rate == pytest.approx(999.412, abs=1e-3)
         np.testing.assert_allclose(
-            signals.read(["C5", "C1"], 20_000), raw.get_data(["C5", "C1"], 20_000).T * 1e6
+            signals.select(["C5", "C1"]).read(20_000), raw.get_data(["C5", "C1"], 20_000).T * 1e6
         )
         table = channels(segment, signals.names)
         assert amplitude(signals, ["C1", "C2", "C3"]).plausible
@@ -759,7 +765,9 @@ def test_fif_is_read(shared_data: Path, tmp_path: Path) -> None:
     raw = mne.io.read_raw_fif(source, preload=True, verbose="error")
     with open_signals(find(tmp_path, "sub-01")[0]) as signals:
         assert signals.rate == 160
-        np.testing.assert_allclose(signals.read(["G2"])[:, 0], raw.get_data(["G2"])[0] * 1e6)
+        np.testing.assert_allclose(
+            signals.select(["G2"]).read()[:, 0], raw.get_data(["G2"])[0] * 1e6
+        )
 
 
 def test_eeglab_is_read(tmp_path: Path) -> None:
@@ -783,7 +791,7 @@ def test_eeglab_is_read(tmp_path: Path) -> None:
     }
     savemat(folder / "sub-01_task-x_ieeg.set", {"EEG": eeg}, appendmat=False)
     with open_signals(find(tmp_path, "sub-01")[0]) as signals:
-        np.testing.assert_allclose(signals.read(["A2"])[:, 0], values[1], rtol=1e-6)
+        np.testing.assert_allclose(signals.select(["A2"]).read()[:, 0], values[1], rtol=1e-6)
 
 
 def test_a_damaged_edf_is_named(tmp_path: Path) -> None:

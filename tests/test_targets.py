@@ -8,6 +8,7 @@ import pytest
 
 from highgamma import neural
 from highgamma.errors import InputError
+from highgamma.recording.reader import Reader
 from highgamma.targets import event_times, targets, word_windows
 
 RATE = 1024.0
@@ -31,7 +32,7 @@ def noise(seconds, channels=3, seed=0):
 
 
 def recording(data):
-    return neural.Recording(lambda c, a, b: data[a:b, c], len(data), RATE, "sub-01_ieeg.nwb")
+    return Reader.of_array(data, rate=RATE, where="sub-01_ieeg.nwb")
 
 
 def words(onsets, voices=None, segments=None):

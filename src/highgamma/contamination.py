@@ -21,7 +21,7 @@ audio, computed at once by Fourier transforms.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from highgamma import neural
 from highgamma.errors import InputError, nearest, refuse_unknown
+from highgamma.recording.reader import Reader
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 ComplexArray = NDArray[np.complex64]
-Read = Callable[[slice, int, int], FloatArray]
 
 _log = logging.getLogger("highgamma")
 
@@ -105,19 +105,6 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
-    """A signal on the clock of one segment: sample i is at `first + i / rate` seconds.
-
-    read : `read(channels, start, stop)` gives (samples, channels).
-    """
-
-    read: Read
-    n_samples: int
-    rate: float
-    first: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Audit:
     """What the audit found. frequencies : (F,), Hz. matrix : (channel, F of the audio, F of the
     electrode), correlation of log amplitudes. locking : the same shape, how far the electrode's
@@ -161,18 +148,18 @@ def frequencies(settings: Settings, *, rate: float) -> FloatArray:
     return np.asarray(grid)
 
 
-def frame_times(tracks: Sequence[Track], settings: Settings) -> FloatArray:
-    """Centres of the frames that lie wholly within all tracks of a segment, s: (frame,)."""
-    begin = max(t.first + 1 / t.rate for t in tracks) + settings.window / 2
-    end = min(t.first + t.n_samples / t.rate for t in tracks) - settings.window / 2
+def frame_times(signals: Sequence[Reader], settings: Settings) -> FloatArray:
+    """Centres of the frames that lie wholly within all signals of a segment, s: (frame,)."""
+    begin = max(s.start + 1 / s.rate for s in signals) + settings.window / 2
+    end = min(s.start + s.duration for s in signals) - settings.window / 2
     # One sample to spare at either end for rounding and for the difference of neighbours.
-    spare = 2 / min(t.rate for t in tracks)
+    spare = 2 / min(s.rate for s in signals)
     count = int(np.floor((end - begin - 2 * spare) / settings.shift)) + 1
     return np.asarray(begin + spare + settings.shift * np.arange(max(0, count)))
 
 
 def spectrum(
-    track: Track,
+    signals: Reader,
     channels: slice,
     times: FloatArray,
     freqs: FloatArray,
@@ -182,7 +169,7 @@ def spectrum(
 
     The difference of neighbouring samples whitens 1/f spectra, so that low frequencies do not
     leak through the window; it scales every frequency by a constant. Phases are counted from the
-    centre t of each frame, not from a sample near it, so that tracks of different rates agree.
+    centre t of each frame, not from a sample near it, so that signals of different rates agree.
 
     Parameters
     ----------
@@ -192,21 +179,21 @@ def spectrum(
     -------
     (channel, F, frame), complex64.
     """
-    width = max(2, round(settings.window * track.rate))
+    width = max(2, round(settings.window * signals.rate))
     sample = np.arange(width)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * (sample + 0.5) / width)
-    angle = 2 * np.pi * freqs[:, None] * sample / track.rate
+    angle = 2 * np.pi * freqs[:, None] * sample / signals.rate
     waves = np.concatenate([np.cos(angle), -np.sin(angle)]) * window
     waves = (waves / window.sum()).astype(np.float32)
-    wanted = (times - track.first) * track.rate - width / 2
+    wanted = (times - signals.start) * signals.rate - width / 2
     start = np.round(wanted).astype(np.int64)
-    begun = start / track.rate + track.first - times
+    begun = start / signals.rate + signals.start - times
     made: ComplexArray | None = None
     batch = max(1, int(2**24 // width))
     for begin in range(0, len(times), batch):
         some = start[begin : begin + batch]
         first = int(some[0]) - 1
-        voltage = track.read(channels, first, int(some[-1]) + width)
+        voltage = signals.read(first, int(some[-1]) + width, channels)
         steps = np.diff(voltage, axis=0).astype(np.float32)
         if made is None:
             made = np.empty((steps.shape[1], len(freqs), len(times)), np.complex64)
@@ -319,9 +306,7 @@ def largest_within(excess: FloatArray, reach: int) -> FloatArray:
     return np.asarray(maximum_filter1d(excess, 2 * reach + 1, axis=1, mode="wrap"))
 
 
-def audit(
-    voices: Sequence[Track], signals: Sequence[Track], n_channels: int, settings: Settings
-) -> Audit:
+def audit(voices: Sequence[Reader | None], signals: Sequence[Reader], settings: Settings) -> Audit:
     """Compare the excess of the diagonal with that of every circular shift of the audio.
 
     `p = (b + 1) / (n + 1)`, where b of n shifts of at least `min_shift` have an excess as large
@@ -330,8 +315,8 @@ def audit(
 
     Parameters
     ----------
-    voices, signals : audio and electrodes of each segment, each on that segment's clock.
-    n_channels : columns of `signals`.
+    voices, signals : audio (None for no audio) and electrodes of each segment, each on that
+    segment's clock.
 
     Raises
     ------
@@ -339,7 +324,7 @@ def audit(
         Where audio is absent or does not overlap with the recording long enough, or the rate is
         too low.
     """
-    usable = [(v, s) for v, s in zip(voices, signals, strict=True) if v.n_samples > 0]
+    usable = [(v, s) for v, s in zip(voices, signals, strict=True) if v is not None]
     if not usable:
         raise InputError(
             "there is no audio to compare the electrodes with",
@@ -382,7 +367,7 @@ def audit(
     moves = advancing(softened(whole))
     moves /= np.sqrt(np.mean(np.square(np.abs(moves)), dtype=np.float64))
 
-    n_freqs = len(freqs)
+    n_freqs, n_channels = len(freqs), len(signals[0].names)
     reach = int(np.floor(DELAY / settings.shift + 1e-9))
     matrix = np.empty((n_channels, n_freqs, n_freqs), np.float32)
     locking = np.empty_like(matrix)
@@ -447,43 +432,34 @@ def _unjudged(n_channels: int) -> Audit:
     return Audit(np.empty(0), nothing, nothing, unknown, unknown, unknown, float("nan"), 0)
 
 
-def voice_tracks(audio: xr.Dataset, n_segments: int) -> list[Track]:
-    """The audio of each segment on its own clock; its rate is that of its time coordinate."""
+def voice_readers(audio: xr.Dataset, n_segments: int) -> list[Reader | None]:
+    """Read the audio of each segment on its own clock; None for a segment without.
+
+    Its rate is that of its time coordinate.
+    """
     sound = audio["audio"].values
     time, segment = audio["time"].values, audio["segment"].values
-    tracks = []
+    readers: list[Reader | None] = []
     for index in range(n_segments):
-        mine = np.flatnonzero(segment == index)
-        if len(mine) < 2:
-            tracks.append(Track(_nothing, 0, 1.0))
+        samples = np.flatnonzero(segment == index)
+        if len(samples) < 2:
+            readers.append(None)
             continue
-        first, last = int(mine[0]), int(mine[-1]) + 1
-        rate = (last - first - 1) / float(time[last - 1] - time[first])
-        tracks.append(
-            Track(
-                _mono(np.asarray(sound[first:last], dtype=np.float64)),
-                last - first,
-                rate,
-                float(time[first]),
+        first, last = int(samples[0]), int(samples[-1]) + 1
+        readers.append(
+            Reader.of_array(
+                np.asarray(sound[first:last], dtype=np.float64)[:, None],
+                rate=(last - first - 1) / float(time[last - 1] - time[first]),
+                names=("audio",),
+                start=float(time[first]),
             )
         )
-    return tracks
-
-
-def _nothing(channels: slice, start: int, stop: int) -> FloatArray:
-    return np.empty((0, 1))
-
-
-def _mono(sound: FloatArray) -> Read:
-    def read(channels: slice, start: int, stop: int) -> FloatArray:
-        return sound[start:stop, None]
-
-    return read
+    return readers
 
 
 def contamination(
     audio: xr.Dataset,
-    recordings: Sequence[neural.Recording],
+    recordings: Sequence[Reader],
     electrodes: neural.Electrodes,
     settings: Settings,
 ) -> xr.Dataset:
@@ -510,22 +486,21 @@ def contamination(
     """
     import xarray as xr
 
-    voices = voice_tracks(audio, len(recordings))
+    voices = voice_readers(audio, len(recordings))
     prepared = neural.rereference(recordings, electrodes, settings.reference)
 
-    if not any(voice.n_samples for voice in voices):
+    if not any(voices):
         _log.warning("there is no audio (dataset.audio): contamination cannot be judged")
 
-    def audited(some: Sequence[neural.Recording], n_channels: int) -> Audit:
-        if not any(voice.n_samples for voice in voices):
-            return _unjudged(n_channels)
-        tracks = [Track(r.read, r.n_samples, r.rate) for r in some]
-        return audit(voices, tracks, n_channels, settings)
+    def audited(signals: Sequence[Reader]) -> Audit:
+        if not any(voices):
+            return _unjudged(len(signals[0].names))
+        return audit(voices, signals, settings)
 
-    found = audited(prepared.recordings, len(prepared.montage))
+    found = audited(prepared.recordings)
     as_recorded = found
     if settings.reference != "none":
-        as_recorded = audited(recordings, len(electrodes.names))
+        as_recorded = audited(recordings)
     hertz = {"units": "Hz"}
     return xr.Dataset(
         {

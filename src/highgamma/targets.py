@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from highgamma import neural
 from highgamma.errors import InputError, nearest
 from highgamma.neural.frames import Windows
+from highgamma.recording.reader import Reader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +130,7 @@ def word_windows(
 
 
 def targets(
-    recordings: Sequence[neural.Recording],
+    recordings: Sequence[Reader],
     electrodes: neural.Electrodes,
     words: pd.DataFrame,
     settings: neural.Settings,

@@ -201,7 +201,7 @@ def _recorded(name: str, *, participant: str, dataset: Mapping[str, Any]) -> lis
 
         def read(start: int, stop: int, segment: Any = segment) -> npt.NDArray[np.float64]:
             with open_signals(segment) as signals:
-                return signals.read([name], start, stop)[:, 0]
+                return signals.select([name]).read(start, stop)[:, 0].astype(np.float64)
 
         found.append(Recorded(number, rate, n_samples, read))
     return found

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from highgamma.neural.envelopes import (
     Electrodes,
     Prepared,
-    Recording,
     envelope_blocks,
     frame_blocks,
     frames_of,
@@ -31,12 +30,12 @@ from highgamma.neural.envelopes import (
     valid_frames,
 )
 from highgamma.neural.settings import REFERENCES, Settings
+from highgamma.recording.reader import Reader
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from highgamma.recording.files import Segment
-    from highgamma.recording.signals import Signals
 
 __all__ = [
     "REFERENCES",
@@ -44,7 +43,6 @@ __all__ = [
     "Electrodes",
     "HighGamma",
     "Prepared",
-    "Recording",
     "Settings",
     "channel_coordinates",
     "envelope_blocks",
@@ -93,7 +91,7 @@ class HighGamma:
 
 
 def high_gamma(
-    recordings: Sequence[Recording],
+    recordings: Sequence[Reader],
     electrodes: Electrodes,
     settings: Settings,
     *,
@@ -208,7 +206,7 @@ def write_frames(
 
 
 @contextmanager
-def opened(segments: Sequence[Segment], electrodes: Electrodes) -> Iterator[list[Recording]]:
+def opened(segments: Sequence[Segment], electrodes: Electrodes) -> Iterator[list[Reader]]:
     """Open the recordings of a participant's segments, as the other functions want them."""
     from contextlib import ExitStack
 
@@ -216,13 +214,4 @@ def opened(segments: Sequence[Segment], electrodes: Electrodes) -> Iterator[list
 
     with ExitStack() as stack:
         signals = [stack.enter_context(open_signals(segment)) for segment in segments]
-        yield [_recording(each, electrodes.names) for each in signals]
-
-
-def _recording(signals: Signals, names: tuple[str, ...]) -> Recording:
-    def read(channels: slice, start: int, stop: int) -> FloatArray:
-        return signals.read(names[channels], start, stop)
-
-    return Recording(
-        read=read, n_samples=signals.n_samples, rate=signals.rate, where=str(signals.path)
-    )
+        yield [recording.select(electrodes.names) for recording in signals]

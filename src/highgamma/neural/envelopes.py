@@ -16,12 +16,12 @@ from highgamma.neural.reference import Montage, montage, rereferenced
 from highgamma.neural.settings import Settings, check_recording
 from highgamma.neural.spectral import envelope_means, envelope_stretches
 from highgamma.neural.survey import Survey, survey
+from highgamma.recording.reader import Reader
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = NDArray[np.float64]
-Read = Callable[[slice, int, int], FloatArray]
 
 _log = logging.getLogger("highgamma")
 
@@ -43,21 +43,8 @@ SILENCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
-    """One segment's signals. read : `read(channels, start, stop)` gives (samples, channels), µV.
-
-    n_samples, rate : samples, Hz. where : the file, for messages.
-    """
-
-    read: Read
-    n_samples: int
-    rate: float
-    where: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Electrodes:
-    """The channels that are read, in the order of `Recording.read`.
+    """The channels that are read, in the order of the recordings' readers.
 
     names, regions (None where unknown), shafts, contacts : (channel,). positions : (channel, 3),
     mm, NaN where unknown.
@@ -106,15 +93,13 @@ class Prepared:
     trends : for each segment (2, channel): the straight lines, see `Survey`.
     """
 
-    recordings: tuple[Recording, ...]
+    recordings: tuple[Reader, ...]
     montage: Montage
     regions: tuple[str | None, ...]
     trends: tuple[FloatArray, ...]
 
 
-def prepare(
-    recordings: Sequence[Recording], electrodes: Electrodes, settings: Settings
-) -> Prepared:
+def prepare(recordings: Sequence[Reader], electrodes: Electrodes, settings: Settings) -> Prepared:
     """Check recordings against the settings, find flat channels, and apply the reference.
 
     Raises
@@ -132,9 +117,7 @@ def prepare(
     return rereference(recordings, electrodes, settings.reference)
 
 
-def rereference(
-    recordings: Sequence[Recording], electrodes: Electrodes, reference: str
-) -> Prepared:
+def rereference(recordings: Sequence[Reader], electrodes: Electrodes, reference: str) -> Prepared:
     """Look at every sample once, and read the recordings through a montage from then on.
 
     A channel that is flat in any segment is kept, flagged and warned of; see `montage` for what
@@ -147,12 +130,7 @@ def rereference(
     """
     surveys: list[Survey] = []
     for recording in recordings:
-        looked = survey(
-            recording.read,
-            names=electrodes.names,
-            n_samples=recording.n_samples,
-            where=recording.where,
-        )
+        looked = survey(recording)
         surveys.append(looked)
         for name, dead in zip(electrodes.names, looked.flat, strict=True):
             if dead:
@@ -173,17 +151,7 @@ def rereference(
         flat=flat,
     )
     return Prepared(
-        recordings=tuple(
-            Recording(
-                read=rereferenced(
-                    r.read, made, n_samples=r.n_samples, n_channels=len(electrodes.names)
-                ),
-                n_samples=r.n_samples,
-                rate=r.rate,
-                where=r.where,
-            )
-            for r in recordings
-        ),
+        recordings=tuple(rereferenced(recording, made) for recording in recordings),
         montage=made,
         regions=tuple(electrodes.regions[i] for i in made.origin),
         trends=tuple(_montage_trend(s.trend, made) for s in surveys),
@@ -279,10 +247,8 @@ def _frames_in_time(
     blocks = [slice(a, min(a + FFT_READ, n_channels)) for a in range(0, n_channels, FFT_READ)]
     for recording, trend, each in zip(prepared.recordings, prepared.trends, windows, strict=True):
         stretches = envelope_stretches(
-            recording.read,
+            recording,
             blocks,
-            n_samples=recording.n_samples,
-            rate=recording.rate,
             trend=trend,
             windows=each,
             settings=settings,
@@ -298,20 +264,20 @@ def _frames_in_time(
 
 
 def _exact(
-    recording: Recording,
+    recording: Reader,
     channels: slice,
     trend: FloatArray,
     windows: Windows,
     settings: Settings,
     threads: int,
 ) -> FloatArray:
-    data = recording.read(channels, 0, recording.n_samples)
+    data = np.asarray(recording.read(channels=channels), dtype=np.float64)
     envelopes = exact_envelopes(data, rate=recording.rate, settings=settings)
     return np.stack([window_means(envelope, windows) for envelope in envelopes])
 
 
 def _fft(
-    recording: Recording,
+    recording: Reader,
     channels: slice,
     trend: FloatArray,
     windows: Windows,
@@ -319,10 +285,8 @@ def _fft(
     threads: int,
 ) -> FloatArray:
     means = envelope_means(
-        recording.read,
+        recording,
         channels,
-        n_samples=recording.n_samples,
-        rate=recording.rate,
         trend=trend,
         windows=windows,
         settings=settings,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.errors import InputError
+from highgamma.recording.reader import Reader, Values
 
 FloatArray = NDArray[np.float64]
-Read = Callable[[slice, int, int], FloatArray]
 
 FARTHEST = 15.0
 """mm between contacts of consecutive numbers beyond which they are no neighbours: the end of one
@@ -161,41 +161,51 @@ def _laplacian(n: int, neighbour: Neighbour, flat: NDArray[np.bool_]) -> Sources
     return made
 
 
-def rereferenced(
-    read: Read, made: Montage, *, n_samples: int, n_channels: int, piece: int = 2**22
-) -> Read:
-    """The same recording read through a montage: `read(new channels, start, stop)`.
+def rereferenced(recording: Reader, montage: Montage, *, piece: int = 2**22) -> Reader:
+    """Read a recording through a montage.
 
     The common average is computed once, piece by piece (`piece` values at a time), and kept:
     8 bytes a sample.
-    """
-    average: FloatArray | None = None
-    if made.average:
-        average = np.empty(n_samples)
-        step = max(1, piece // n_channels)
-        every = len(made.average) == n_channels
-        for start in range(0, n_samples, step):
-            stop = min(start + step, n_samples)
-            voltage = read(slice(0, n_channels), start, stop)
-            live = voltage if every else voltage[:, list(made.average)]
-            average[start:stop] = live.mean(axis=1)
-    plain = all(s == ((i, 1.0),) for i, s in enumerate(made.sources))
 
-    def read_again(channels: slice, start: int, stop: int) -> FloatArray:
-        block = range(*channels.indices(len(made)))
-        if plain:
-            voltage = read(slice(block.start, block.stop), start, stop)
+    Parameters
+    ----------
+    recording
+        The channels that the montage was made for, µV.
+    montage
+        The channels after re-referencing.
+    """
+    average = None
+    if montage.average:
+        average = _average(recording, montage.average, piece=piece)
+    as_recorded = all(s == ((i, 1.0),) for i, s in enumerate(montage.sources))
+
+    def fetch(start: int, stop: int, columns: Sequence[int]) -> Values:
+        block = slice(columns[0], columns[-1] + 1)
+        if as_recorded:
+            voltage = recording.read(start, stop, block)
         else:
-            used = [i for new in block for i, _ in made.sources[new]]
+            used = [i for column in columns for i, _ in montage.sources[column]]
             low, high = min(used), max(used) + 1
-            recorded = read(slice(low, high), start, stop)
-            weights = np.zeros((high - low, len(block)))
-            for column, new in enumerate(block):
-                for i, weight in made.sources[new]:
-                    weights[i - low, column] = weight
-            voltage = recorded @ weights
+            weights = np.zeros((high - low, len(columns)))
+            for place, column in enumerate(columns):
+                for i, weight in montage.sources[column]:
+                    weights[i - low, place] = weight
+            voltage = recording.read(start, stop, slice(low, high)) @ weights
         if average is not None:
-            voltage = voltage - average[start:stop, None] * made.averaged[block.start : block.stop]
+            voltage = voltage - average[start:stop, None] * montage.averaged[block]
         return voltage
 
-    return read_again
+    return replace(recording, names=montage.names, fetch=fetch, piece=None)
+
+
+def _average(recording: Reader, channels: tuple[int, ...], *, piece: int) -> FloatArray:
+    """Mean of some channels at every sample, (samples,)."""
+    n_samples, n_channels = recording.n_samples, len(recording.names)
+    average = np.empty(n_samples)
+    step = max(1, piece // n_channels)
+    for start in range(0, n_samples, step):
+        stop = min(start + step, n_samples)
+        voltage = recording.read(start, stop)
+        live = voltage if len(channels) == n_channels else voltage[:, list(channels)]
+        average[start:stop] = live.mean(axis=1)
+    return average

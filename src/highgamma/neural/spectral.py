@@ -9,7 +9,7 @@ recording is cut into overlapping pieces whose overlap the filters' ringing does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from highgamma.neural.filters import sections
 from highgamma.neural.frames import Piece, Windows, cut_piece, piece_sums
 from highgamma.neural.settings import Settings
+from highgamma.recording.reader import Reader
 
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
-Read = Callable[[slice, int, int], FloatArray]
 
 PIECE = 2**15
 """Samples of one transform, unless the filters ring for longer than an eighth of it."""
@@ -61,11 +61,9 @@ def gains(filters: list[FloatArray], n_samples: int) -> FloatArray:
 
 
 def envelope_means(
-    read: Read,
+    recording: Reader,
     channels: slice,
     *,
-    n_samples: int,
-    rate: float,
     trend: FloatArray,
     windows: Windows,
     settings: Settings,
@@ -76,8 +74,7 @@ def envelope_means(
 
     Parameters
     ----------
-    read : `read(channels, start, stop)` gives (samples, channels) in µV.
-    channels : the block. n_samples, rate : of the segment; samples, Hz.
+    recording : of the segment, µV. channels : the block.
     trend : (2, channels of the block): value at sample 0 (µV) and slope (µV a sample) of the
         straight line that is subtracted, from `survey`.
     windows : where means are wanted; pieces without any are not read. threads : groups of
@@ -89,17 +86,15 @@ def envelope_means(
     """
     sums = np.zeros((len(settings.sub_bands), trend.shape[1], len(windows)))
     with ThreadPoolExecutor(threads) as pool:
-        for first, last in pieces(settings, n_samples=n_samples, rate=rate, piece=piece):
+        for first, last in pieces(settings, recording, piece=piece):
             cut = cut_piece(windows, first=first, last=last)
             if cut is not None:
                 sums[:, :, cut.rows] += envelope_sums(
-                    read,
+                    recording,
                     channels,
                     cut,
                     first=first,
                     last=last,
-                    n_samples=n_samples,
-                    rate=rate,
                     trend=trend,
                     settings=settings,
                     pool=pool,
@@ -109,11 +104,9 @@ def envelope_means(
 
 
 def envelope_stretches(
-    read: Read,
+    recording: Reader,
     blocks: Sequence[slice],
     *,
-    n_samples: int,
-    rate: float,
     trend: FloatArray,
     windows: Windows,
     settings: Settings,
@@ -136,7 +129,7 @@ def envelope_stretches(
     held = [np.zeros((bands, block.stop - block.start, 0)) for block in blocks]
     width = windows.stop - windows.start
     with ThreadPoolExecutor(threads) as pool:
-        for first, last in pieces(settings, n_samples=n_samples, rate=rate, piece=piece):
+        for first, last in pieces(settings, recording, piece=piece):
             cut = cut_piece(windows, first=first, last=last)
             if cut is None:
                 continue
@@ -146,13 +139,11 @@ def envelope_stretches(
             done = int(np.searchsorted(windows.stop, last, side="right"))
             for number, block in enumerate(blocks):
                 sums = envelope_sums(
-                    read,
+                    recording,
                     block,
                     cut,
                     first=first,
                     last=last,
-                    n_samples=n_samples,
-                    rate=rate,
                     trend=trend[:, block],
                     settings=settings,
                     pool=pool,
@@ -163,11 +154,12 @@ def envelope_stretches(
                     yield slice(begin, done), block, sums[:, :, : done - begin] / width[begin:done]
 
 
-def pieces(settings: Settings, *, n_samples: int, rate: float, piece: int) -> list[tuple[int, int]]:
+def pieces(settings: Settings, recording: Reader, *, piece: int) -> list[tuple[int, int]]:
     """First sample of each piece and the one after its last, without the overlaps."""
     from scipy import fft
 
-    overlap = overlap_samples(settings, n_samples=n_samples, rate=rate)
+    n_samples = recording.n_samples
+    overlap = overlap_samples(settings, n_samples=n_samples, rate=recording.rate)
     length = min(max(piece, 8 * overlap), fft.next_fast_len(n_samples + 2 * overlap, real=True))
     core = max(1, length - 2 * overlap)
     return [(first, min(first + core, n_samples)) for first in range(0, n_samples, core)]
@@ -182,14 +174,12 @@ def overlap_samples(settings: Settings, *, n_samples: int, rate: float) -> int:
 
 
 def envelope_sums(
-    read: Read,
+    recording: Reader,
     channels: slice,
     cut: Piece,
     *,
     first: int,
     last: int,
-    n_samples: int,
-    rate: float,
     trend: FloatArray,
     settings: Settings,
     pool: ThreadPoolExecutor,
@@ -207,8 +197,9 @@ def envelope_sums(
     from scipy import fft
 
     bands = settings.sub_bands
-    overlap = overlap_samples(settings, n_samples=n_samples, rate=rate)
-    samples = extended(read, channels, first, last, overlap, n_samples, trend)
+    rate = recording.rate
+    overlap = overlap_samples(settings, n_samples=recording.n_samples, rate=rate)
+    samples = extended(recording, channels, first=first, last=last, overlap=overlap, trend=trend)
     size = fft.next_fast_len(samples.shape[1], real=True)
     factors = [_analytic_factor(settings, rate, band, size) for band in bands]
     sums = np.empty((len(bands), len(samples), len(cut.start)))
@@ -242,12 +233,12 @@ def _analytic_factor(
 
 
 def extended(
-    read: Read,
+    recording: Reader,
     channels: slice,
+    *,
     first: int,
     last: int,
     overlap: int,
-    n_samples: int,
     trend: FloatArray,
 ) -> Float32Array:
     """Samples [first - overlap, last + overlap), detrended, (channels, samples), float32.
@@ -255,9 +246,9 @@ def extended(
     Beyond either end of the segment the signal goes on as its odd reflection,
     `2 x[0] - x[i]` and `2 x[N - 1] - x[2 (N - 1) - i]`.
     """
-    before, after = max(0, overlap - first), max(0, last + overlap - n_samples)
+    before, after = max(0, overlap - first), max(0, last + overlap - recording.n_samples)
     start, stop = first - overlap + before, last + overlap - after
-    voltage = read(channels, start, stop)
+    voltage = recording.read(start, stop, channels)
     straight = np.empty((voltage.shape[1], stop - start), np.float32)
     ramp = trend[1] * np.arange(ROWS)[:, None]
     # A few hundred samples at a time stay in the cache while they change places.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.errors import InputError
+from highgamma.recording.reader import Reader
 
 FloatArray = NDArray[np.float64]
-Read = Callable[[slice, int, int], FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +22,8 @@ class Survey:
     trend: FloatArray
 
 
-def survey(
-    read: Read,
-    *,
-    names: Sequence[str],
-    n_samples: int,
-    where: str | None = None,
-    piece: int = 2**21,
-) -> Survey:
-    """Look at every sample once, `piece` values at a time.
+def survey(recording: Reader, *, piece: int = 2**21) -> Survey:
+    """Look at every sample of a segment once, `piece` values at a time.
 
     The line is the closed form `slope = Σ (t - t̄) x / Σ (t - t̄)²`,
     `value = x̄ - slope t̄`. A channel is flat where all samples equal the first.
@@ -41,7 +33,7 @@ def survey(
     InputError
         Where samples are missing (NaN) or infinite: names the channel, how many, and the remedy.
     """
-    n_channels = len(names)
+    n_channels, n_samples = len(recording.names), recording.n_samples
     middle = (n_samples - 1) / 2
     sums = np.zeros((2, n_channels))
     missing = np.zeros(n_channels, np.int64)
@@ -50,7 +42,7 @@ def survey(
     step = max(1, piece // max(1, n_channels))
     for start in range(0, n_samples, step):
         stop = min(start + step, n_samples)
-        voltage = read(slice(0, n_channels), start, stop)
+        voltage = recording.read(start, stop)
         first = voltage[0].copy() if first is None else first
         # Only channels that have not moved so far need to be looked at again.
         still = np.flatnonzero(flat)
@@ -65,9 +57,9 @@ def survey(
         others = int((missing > 0).sum()) - 1
         also = f" (and {others} more channel(s))" if others else ""
         raise InputError(
-            f"channel {names[worst]!r} has {missing[worst]} missing (NaN) or infinite samples of "
-            f"{n_samples}{also}",
-            where=where,
+            f"channel {recording.names[worst]!r} has {missing[worst]} missing (NaN) or infinite "
+            f"samples of {n_samples}{also}",
+            where=recording.where,
             expected="a number for every sample: a filter spreads one missing sample over all",
             remedy="write status 'bad' for the channel in channels.tsv, so that it is left out, "
             "or fill the gap in the recording",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from highgamma.errors import InputError, nearest
 from highgamma.recording.files import Segment
+from highgamma.recording.reader import Fetch, Reader, Values, columns_of
 
 FloatArray = NDArray[np.float64]
 
@@ -46,96 +47,52 @@ _MICROVOLT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """An open recording.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals(Reader):
+    """An open recording: a reader of all its channels, in µV, with what its file states.
+
+    Time counts from sample 0 (`start` is 0). Channels whose unit is not one of voltage keep their
+    own unit.
 
     Attributes
     ----------
     kind
         "nwb" or "mne".
     path
-        The file, for messages.
-    rate
-        Samples per second.
-    n_samples
-        Number of samples.
-    names
-        Channels in the file's order.
+        The file.
     clock
-        Time of sample 0 on the file's own clock, s (0 where the file has none). Everything else
-        in this package counts seconds from sample 0.
+        Time of sample 0 on the file's own clock, s (0 if the file has none).
     unit
-        What the file says its values are in, before they became µV.
+        Unit of the file's values, before they became µV.
     handle
         The open NWB file (`pynwb.NWBFile`) or MNE's `Raw`.
-    rows
-        Least number of samples to read at once: a file that is stored in compressed chunks would
-        unpack each of them many times over in smaller bites.
     """
 
     kind: str
     path: Path
-    rate: float
-    n_samples: int
-    names: list[str]
     clock: float
     unit: str
     handle: Any
-    fetch: Callable[[list[int], int, int], FloatArray]
-    rows: int = 1
 
-    @property
-    def duration(self) -> float:
-        """Length in seconds: samples / rate."""
-        return self.n_samples / self.rate
 
-    def read(
-        self, names: Sequence[str] | None = None, start: int = 0, stop: int | None = None
-    ) -> FloatArray:
-        """Read some channels of a stretch of the recording.
+def checked_fetch(fetch: Fetch, path: Path) -> Fetch:
+    """Turn what a library raises where a file is damaged into one message."""
 
-        Parameters
-        ----------
-        names
-            Channels, in the order wanted; all for `None`.
-        start, stop
-            First sample and the one after the last.
+    def checked(start: int, stop: int, columns: Sequence[int]) -> Values:
+        try:
+            return fetch(start, stop, columns)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise _unreadable(path, error) from error
 
-        Returns
-        -------
-        values : (samples, channels) float64
-            µV for voltages; channels whose unit is none of voltage keep their own unit.
+    return checked
 
-        Raises
-        ------
-        InputError
-            An unknown channel, or a file that ends before its header says.
-        """
-        position = {name: index for index, name in enumerate(self.names)}
-        wanted = self.names if names is None else list(names)
-        for name in wanted:
-            if name not in position:
-                raise InputError(
-                    f"there is no channel {name!r}{nearest(name, self.names)}",
-                    where=self.path,
-                    expected=f"one of the {len(self.names)} channels, such as {self.names[0]!r}",
-                    remedy="mend the channel's name in the config or in channels.tsv",
-                )
-        columns = [position[name] for name in wanted]
-        first = max(0, start)
-        last = self.n_samples if stop is None else min(stop, self.n_samples)
-        values = np.empty((max(0, last - first), len(columns)))
-        if not columns:
-            return values
-        step = max(self.rows, BLOCK_BYTES // (8 * len(self.names)))
-        for begin in range(first, last, step):
-            end = min(begin + step, last)
-            try:
-                values[begin - first : end - first] = self.fetch(columns, begin, end)
-            except (OSError, ValueError, RuntimeError) as error:
-                raise _unreadable(self.path, error) from error
-        return values
+
+def piece_of(n_channels: int, *, chunk: int = 1) -> int:
+    """Samples read at a time: `BLOCK_BYTES` of all channels, but at least one chunk of the file.
+
+    A file that is stored in compressed chunks unpacks each of them anew for smaller pieces.
+    """
+    return max(chunk, BLOCK_BYTES // (8 * max(1, n_channels)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +137,8 @@ def amplitude(signals: Signals, names: Sequence[str], *, blocks: int = 5) -> Amp
     length = max(1, min(signals.n_samples, round(2 * signals.rate)))
     last = signals.n_samples - length
     starts = sorted({round(at) for at in np.linspace(0, last, blocks)})
-    spread = [np.std(signals.read(names, at, at + length), axis=0) for at in starts]
+    electrodes = signals.select(names)
+    spread = [np.std(electrodes.read(at, at + length), axis=0) for at in starts]
     known = np.concatenate(spread) if spread else np.empty(0)
     known = known[np.isfinite(known) & (known > 0)]
     measured = Amplitude(float(np.median(known)) if known.size else math.nan, *PLAUSIBLE_UV)
@@ -374,24 +332,23 @@ def _nwb_signals(segment: Segment, nwb: Any, series_name: str) -> Signals:
         )
     factors, offset, unit = _nwb_units(series, [row.get("units", "") for row in listed], path)
 
-    def fetch(columns: list[int], start: int, stop: int) -> FloatArray:
-        # One contiguous slab and a choice in memory: picking columns inside HDF5 is far slower.
-        low, high = min(columns), max(columns) + 1
-        slab = np.asarray(data[start:stop, low:high], dtype=np.float64)
-        picked = slab[:, [column - low for column in columns]]
-        return np.asarray(picked * factors[columns] + offset * _MICROVOLT.get(unit.lower(), 1.0))
+    def fetch(start: int, stop: int, columns: Sequence[int]) -> Values:
+        picked = columns_of(data, start, stop, columns).astype(np.float64)
+        factor = factors[list(columns)]
+        return np.asarray(picked * factor + offset * _MICROVOLT.get(unit.lower(), 1.0))
 
     return Signals(
         kind="nwb",
         path=path,
+        where=str(path),
         rate=clock.rate,
         n_samples=int(data.shape[0]),
-        names=names,
+        names=tuple(names),
         clock=clock.start,
         unit=unit,
         handle=nwb,
-        fetch=fetch,
-        rows=int((getattr(data, "chunks", None) or (1,))[0]),
+        fetch=checked_fetch(fetch, path),
+        piece=piece_of(len(names), chunk=int((getattr(data, "chunks", None) or (1,))[0])),
     )
 
 
@@ -513,23 +470,26 @@ def _mne_signals(segment: Segment) -> Signals:
             )
     factors = _mne_factors(raw)
 
-    def fetch(columns: list[int], start: int, stop: int) -> FloatArray:
+    def fetch(start: int, stop: int, columns: Sequence[int]) -> Values:
+        picks = list(columns)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            values = raw.get_data(picks=columns, start=start, stop=stop, verbose="error")
-        return np.asarray(values.T * factors[columns])
+            values = raw.get_data(picks=picks, start=start, stop=stop, verbose="error")
+        return np.asarray(values.T * factors[picks])
 
     units = sorted({str(unit) for unit in raw._orig_units.values()}) or ["V"]
     return Signals(
         kind="mne",
         path=path,
+        where=str(path),
         rate=float(raw.info["sfreq"]),
         n_samples=int(raw.n_times),
-        names=[str(name) for name in raw.ch_names],
+        names=tuple(str(name) for name in raw.ch_names),
         clock=0.0,
         unit=", ".join(units),
         handle=raw,
-        fetch=fetch,
+        fetch=checked_fetch(fetch, path),
+        piece=piece_of(len(raw.ch_names)),
     )
 
 

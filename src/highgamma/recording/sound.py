@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from highgamma.errors import InputError
 from highgamma.recording.files import Segment
-from highgamma.recording.signals import Signals, open_signals, series_clock
+from highgamma.recording.reader import Reader
+from highgamma.recording.signals import Signals, checked_fetch, open_signals, series_clock
 
 FloatArray = NDArray[np.float64]
 SoundArray = NDArray[np.float32]
@@ -48,17 +49,6 @@ class Audio:
 
 
 SILENCE = Audio(np.empty(0, np.float32), float(RATE))
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Sound as it was recorded: `read(start, stop)` gives float32 mono samples."""
-
-    n_samples: int
-    rate: float
-    start: float
-    name: str
-    read: Callable[[int, int], SoundArray]
 
 
 def audio(
@@ -130,7 +120,7 @@ def extent(
         if found is None:
             return None
         _covers(found, signals, segment)
-        return found.start, found.n_samples / found.rate, found.rate
+        return found.start, found.duration, found.rate
 
 
 def audio_file(path: Path, rate: int = RATE) -> Audio:
@@ -142,7 +132,7 @@ def audio_file(path: Path, rate: int = RATE) -> Audio:
 @contextmanager
 def _source(
     segment: Segment, signals: Signals, *, source: str, channel: str | None, series: str
-) -> Iterator[Source | None]:
+) -> Iterator[Reader | None]:
     in_nwb = signals.kind == "nwb" and series in signals.handle.acquisition
     if source == "channel":
         if not channel:
@@ -185,15 +175,22 @@ def _source(
         )
 
 
-def _channel(signals: Signals, channel: str) -> Source:
-    def read(start: int, stop: int) -> SoundArray:
-        return signals.read([channel], start, stop)[:, 0].astype(np.float32)
+def _channel(signals: Signals, channel: str) -> Reader:
+    recorded = signals.select([channel])
 
-    signals.read([channel], 0, 1)  # an unknown name is told at once
-    return Source(signals.n_samples, signals.rate, 0.0, f"channel {channel}", read)
+    def fetch(start: int, stop: int, _: Sequence[int]) -> SoundArray:
+        return recorded.read(start, stop).astype(np.float32)
+
+    return Reader(
+        names=(f"channel {channel}",),
+        rate=signals.rate,
+        n_samples=signals.n_samples,
+        fetch=fetch,
+        where=signals.where,
+    )
 
 
-def _series(signals: Signals, name: str) -> Source:
+def _series(signals: Signals, name: str) -> Reader:
     series: Any = signals.handle.acquisition[name]
     data = series.data
     if len(data.shape) > 2:
@@ -205,25 +202,28 @@ def _series(signals: Signals, name: str) -> Source:
         )
     clock = series_clock(series, path=signals.path)
 
-    def read(start: int, stop: int) -> SoundArray:
-        try:
-            values = np.asarray(data[start:stop], dtype=np.float32)
-        except OSError as error:
-            raise InputError(
-                f"the series {name!r} cannot be read: {error}",
-                where=signals.path,
-                expected="a whole file",
-                remedy="download the file again",
-            ) from error
-        return values if values.ndim == 1 else values.mean(axis=1, dtype=np.float32)
+    def fetch(start: int, stop: int, _: Sequence[int]) -> SoundArray:
+        return _mono(np.asarray(data[start:stop], dtype=np.float32))
 
-    return Source(
-        int(data.shape[0]), clock.rate, clock.start - signals.clock, f"series {name}", read
+    return Reader(
+        names=(f"series {name}",),
+        rate=clock.rate,
+        n_samples=int(data.shape[0]),
+        fetch=checked_fetch(fetch, signals.path),
+        start=clock.start - signals.clock,
+        where=signals.where,
     )
 
 
+def _mono(values: SoundArray) -> SoundArray:
+    """Mean over channels, (samples, 1)."""
+    if values.ndim == 1:
+        return values[:, None]
+    return np.asarray(values.mean(axis=1, dtype=np.float32, keepdims=True))
+
+
 @contextmanager
-def _file(path: Path) -> Iterator[Source]:
+def _file(path: Path) -> Iterator[Reader]:
     import soundfile
 
     try:
@@ -237,28 +237,34 @@ def _file(path: Path) -> Iterator[Source]:
         ) from error
     with opened:
 
-        def read(start: int, stop: int) -> SoundArray:
+        def fetch(start: int, stop: int, _: Sequence[int]) -> SoundArray:
             opened.seek(start)
-            block = opened.read(stop - start, dtype="float32", always_2d=True)
-            return np.asarray(block.mean(axis=1, dtype=np.float32))
+            return _mono(opened.read(stop - start, dtype="float32", always_2d=True))
 
-        yield Source(opened.frames, float(opened.samplerate), 0.0, path.name, read)
+        yield Reader(
+            names=(path.name,),
+            rate=float(opened.samplerate),
+            n_samples=opened.frames,
+            fetch=fetch,
+            where=str(path),
+        )
 
 
-def _covers(found: Source, signals: Signals, segment: Segment) -> None:
-    length = found.n_samples / found.rate
-    late = found.start
-    early = signals.duration - (found.start + length)
+def _covers(sound: Reader, signals: Signals, segment: Segment) -> None:
+    length = sound.duration
+    late = sound.start
+    early = signals.duration - (sound.start + length)
     if late > TOLERANCE or early > TOLERANCE:
         raise InputError(
-            f"the audio ({found.name}) covers {found.start:.2f} to {found.start + length:.2f} s "
-            f"({length:.2f} s) of a recording of {signals.duration:.2f} s",
+            f"the audio ({sound.names[0]}) covers {sound.start:.2f} to "
+            f"{sound.start + length:.2f} s ({length:.2f} s) of a recording of "
+            f"{signals.duration:.2f} s",
             where=segment.signal if segment.audio is None else segment.audio,
             expected=f"sound for the whole recording; at most {TOLERANCE:g} s may lack",
             remedy="use the audio of this recording, or set dataset.audio: {source: none} and "
             "leave out models and audits that need sound",
         )
-    if late > 1 / found.rate or early > 1 / found.rate:
+    if late > 1 / sound.rate or early > 1 / sound.rate:
         LOG.info(
             "%s: %.4f s of sound lack at the start and %.4f s at the end; silence instead",
             segment.signal.name,
@@ -272,10 +278,8 @@ def ratio(from_hz: float, to_hz: float) -> Fraction:
     return Fraction(to_hz / from_hz).limit_denominator(1000)
 
 
-def resampled_blocks(
-    read: Callable[[int, int], SoundArray], n_samples: int, factor: Fraction, *, block: int = 2**20
-) -> SoundArray:
-    """`scipy.signal.resample_poly(x, up, down)` of a sound that is read piece by piece.
+def resampled(sound: Reader, factor: Fraction, *, block: int = 2**20) -> SoundArray:
+    """Resample a mono sound that is read piece by piece: `scipy.signal.resample_poly(x, up, down)`.
 
     Each piece is read with enough on both sides for the anti-aliasing filter (half its length is
     10·max(up, down) steps of the raised rate), so the pieces join without a seam.
@@ -285,36 +289,36 @@ def resampled_blocks(
     up, down = factor.numerator, factor.denominator
     size = max(1, block // down) * down
     context = (math.ceil(10 * max(up, down) / up / down) + 1) * down
-    out = np.empty(math.ceil(n_samples * up / down), np.float32)
-    for begin in range(0, n_samples, size):
+    out = np.empty(math.ceil(sound.n_samples * up / down), np.float32)
+    for begin in range(0, sound.n_samples, size):
         left = max(0, begin - context)
-        end = min(begin + size, n_samples)
-        right = min(n_samples, end + context)
-        piece = read(left, right)
+        end = min(begin + size, sound.n_samples)
+        right = min(sound.n_samples, end + context)
+        piece = sound.read(left, right)[:, 0]
         if factor == 1:
             moved = piece
         else:
             moved = resample_poly(piece, up, down)
         first = begin * up // down
-        last = out.size if end == n_samples else end * up // down
+        last = out.size if end == sound.n_samples else end * up // down
         skip = first - left * up // down
         out[first:last] = moved[skip : skip + last - first]
     return out
 
 
-def _resampled(found: Source, rate: int, *, stop: float) -> Audio:
-    if found.rate < 8000:
+def _resampled(sound: Reader, rate: int, *, stop: float) -> Audio:
+    if sound.rate < 8000:
         LOG.warning(
             "the audio (%s) was recorded at %g Hz: it holds nothing above %g Hz, where much of "
             "speech lies",
-            found.name,
-            found.rate,
-            found.rate / 2,
+            sound.names[0],
+            sound.rate,
+            sound.rate / 2,
         )
-    factor = ratio(found.rate, rate)
-    exact = found.rate * factor.numerator / factor.denominator
-    samples = resampled_blocks(found.read, found.n_samples, factor)
-    start = found.start
+    factor = ratio(sound.rate, rate)
+    exact = sound.rate * factor.numerator / factor.denominator
+    samples = resampled(sound, factor)
+    start = sound.start
     before = max(0, math.ceil(-start * exact - 1e-6))
     samples, start = samples[before:], start + before / exact
     if math.isfinite(stop):
@@ -325,9 +329,9 @@ def _resampled(found: Source, rate: int, *, stop: float) -> Audio:
         samples = np.pad(samples[: want - lead], (lead, tail))
     if not np.isfinite(samples).all():
         raise InputError(
-            f"the audio ({found.name}) holds {int((~np.isfinite(samples)).sum())} samples that "
+            f"the audio ({sound.names[0]}) holds {int((~np.isfinite(samples)).sum())} samples that "
             "are no numbers",
-            where=found.name,
+            where=sound.names[0],
             expected="finite samples",
             remedy="download the file again, or choose another dataset.audio.source",
         )
@@ -335,5 +339,5 @@ def _resampled(found: Source, rate: int, *, stop: float) -> Audio:
     if peak > 0:
         samples = samples / np.float32(peak)
     elif samples.size:
-        LOG.warning("the audio (%s) is silent throughout", found.name)
+        LOG.warning("the audio (%s) is silent throughout", sound.names[0])
     return Audio(np.ascontiguousarray(samples, np.float32), exact, start, peak)

@@ -21,7 +21,8 @@ from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.fit import fit_analysis
 from highgamma.encoding.samples import Samples, frame_samples, layer_numbers, word_samples
 from highgamma.recording.outputs import sound_dataset, with_voice
-from highgamma.recording.sound import RATE, Audio, ratio, resampled_blocks
+from highgamma.recording.reader import Reader
+from highgamma.recording.sound import RATE, Audio, ratio, resampled
 from highgamma.selftest.files import FITS, score_name
 from highgamma.selftest.worlds import Settings, World
 from highgamma.targets import targets
@@ -71,9 +72,8 @@ def analyses(settings: Settings) -> dict[str, dict[str, Any]]:
 def heard(world: World) -> Audio:
     """The sound as the stage `recording` keeps it: near 16 kHz, scaled by its peak."""
     factor = ratio(dataset.AUDIO_RATE, RATE)
-    samples = resampled_blocks(
-        lambda a, b: world.audio[a:b].astype(np.float32), len(world.audio), factor
-    )
+    sound = Reader.of_array(world.audio[:, None].astype(np.float32), rate=dataset.AUDIO_RATE)
+    samples = resampled(sound, factor)
     peak = float(np.abs(samples).max())
     rate = dataset.AUDIO_RATE * factor.numerator / factor.denominator
     return Audio(samples / np.float32(peak), rate, dataset.AUDIO_DELAY, peak)
@@ -138,16 +138,12 @@ def _of_words(layers: FloatArray, words: pd.DataFrame) -> xr.Dataset:
     )
 
 
-def recorded(world: World) -> tuple[list[neural.Recording], neural.Electrodes]:
+def recorded(world: World) -> tuple[list[Reader], neural.Electrodes]:
     """The voltage as the stages read it."""
-
-    def read(channels: slice, start: int, stop: int) -> FloatArray:
-        return world.voltage[start:stop, channels]
-
-    recording = neural.Recording(
-        read=read, n_samples=len(world.voltage), rate=world.session.rate, where="selftest"
-    )
     names = [one.contact.name for one in world.plan.planted]
+    recording = Reader.of_array(
+        world.voltage, rate=world.session.rate, names=names, where="selftest"
+    )
     return [recording], neural.Electrodes.from_names(names)
 
 
