@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma import neural
-from highgamma.errors import InputError, nearest, refuse_unknown
+from highgamma.errors import InputError, refuse_unknown
 from highgamma.recording.reader import Reader
 
 if TYPE_CHECKING:
@@ -94,13 +94,7 @@ class Settings:
                     expected="a number above 0",
                     remedy="mend the value in the config",
                 )
-        if made.reference not in neural.REFERENCES:
-            raise InputError(
-                f"reference is {made.reference!r}{nearest(made.reference, neural.REFERENCES)}",
-                where="contamination.reference",
-                expected=f"one of {', '.join(neural.REFERENCES)}",
-                remedy="mend the value in the config",
-            )
+        neural.REFERENCES.named(made.reference, where="contamination.reference")
         return made
 
 
@@ -499,7 +493,7 @@ def contamination(
 
     found = audited(prepared.recordings)
     as_recorded = found
-    if settings.reference != "none":
+    if not prepared.montage.is_as_recorded:
         as_recorded = audited(recordings)
     hertz = {"units": "Hz"}
     return xr.Dataset(

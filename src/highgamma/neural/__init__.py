@@ -1,7 +1,7 @@
 """High-gamma and other band-limited amplitude: filter, envelope, frames, reference, scale.
 
 `filters` holds the study's chain to the letter (`method: exact`), `spectral` the same chain in
-one pass through the frequency domain (`method: fft`), `reference` the montages, `frames` the
+one pass through the frequency domain (`method: fft`), `references` the montages, `frames` the
 windows; `envelopes` puts them together, one block after another, and this module
 gives what the stage writes.
 """
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from highgamma.neural.electrodes import Electrodes
 from highgamma.neural.envelopes import (
-    Electrodes,
     Prepared,
     envelope_blocks,
     frame_blocks,
@@ -29,7 +29,8 @@ from highgamma.neural.envelopes import (
     scaled,
     valid_frames,
 )
-from highgamma.neural.settings import REFERENCES, Settings
+from highgamma.neural.references import REFERENCES
+from highgamma.neural.settings import Settings
 from highgamma.recording.reader import Reader
 
 if TYPE_CHECKING:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from highgamma.neural.electrodes import Electrodes
 from highgamma.neural.filters import exact_envelopes
 from highgamma.neural.frames import Windows, settings_windows, window_means
-from highgamma.neural.reference import Montage, montage, rereferenced
+from highgamma.neural.montage import Montage, rereferenced
+from highgamma.neural.references import montage
 from highgamma.neural.settings import Settings, check_recording
 from highgamma.neural.spectral import envelope_means, envelope_stretches
-from highgamma.neural.survey import Survey, survey
+from highgamma.neural.survey import survey
 from highgamma.recording.reader import Reader
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FloatArray = NDArray[np.float64]
 
@@ -40,50 +39,6 @@ takes the same memory at any length."""
 
 SILENCE = 1e-9
 """µV: the smallest amplitude that a logarithm is taken of (a flat channel has none)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Electrodes:
-    """The channels that are read, in the order of the recordings' readers.
-
-    names, regions (None where unknown), shafts, contacts : (channel,). positions : (channel, 3),
-    mm, NaN where unknown.
-    """
-
-    names: tuple[str, ...]
-    regions: tuple[str | None, ...]
-    shafts: tuple[str | None, ...]
-    contacts: tuple[int | None, ...]
-    positions: FloatArray
-
-    @classmethod
-    def from_table(cls, channels: pd.DataFrame) -> Electrodes:
-        """The rows of a participant's channel table that are kept."""
-        kept = channels[channels["kept"] == "yes"]
-
-        def text(column: str) -> tuple[str | None, ...]:
-            if column not in kept:
-                return (None,) * len(kept)
-            return tuple(None if value != value else str(value) for value in kept[column])
-
-        contacts = tuple(None if c is None else int(float(c)) for c in text("contact"))
-        place = [c for c in ("x", "y", "z") if c in kept]
-        positions = np.full((len(kept), 3), np.nan)
-        if len(place) == 3:
-            positions[:] = kept[place].to_numpy(dtype=float)
-        return cls(
-            names=tuple(str(name) for name in kept["name"]),
-            regions=text("region"),
-            shafts=text("shaft"),
-            contacts=contacts,
-            positions=positions,
-        )
-
-    @classmethod
-    def from_names(cls, names: Sequence[str]) -> Electrodes:
-        """Channels of which nothing but the name is known."""
-        unknown = (None,) * len(names)
-        return cls(tuple(names), unknown, unknown, unknown, np.full((len(names), 3), np.nan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +75,18 @@ def prepare(recordings: Sequence[Reader], electrodes: Electrodes, settings: Sett
 def rereference(recordings: Sequence[Reader], electrodes: Electrodes, reference: str) -> Prepared:
     """Look at every sample once, and read the recordings through a montage from then on.
 
-    A channel that is flat in any segment is kept, flagged and warned of; see `montage` for what
-    the references make of it.
+    A channel that is flat in any segment is kept, flagged and warned of; it is never subtracted
+    from another one, except in a bipolar pair, which is then flagged as flat.
 
     Raises
     ------
     InputError
         Samples missing, or a reference without neighbours.
     """
-    surveys: list[Survey] = []
-    for recording in recordings:
-        looked = survey(recording)
-        surveys.append(looked)
-        for name, dead in zip(electrodes.names, looked.flat, strict=True):
-            if dead:
+    surveys = [survey(recording) for recording in recordings]
+    for recording, surveyed in zip(recordings, surveys, strict=True):
+        for name, is_flat in zip(electrodes.names, surveyed.flat, strict=True):
+            if is_flat:
                 _log.warning(
                     "channel %s is flat (one value in all %d samples) in %s: it is kept and "
                     "flagged; write status 'bad' in channels.tsv to leave it out",
@@ -142,28 +95,13 @@ def rereference(recordings: Sequence[Reader], electrodes: Electrodes, reference:
                     recording.where or "the recording",
                 )
     flat = np.any([s.flat for s in surveys], axis=0)
-    made = montage(
-        reference,
-        names=electrodes.names,
-        shafts=electrodes.shafts,
-        contacts=electrodes.contacts,
-        positions=electrodes.positions,
-        flat=flat,
-    )
+    signals = montage(reference, electrodes, flat)
     return Prepared(
-        recordings=tuple(rereferenced(recording, made) for recording in recordings),
-        montage=made,
-        regions=tuple(electrodes.regions[i] for i in made.origin),
-        trends=tuple(_montage_trend(s.trend, made) for s in surveys),
+        recordings=tuple(rereferenced(recording, signals) for recording in recordings),
+        montage=signals,
+        regions=tuple(electrodes.regions[i] for i in signals.origin),
+        trends=tuple(signals.lines(s.trend) for s in surveys),
     )
-
-
-def _montage_trend(trend: FloatArray, made: Montage) -> FloatArray:
-    """Straight lines of the new channels: the montage is linear, and so is a line."""
-    new = np.stack([sum(w * trend[:, i] for i, w in s) for s in made.sources], axis=1)
-    if made.average:
-        new -= trend[:, list(made.average)].mean(axis=1, keepdims=True) * made.averaged
-    return np.asarray(new)
 
 
 def frames_of(prepared: Prepared, settings: Settings) -> list[Windows]:

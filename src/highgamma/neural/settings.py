@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from highgamma.errors import InputError, nearest, refuse_unknown
+from highgamma.neural.references import REFERENCES
 
-REFERENCES = ("none", "car", "bipolar", "laplacian")
 SCALES = ("amplitude", "log", "robust")
 METHODS = ("exact", "fft")
 
@@ -66,7 +66,7 @@ class Settings:
 
     def _check(self) -> None:
         choices = (
-            ("reference", self.reference, REFERENCES),
+            ("reference", self.reference, tuple(REFERENCES)),
             ("scale", self.scale, SCALES),
             ("method", self.method, METHODS),
         )

@@ -1,0 +1,66 @@
+"""The electrodes of a participant: what each is called and where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Electrodes:
+    """The recorded electrodes, in the order of the recordings' channels.
+
+    Attributes
+    ----------
+    names, regions, shafts, contacts
+        (electrode,); None where unknown.
+    positions
+        (electrode, 3), mm, NaN where unknown.
+    """
+
+    names: tuple[str, ...]
+    regions: tuple[str | None, ...]
+    shafts: tuple[str | None, ...]
+    contacts: tuple[int | None, ...]
+    positions: FloatArray
+
+    @classmethod
+    def from_table(cls, channels: pd.DataFrame) -> Electrodes:
+        """The rows of a participant's channel table that are kept."""
+        kept = channels[channels["kept"] == "yes"]
+
+        def text(column: str) -> tuple[str | None, ...]:
+            if column not in kept:
+                return (None,) * len(kept)
+            return tuple(None if value != value else str(value) for value in kept[column])
+
+        contacts = tuple(None if c is None else int(float(c)) for c in text("contact"))
+        place = [c for c in ("x", "y", "z") if c in kept]
+        positions = np.full((len(kept), 3), np.nan)
+        if len(place) == 3:
+            positions[:] = kept[place].to_numpy(dtype=float)
+        return cls(
+            names=tuple(str(name) for name in kept["name"]),
+            regions=text("region"),
+            shafts=text("shaft"),
+            contacts=contacts,
+            positions=positions,
+        )
+
+    @classmethod
+    def from_names(cls, names: Sequence[str]) -> Electrodes:
+        """Channels of which nothing but the name is known."""
+        unknown = (None,) * len(names)
+        return cls(tuple(names), unknown, unknown, unknown, np.full((len(names), 3), np.nan))
+
+    def __len__(self) -> int:
+        return len(self.names)
