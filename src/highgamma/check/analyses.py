@@ -170,7 +170,7 @@ def _check_mains(
     one: Participant, config: Mapping[str, Any], signals: Signals, problems: Problems
 ) -> None:
     """Warn where the mains frequency of ieeg.json has harmonics in the band that no notch takes."""
-    from highgamma.recording import electrodes, files
+    from highgamma.recording import files, sidecars
 
     try:
         segments = files.find(config["dataset"]["root"], one.name, task=config["dataset"]["task"])
@@ -180,7 +180,7 @@ def _check_mains(
         if segment.sidecar is None:
             continue
         try:
-            line = electrodes.read_json(segment.sidecar).get("PowerLineFrequency")
+            line = sidecars.read_json(segment.sidecar).get("PowerLineFrequency")
         except InputError:
             continue
         if isinstance(line, bool) or not isinstance(line, int | float) or line <= 0:

@@ -148,7 +148,7 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
 
 def _listed(name: str, segment: Segment, problems: Problems) -> list[str]:
     """The channels as channels.tsv has them, where the recording itself cannot say."""
-    from highgamma.recording.signals import channel_rows
+    from highgamma.recording.sidecars import channel_rows
 
     rows = problems.attempt(name, channel_rows, segment)
     return [row["name"] for row in rows or []]
@@ -164,7 +164,7 @@ def _compare_tables(
     """What the sidecars say of one another, and of the recording: warnings."""
     import pandas as pd
 
-    from highgamma.recording import electrodes
+    from highgamma.recording.sidecars import read_json
     from highgamma.store import read_table
 
     if segment.channels is not None and signals is not None:
@@ -188,7 +188,7 @@ def _compare_tables(
                 expected="a row for each channel of the recording",
             )
     if segment.sidecar is not None and table is not None:
-        said_in = problems.attempt(name, electrodes.read_json, segment.sidecar) or {}
+        said_in = problems.attempt(name, read_json, segment.sidecar) or {}
         for key, kind in (("SEEGChannelCount", "SEEG"), ("ECOGChannelCount", "ECOG")):
             count, there = said_in.get(key), int((table["type"] == kind).sum())
             if isinstance(count, int) and count != there:

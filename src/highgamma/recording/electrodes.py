@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from highgamma.errors import InputError
 from highgamma.recording.files import Segment
-from highgamma.recording.signals import channel_rows
+from highgamma.recording.sidecars import channel_rows, read_json
 from highgamma.store import read_table
 
 LOG = logging.getLogger("highgamma")
@@ -244,22 +242,6 @@ def _unit_to_mm(segment: Segment, position: np.ndarray) -> float:
             reach * factor,
         )
     return factor
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """Read a sidecar of BIDS; a byte-order mark is passed over."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"the sidecar cannot be read: {error}",
-            where=path,
-            expected="a JSON file, UTF-8",
-            remedy="compare the file with the published one",
-        ) from error
-    if not isinstance(content, dict):
-        raise InputError("the sidecar holds no object", where=path, expected="{…}")
-    return content
 
 
 def common_channels(tables: Sequence[pd.DataFrame], labels: Sequence[str]) -> pd.DataFrame:

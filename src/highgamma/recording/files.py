@@ -14,12 +14,10 @@ from os import PathLike
 from pathlib import Path
 
 from highgamma.errors import InputError, nearest
+from highgamma.recording.formats import format_of, suffixes
 
 STIMULUS = "stimulus"
 """The pseudo participant that stands for a stimulus which all participants heard."""
-
-EXTENSIONS = (".nwb", ".vhdr", ".edf", ".bdf", ".fif", ".set")
-"""Recordings that can be read; where one recording is kept twice, the first of these is taken."""
 
 AUDIO_EXTENSIONS = (".flac", ".wav")
 
@@ -182,7 +180,7 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
             where=home,
             expected=f"one of the tasks {', '.join(tasks)}"
             if every
-            else "a file ieeg/…_ieeg" + ", ".join(EXTENSIONS),
+            else "a file ieeg/…_ieeg" + ", ".join(suffixes()),
             remedy="mend dataset.task in the config"
             if every
             else "download the recordings (the sidecars alone are not enough)",
@@ -203,7 +201,7 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
 def _signals(folders: Iterable[Path]) -> list[Path]:
     by_name: dict[Path, Path] = {}
     for folder in folders:
-        for extension in reversed(EXTENSIONS):
+        for extension in reversed(suffixes()):
             for path in sorted(folder.glob(f"*_ieeg{extension}")):
                 by_name[path.with_suffix("")] = path
     return [by_name[name] for name in sorted(by_name)]
@@ -224,7 +222,7 @@ def _segment(base: Path, participant: str, signal: Path, *, task_in_label: bool)
     systems = _matches(folders, own, "coordsystem", (".json",))
     same = [path for path in systems if entities(path)[0].get("space") == space]
     stem = signal.with_suffix("")
-    beside = [stem.with_suffix(end) for end in (".eeg", ".dat", ".vmrk", ".fdt")]
+    companions = [stem.with_suffix(suffix) for suffix in format_of(signal).companions]
     return Segment(
         participant=participant,
         label=label or "recording",
@@ -237,7 +235,7 @@ def _segment(base: Path, participant: str, signal: Path, *, task_in_label: bool)
         audio=_audio(folder, own),
         stimulus=_task_stimulus(base, own.get("task")),
         spaces=tuple(entities(path)[0].get("space", "(none)") for path in electrodes),
-        companions=tuple(path for path in beside if path.is_file()),
+        companions=tuple(path for path in companions if path.is_file()),
     )
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 from highgamma.errors import InputError, nearest
 from highgamma.recording import electrodes, prompts
 from highgamma.recording.files import STIMULUS, Segment, find, stimulus_files
+from highgamma.recording.sidecars import read_json
 from highgamma.recording.signals import Amplitude, Signals, amplitude, open_signals
 from highgamma.recording.sound import RATE, SILENCE, Audio, audio, audio_file
 from highgamma.recording.speech import voice
@@ -108,10 +109,10 @@ def record(participant: str, dataset: Mapping[str, Any]) -> Recorded:
     )
 
 
-def has_words(setting: object) -> bool:
-    """`dataset.words` is "none", or its `trial_type` is, where a recording has no words."""
-    kind = setting.get("trial_type", "word") if isinstance(setting, Mapping) else setting
-    return kind is not None and str(kind).lower() != "none"
+def has_words(words: Mapping[str, Any]) -> bool:
+    """Return whether a recording has words: `dataset.words.trial_type` is null if it has none."""
+    trial_type = words.get("trial_type", "word")
+    return trial_type is not None and str(trial_type).lower() != "none"
 
 
 def _stimulus(sound: Path | None, words: Path | None) -> Recorded:
@@ -265,7 +266,7 @@ def compare_with_sidecar(segment: Segment, signals: Signals) -> None:
     if segment.sidecar is None:
         LOG.warning("%s has no ieeg.json; nothing in it is needed", segment.signal.name)
         return
-    said = electrodes.read_json(segment.sidecar)
+    said = read_json(segment.sidecar)
     for key, unit, is_ in (
         ("SamplingFrequency", "Hz", signals.rate),
         ("RecordingDuration", "s", signals.duration),

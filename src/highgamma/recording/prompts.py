@@ -11,6 +11,7 @@ import pandas as pd
 
 from highgamma.errors import InputError, nearest
 from highgamma.recording.files import Segment
+from highgamma.recording.formats import format_of
 from highgamma.store import read_table
 
 LOG = logging.getLogger("highgamma")
@@ -36,7 +37,6 @@ def words(
     *,
     trial_type: str = "word",
     column: str = "value",
-    needed: bool = True,
 ) -> pd.DataFrame:
     """The words of a participant's recordings, in time order.
 
@@ -48,8 +48,6 @@ def words(
         What `trial_type` says in the rows of events.tsv that hold words.
     column
         The column that holds the word. Words are strings: `9` and `null` stay what they are.
-    needed
-        Whether it is an error that there is none.
 
     Returns
     -------
@@ -65,19 +63,18 @@ def words(
     tables = []
     for index, segment in enumerate(segments):
         one = _from_events(segment, trial_type=trial_type, column=column)
-        if one.empty and segment.signal.suffix == ".nwb":
-            one = _from_series(segment)
+        shown_words = format_of(segment.signal).shown_words
+        if one.empty and shown_words is not None:
+            one = shown_words(segment)
         tables.append(one.assign(segment=index, segment_label=segment.label))
     found = [table for table in tables if not table.empty]
     if not found:
-        if not needed:
-            return empty()
         raise InputError(
             f"no words were found (rows with trial_type {trial_type!r})",
             where=segments[0].events or segments[0].signal,
             expected=_seen(segments, trial_type),
-            remedy="set dataset.words.trial_type and .column in the config to what the table "
-            "uses, or dataset.words: none for data without words",
+            remedy="set dataset.words.trial_type and dataset.words.column in the config to what "
+            "the table uses, or dataset.words.trial_type to null for data without words",
         )
     table = pd.concat(found, ignore_index=True)
     table["voice_onset"] = np.nan
@@ -135,33 +132,6 @@ def numbers(
             remedy="mend the table",
         )
     return read.to_numpy(np.float64)
-
-
-def _from_series(segment: Segment, *, name: str = "Stimulus") -> pd.DataFrame:
-    """Words from an NWB series of one string per neural sample, empty while nothing is shown."""
-    from highgamma.recording.signals import open_nwb, series_clock
-
-    with open_nwb(segment.signal) as nwb:
-        if name not in nwb.acquisition:
-            return pd.DataFrame({"word": [], "onset": [], "offset": []})
-        series = nwb.acquisition[name]
-        clock = series_clock(series, path=segment.signal)
-        neural = nwb.acquisition.get("iEEG")
-        begin = clock.start - series_clock(neural, path=segment.signal).start if neural else 0.0
-        text = np.array(
-            [v.decode() if isinstance(v, bytes) else str(v) for v in series.data[:]], dtype=object
-        )
-    change = np.flatnonzero(np.r_[True, text[1:] != text[:-1]])
-    stop = np.r_[change[1:], text.size]
-    shown = [(a, b) for a, b in zip(change, stop, strict=True) if text[a] not in ("", "+")]
-    LOG.info("%s: words from the series %r, not from events.tsv", segment.signal.name, name)
-    return pd.DataFrame(
-        {
-            "word": [text[a] for a, _ in shown],
-            "onset": [begin + a / clock.rate for a, _ in shown],
-            "offset": [begin + b / clock.rate for _, b in shown],
-        }
-    )
 
 
 def _seen(segments: Sequence[Segment], trial_type: str) -> str:

@@ -6,10 +6,9 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,15 @@ from numpy.typing import NDArray
 from highgamma.errors import InputError
 from highgamma.recording.files import Segment
 from highgamma.recording.reader import Reader
-from highgamma.recording.signals import Signals, checked_fetch, open_signals, series_clock
+from highgamma.recording.signals import Signals, open_signals
 
 FloatArray = NDArray[np.float64]
 SoundArray = NDArray[np.float32]
 
 LOG = logging.getLogger("highgamma")
+
+SERIES = "Audio"
+"""Name of the series of a recording's file that holds the sound."""
 
 RATE = 16_000
 """The rate that speech models hear at, Hz."""
@@ -57,7 +59,6 @@ def audio(
     *,
     source: str = "auto",
     channel: str | None = None,
-    series: str = "Audio",
     signals: Signals | None = None,
 ) -> Audio:
     """Read a recording's sound, resampled, scaled by its peak and cut to the neural recording.
@@ -73,12 +74,10 @@ def audio(
     rate
         Nominal rate wanted, Hz.
     source
-        "auto" (the NWB series, else a WAV/FLAC file beside the recording, else none), "series",
+        "auto" (the recording's series `Audio`, else a WAV or FLAC file next to it, else none),
         "channel", "file" or "none".
     channel
         The recorded channel that holds the sound, for "channel".
-    series
-        Name of the NWB series.
     signals
         The recording, where it is open already.
 
@@ -91,10 +90,8 @@ def audio(
         return SILENCE
     if signals is None:
         with open_signals(segment) as opened:
-            return audio(
-                segment, rate, source=source, channel=channel, series=series, signals=opened
-            )
-    with _source(segment, signals, source=source, channel=channel, series=series) as found:
+            return audio(segment, rate, source=source, channel=channel, signals=opened)
+    with _source(segment, signals, source=source, channel=channel) as found:
         if found is None:
             LOG.info("%s: no audio in the recording or beside it", segment.signal.name)
             return SILENCE
@@ -108,7 +105,6 @@ def extent(
     *,
     source: str = "auto",
     channel: str | None = None,
-    series: str = "Audio",
 ) -> tuple[float, float, float] | None:
     """Start and length (s) and rate (Hz) of the sound that `audio` would read; None for no sound.
 
@@ -116,7 +112,7 @@ def extent(
     """
     if source == "none":
         return None
-    with _source(segment, signals, source=source, channel=channel, series=series) as found:
+    with _source(segment, signals, source=source, channel=channel) as found:
         if found is None:
             return None
         _covers(found, signals, segment)
@@ -131,9 +127,8 @@ def audio_file(path: Path, rate: int = RATE) -> Audio:
 
 @contextmanager
 def _source(
-    segment: Segment, signals: Signals, *, source: str, channel: str | None, series: str
+    segment: Segment, signals: Signals, *, source: str, channel: str | None
 ) -> Iterator[Reader | None]:
-    in_nwb = signals.kind == "nwb" and series in signals.handle.acquisition
     if source == "channel":
         if not channel:
             raise InputError(
@@ -142,17 +137,9 @@ def _source(
                 expected="the channel's name as in channels.tsv",
                 remedy="write dataset.audio: {source: channel, channel: NAME}",
             )
-        yield _channel(signals, channel)
-    elif source == "series" or (source == "auto" and in_nwb):
-        if not in_nwb:
-            known = sorted(signals.handle.acquisition) if signals.kind == "nwb" else []
-            raise InputError(
-                f"the recording has no audio series {series!r}",
-                where=segment.signal,
-                expected=f"{series!r} among {', '.join(known) or 'no series'}",
-                remedy="choose another dataset.audio.source: auto, channel, file or none",
-            )
-        yield _series(signals, series)
+        yield _mono(signals.select([channel]), f"channel {channel}")
+    elif source == "auto" and SERIES in signals.series:
+        yield _mono(signals.series[SERIES](), f"series {SERIES}")
     elif source in ("auto", "file"):
         if segment.audio is not None:
             with _file(segment.audio) as found:
@@ -170,56 +157,21 @@ def _source(
         raise InputError(
             f"unknown source of audio {source!r}",
             where="dataset.audio.source",
-            expected="auto, series, channel, file or none",
+            expected="auto, channel, file or none",
             remedy="mend the config",
         )
 
 
-def _channel(signals: Signals, channel: str) -> Reader:
-    recorded = signals.select([channel])
+def _mono(sound: Reader, name: str) -> Reader:
+    """Read the mean over channels, as float32."""
 
     def fetch(start: int, stop: int, _: Sequence[int]) -> SoundArray:
-        return recorded.read(start, stop).astype(np.float32)
+        values = np.asarray(sound.read(start, stop), dtype=np.float32)
+        if values.shape[1] == 1:
+            return values
+        return np.asarray(values.mean(axis=1, dtype=np.float32, keepdims=True))
 
-    return Reader(
-        names=(f"channel {channel}",),
-        rate=signals.rate,
-        n_samples=signals.n_samples,
-        fetch=fetch,
-        where=signals.where,
-    )
-
-
-def _series(signals: Signals, name: str) -> Reader:
-    series: Any = signals.handle.acquisition[name]
-    data = series.data
-    if len(data.shape) > 2:
-        raise InputError(
-            f"the series {name!r} has {len(data.shape)} dimensions",
-            where=signals.path,
-            expected="samples, or samples × channels",
-            remedy="check that this is the audio",
-        )
-    clock = series_clock(series, path=signals.path)
-
-    def fetch(start: int, stop: int, _: Sequence[int]) -> SoundArray:
-        return _mono(np.asarray(data[start:stop], dtype=np.float32))
-
-    return Reader(
-        names=(f"series {name}",),
-        rate=clock.rate,
-        n_samples=int(data.shape[0]),
-        fetch=checked_fetch(fetch, signals.path),
-        start=clock.start - signals.clock,
-        where=signals.where,
-    )
-
-
-def _mono(values: SoundArray) -> SoundArray:
-    """Mean over channels, (samples, 1)."""
-    if values.ndim == 1:
-        return values[:, None]
-    return np.asarray(values.mean(axis=1, dtype=np.float32, keepdims=True))
+    return replace(sound, names=(name,), fetch=fetch, piece=None)
 
 
 @contextmanager
@@ -239,15 +191,16 @@ def _file(path: Path) -> Iterator[Reader]:
 
         def fetch(start: int, stop: int, _: Sequence[int]) -> SoundArray:
             opened.seek(start)
-            return _mono(opened.read(stop - start, dtype="float32", always_2d=True))
+            return np.asarray(opened.read(stop - start, dtype="float32", always_2d=True))
 
-        yield Reader(
-            names=(path.name,),
+        sound = Reader(
+            names=tuple(map(str, range(opened.channels))),
             rate=float(opened.samplerate),
             n_samples=opened.frames,
             fetch=fetch,
             where=str(path),
         )
+        yield _mono(sound, path.name)
 
 
 def _covers(sound: Reader, signals: Signals, segment: Segment) -> None:

@@ -1,0 +1,309 @@
+"""Recordings in NWB files, read with pynwb."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from highgamma.errors import InputError, nearest
+from highgamma.recording.files import Segment
+from highgamma.recording.reader import Reader, Values, columns_of
+from highgamma.recording.sidecars import channel_rows
+from highgamma.recording.signals import (
+    MICROVOLTS,
+    FloatArray,
+    Signals,
+    checked_fetch,
+    piece_of,
+    unreadable,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOG = logging.getLogger("highgamma")
+
+NEURAL = "iEEG"
+"""Name of the series that holds the neural signals. In a file without it that has exactly one
+electrical series, that one is read."""
+
+WORDS = "Stimulus"
+"""Name of the series that holds what was on the screen."""
+
+
+@contextmanager
+def nwb_signals(segment: Segment) -> Iterator[Signals]:
+    """Open a recording in an NWB file.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, lacks the series, or contradicts channels.tsv.
+    """
+    with open_nwb(segment.signal) as nwb:
+        yield _signals(segment, nwb)
+
+
+@contextmanager
+def open_nwb(path: Path) -> Iterator[Any]:
+    """Open an NWB file; damage to it becomes one message."""
+    from pynwb import NWBHDF5IO
+
+    with warnings.catch_warnings():
+        # Files of older schema versions are read well; pynwb warns of each of them.
+        warnings.simplefilter("ignore")
+        try:
+            io = NWBHDF5IO(str(path), "r", load_namespaces=True)
+        except Exception as error:
+            raise unreadable(path, error) from error
+        try:
+            try:
+                nwb = io.read()
+            except Exception as error:
+                raise unreadable(path, error) from error
+            yield nwb
+        finally:
+            io.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Sample k of a series was taken at `start + k / rate` seconds of the file's clock."""
+
+    start: float
+    rate: float
+
+
+def clock_of(timestamps: Any, *, path: Path, name: str) -> Clock:
+    """Fit a uniform clock to timestamps, by medians.
+
+    `rate = 1 / median_k((t[k + L] − t[k]) / L)` with spans of L samples (a quarter of the series,
+    at most about 10 s), `start = median_k(t[k] − k / rate)`. Spans rather than single steps: a
+    lab clock at 9·10⁶ s resolves 1.9 ns, a tenth of a per mille of a step at 48 kHz. Medians pass
+    over a gap, such as a first interval of five samples. A rate within 2·10⁻⁶ of a whole number
+    is that number.
+
+    Parameters
+    ----------
+    timestamps
+        (samples,) seconds; anything that can be sliced.
+    """
+    n = int(timestamps.shape[0])
+    if n < 3:
+        raise InputError(
+            f"the series {name!r} has {n} timestamps",
+            where=path,
+            expected="one timestamp per sample, at least 3",
+            remedy="download the file again",
+        )
+    # A piece at the start, in the middle and at the end, of at most 2 million steps each.
+    probe = np.asarray(timestamps[: min(n, 4096)], dtype=np.float64)
+    step = float(np.median(np.diff(probe)))
+    if not (math.isfinite(step) and step > 0):
+        raise InputError(
+            f"the timestamps of the series {name!r} do not increase",
+            where=path,
+            expected="seconds, increasing",
+            remedy="download the file again, or mend its timestamps",
+        )
+    span = max(1, min(n // 4, round(10 / step)))
+    pieces = 16
+    width = max(1, min(n - span, 4096))
+    begins = sorted({int(at) for at in np.linspace(0, n - span - width, pieces)})
+    slopes, index, times = [], [], []
+    for begin in begins:
+        early = np.asarray(timestamps[begin : begin + width], dtype=np.float64)
+        late = np.asarray(timestamps[begin + span : begin + span + width], dtype=np.float64)
+        slopes.append((late - early) / span)
+        index.append(np.arange(begin, begin + width))
+        times.append(early)
+    rate = 1 / float(np.median(np.concatenate(slopes)))
+    if round(rate) > 0 and abs(rate - round(rate)) < 2e-6 * rate:
+        rate = float(round(rate))
+    start = float(np.median(np.concatenate(times) - np.concatenate(index) / rate))
+    return Clock(start, rate)
+
+
+def series_clock(series: Any, *, path: Path) -> Clock:
+    """The clock of an NWB series, from its timestamps or from its rate and starting time."""
+    if series.timestamps is not None:
+        return clock_of(series.timestamps, path=path, name=series.name)
+    if series.rate:
+        return Clock(float(series.starting_time or 0.0), float(series.rate))
+    raise InputError(
+        f"the series {series.name!r} has neither timestamps nor a rate",
+        where=path,
+        expected="timestamps in seconds, or a rate in Hz",
+        remedy="download the file again, or write it anew with its timestamps",
+    )
+
+
+def _neural_series(nwb: Any, path: Path) -> Any:
+    if NEURAL in nwb.acquisition:
+        return nwb.acquisition[NEURAL]
+    electrical = [
+        series for series in nwb.acquisition.values() if type(series).__name__ == "ElectricalSeries"
+    ]
+    if len(electrical) == 1:
+        LOG.info("%s: no series %r; using %r", path.name, NEURAL, electrical[0].name)
+        return electrical[0]
+    known = sorted(nwb.acquisition)
+    raise InputError(
+        f"the file has no series {NEURAL!r}{nearest(NEURAL, known)}",
+        where=path,
+        expected=f"{NEURAL!r} under acquisition; there are {', '.join(known) or 'none'}",
+        remedy="check that this is the recording's file and that it is whole",
+    )
+
+
+def _signals(segment: Segment, nwb: Any) -> Signals:
+    path = segment.signal
+    series = _neural_series(nwb, path)
+    data = series.data
+    listed = channel_rows(segment)
+    names = [row["name"] for row in listed]
+    if len(data.shape) != 2 or data.shape[1] != len(names):
+        shape = " × ".join(str(size) for size in data.shape)
+        turned = len(data.shape) == 2 and data.shape[0] == len(names)
+        raise InputError(
+            f"the series {series.name!r} holds {shape} values, channels.tsv lists "
+            f"{len(names)} channels" + ("; it looks transposed" if turned else ""),
+            where=path,
+            expected=f"samples × {len(names)}, in the order of {segment.channels}",
+            remedy="check that both files are of the same recording",
+        )
+    clock = series_clock(series, path=path)
+    stamps = series.timestamps
+    if stamps is not None and stamps.shape[0] != data.shape[0]:
+        raise InputError(
+            f"the series {series.name!r} has {data.shape[0]} samples and "
+            f"{stamps.shape[0]} timestamps",
+            where=path,
+            expected="one timestamp per sample",
+            remedy="download the file again; it may be cut short",
+        )
+    factors, offset, unit = _units(series, [row.get("units", "") for row in listed], path)
+
+    def fetch(start: int, stop: int, columns: Sequence[int]) -> Values:
+        picked = columns_of(data, start, stop, columns).astype(np.float64)
+        factor = factors[list(columns)]
+        return np.asarray(picked * factor + offset * MICROVOLTS.get(unit.lower(), 1.0))
+
+    return Signals(
+        path=path,
+        where=str(path),
+        rate=clock.rate,
+        n_samples=int(data.shape[0]),
+        names=tuple(names),
+        clock=clock.start,
+        unit=unit,
+        series={
+            name: partial(_further_series, other, path=path, zero=clock.start)
+            for name, other in nwb.acquisition.items()
+        },
+        fetch=checked_fetch(fetch, path),
+        piece=piece_of(len(names), chunk=int((getattr(data, "chunks", None) or (1,))[0])),
+    )
+
+
+def _further_series(series: Any, *, path: Path, zero: float) -> Reader:
+    """Read another series of the file; time counts from `zero` s of the file's clock."""
+    data = series.data
+    if len(data.shape) > 2:
+        raise InputError(
+            f"the series {series.name!r} has {len(data.shape)} dimensions",
+            where=path,
+            expected="samples, or samples × channels",
+            remedy="check that this is the series that you mean",
+        )
+    clock = series_clock(series, path=path)
+
+    def fetch(start: int, stop: int, columns: Sequence[int]) -> Values:
+        if len(data.shape) == 1:
+            return np.asarray(data[start:stop])[:, None]
+        return columns_of(data, start, stop, columns)
+
+    return Reader(
+        names=tuple(map(str, range(1 if len(data.shape) == 1 else data.shape[1]))),
+        rate=clock.rate,
+        n_samples=int(data.shape[0]),
+        fetch=checked_fetch(fetch, path),
+        start=clock.start - zero,
+        where=str(path),
+    )
+
+
+def shown_words(segment: Segment) -> pd.DataFrame:
+    """Read the words from the series of one string per neural sample, empty between words."""
+    import pandas as pd
+
+    with open_nwb(segment.signal) as nwb:
+        if WORDS not in nwb.acquisition:
+            return pd.DataFrame({"word": [], "onset": [], "offset": []})
+        series = nwb.acquisition[WORDS]
+        clock = series_clock(series, path=segment.signal)
+        neural = nwb.acquisition.get(NEURAL)
+        begin = clock.start - series_clock(neural, path=segment.signal).start if neural else 0.0
+        text = np.array(
+            [v.decode() if isinstance(v, bytes) else str(v) for v in series.data[:]], dtype=object
+        )
+    change = np.flatnonzero(np.r_[True, text[1:] != text[:-1]])
+    stop = np.r_[change[1:], text.size]
+    shown = [(a, b) for a, b in zip(change, stop, strict=True) if text[a] not in ("", "+")]
+    LOG.info("%s: words from the series %r, not from events.tsv", segment.signal.name, WORDS)
+    return pd.DataFrame(
+        {
+            "word": [text[a] for a, _ in shown],
+            "onset": [begin + a / clock.rate for a, _ in shown],
+            "offset": [begin + b / clock.rate for _, b in shown],
+        }
+    )
+
+
+def _units(series: Any, listed: list[str], path: Path) -> tuple[FloatArray, float, str]:
+    """Factors to µV per channel.
+
+    NWB says `value = data · conversion + offset` in the series' unit. Where no conversion was
+    given (1), channels.tsv says what the stored numbers are, since writers of electrical series
+    cannot name another unit than volts.
+    """
+    conversion = float(series.conversion if series.conversion is not None else 1.0)
+    offset = float(getattr(series, "offset", 0.0) or 0.0)
+    said = str(series.unit or "").strip()
+    per_channel = getattr(series, "channel_conversion", None)
+    gains = np.ones(len(listed)) if per_channel is None else np.asarray(per_channel[:], float)
+    if conversion != 1.0 or per_channel is not None or offset != 0.0:
+        return gains * conversion * MICROVOLTS.get(said.lower(), 1.0), offset, said
+    units = [unit.strip().lower() for unit in listed]
+    fallback = MICROVOLTS.get(said.lower(), 1.0)
+    electrodes = {unit for unit in units if unit in MICROVOLTS}
+    if said.lower() in MICROVOLTS and any(MICROVOLTS[u] != fallback for u in electrodes):
+        LOG.warning(
+            "%s: the series %r is said to be in %r, channels.tsv says %s; channels.tsv is taken",
+            path.name,
+            series.name,
+            said,
+            ", ".join(sorted(electrodes)),
+        )
+    if not electrodes and said.lower() not in MICROVOLTS:
+        LOG.warning(
+            "%s: neither channels.tsv nor the series %r (%r) names a unit of voltage; the values "
+            "are taken as µV",
+            path.name,
+            series.name,
+            said,
+        )
+    factors = np.array(
+        [MICROVOLTS.get(unit, fallback if unit in ("", "n/a") else 1.0) for unit in units]
+    )
+    name = sorted(electrodes)[0] if electrodes else said
+    return factors, 0.0, name

@@ -1,0 +1,65 @@
+"""Sidecar files of a recording: JSON, and the rows of channels.tsv."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from highgamma.errors import InputError
+from highgamma.recording.files import Segment
+from highgamma.store import read_table
+
+
+def channel_rows(segment: Segment) -> list[dict[str, str]]:
+    """The rows of channels.tsv as text, in the file's order.
+
+    Raises
+    ------
+    InputError
+        The table is missing, empty, without names, or names a channel twice.
+    """
+    if segment.channels is None:
+        raise InputError(
+            "the recording has no channels.tsv",
+            where=segment.signal,
+            expected=f"{segment.signal.stem.removesuffix('_ieeg')}_channels.tsv beside it or in a "
+            "folder above",
+            remedy="download the data set's sidecar files, or write the table",
+        )
+    table = read_table(segment.channels, strings=("name", "type", "units", "status"))
+    if "name" not in table or table.empty or table["name"].isna().any():
+        raise InputError(
+            f"the table has the columns {', '.join(map(str, table.columns))} and {len(table)} rows",
+            where=segment.channels,
+            expected="a column `name` that is filled in each row",
+            remedy="compare the file with the published one",
+        )
+    twice = table["name"][table["name"].duplicated()].tolist()
+    if twice:
+        raise InputError(
+            f"the channel {twice[0]!r} is listed twice",
+            where=segment.channels,
+            expected="each name once",
+            remedy="mend the table",
+        )
+    text = table.astype("object").where(table.notna(), "n/a").astype(str)
+    return [
+        {str(key): str(value).strip() for key, value in row.items()}
+        for row in text.to_dict("records")
+    ]
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Read a sidecar of BIDS; a byte-order mark is passed over."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the sidecar cannot be read: {error}",
+            where=path,
+            expected="a JSON file, UTF-8",
+            remedy="compare the file with the published one",
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError("the sidecar holds no object", where=path, expected="{…}")
+    return content
