@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from highgamma.errors import InputError
+from highgamma.registry import Registry
 from highgamma.sections import (
     as_mapping,
     keys_by_model,
@@ -136,3 +137,22 @@ def test_a_misspelled_choice_is_answered_with_the_nearest() -> None:
 
 def test_keys_that_may_differ_for_a_model_are_marked() -> None:
     assert keys_by_model(Bicycle) == ["colour", "span"]
+
+
+def test_the_descriptions_of_a_registrys_items_follow_the_keys_own() -> None:
+    @dataclass(frozen=True)
+    class Colour:
+        name: str
+        description: str
+
+    colours: Registry[Colour] = Registry("colour")
+    colours.register(Colour("red", "as a fire engine"))
+    colours.register(Colour("blue", "as the sky"))
+
+    @dataclass(frozen=True, kw_only=True)
+    class Paint:
+        colour: str = setting("red", "Its colour.", choices=colours)
+
+    described = schema_of(Paint)["properties"]["colour"]
+    assert described["enum"] == ["red", "blue"]
+    assert described["description"] == "Its colour. `red`: as a fire engine; `blue`: as the sky"

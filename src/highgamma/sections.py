@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, g
 from typing import get_type_hints as type_hints
 
 from highgamma.errors import InputError, nearest, refuse_unknown
+from highgamma.registry import Registry
 
 Schema = dict[str, Any]
 
@@ -56,7 +57,8 @@ def setting(
     description
         What the key means, with its unit; one or two sentences for the configuration's reference.
     choices
-        The strings it may be; a registry, or a function that is called when they are needed.
+        The strings it may be; a registry, whose items' descriptions follow the key's own, or a
+        function that is called when they are needed.
     minimum, above, maximum
         Bounds of a number, or of every number of a list; `above` is exclusive.
     pattern
@@ -124,7 +126,8 @@ def keys_by_model(section: type[Section]) -> list[str]:
 
 def _described(field: dataclasses.Field[Any], hint: Any) -> Schema:
     about = field.metadata
-    schema = {"description": about["description"]} if about["description"] else {}
+    description = " ".join(filter(None, [about["description"], _choices_in_words(about)]))
+    schema: Schema = {"description": description} if description else {}
     schema |= _schema_of_type(hint, about)
     factory: Any = field.default_factory
     if factory is not _REQUIRED:
@@ -134,6 +137,15 @@ def _described(field: dataclasses.Field[Any], hint: Any) -> Schema:
         if dataclasses.is_dataclass(field.default):
             schema["default"] = {}
     return schema
+
+
+def _choices_in_words(about: Mapping[str, Any]) -> str:
+    """What each choice of a registry is, in its own words."""
+    choices = about["choices"]
+    if not isinstance(choices, Registry):
+        return ""
+    described = {name: getattr(item, "description", "") for name, item in choices.items()}
+    return "; ".join(f"`{name}`: {text}" for name, text in described.items() if text)
 
 
 def _schema_of_type(hint: Any, about: Mapping[str, Any]) -> Schema:
