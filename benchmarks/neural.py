@@ -51,7 +51,7 @@ def ours(data: np.ndarray) -> np.ndarray:
     recording = Reader.of_array(data, rate=RATE)
     electrodes = neural.Electrodes.from_names(recording.names)
     threads = int(os.environ.get("HIGHGAMMA_BENCH_THREADS", "1"))
-    settings = neural.Settings(method="fft")
+    settings = neural.NeuralSettings(method="fft")
     return neural.high_gamma([recording], electrodes, settings, threads=threads).values()
 
 
@@ -130,7 +130,7 @@ def _length_child(seconds: float, channels: int) -> None:
 
     names = tuple(f"A{i}" for i in range(channels))
     electrodes = neural.Electrodes.from_names(names)
-    settings = neural.Settings(method="fft")
+    settings = neural.NeuralSettings(method="fft")
     for length in (5.0, seconds):  # the first is a warm-up
         began = time.perf_counter()
         recording = Reader(names=names, rate=RATE, n_samples=int(length * RATE), fetch=fetch)
@@ -176,7 +176,7 @@ def _long_child(path: str, folder: str, bands: int) -> None:
     with h5py.File(path) as file:
         recording = Reader.of_array(file["iEEG"], rate=LONG_RATE)
         electrodes = neural.Electrodes.from_names(recording.names)
-        settings = neural.Settings(method="fft", bands=bands)
+        settings = neural.NeuralSettings(method="fft", bands=bands)
         frames = neural.high_gamma([recording], electrodes, settings)
         neural.write_frames(frames, Path(folder) / "frames.nc", name="high-gamma", parameters={})
     took = time.perf_counter() - began

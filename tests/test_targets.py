@@ -52,7 +52,7 @@ def computed(data, table, *, align="prompt", start=0.0, stop=1.0, **settings):
         [recording(d) for d in data],
         neural.Electrodes.from_names(["A1", "A2", "A3"]),
         table,
-        neural.Settings.from_mapping(settings),
+        neural.neural_settings(settings),
         align=align,
         start=start,
         stop=stop,
@@ -128,7 +128,7 @@ def test_a_robust_scale_is_that_of_the_recordings_frames():
 
     data = noise(12)
     table = words([2, 4, 8])
-    settings = neural.Settings()
+    settings = neural.NeuralSettings()
     frames = neural.high_gamma(
         [recording(data)], neural.Electrodes.from_names(["A1", "A2", "A3"]), settings
     )

@@ -133,7 +133,7 @@ def targets(
     recordings: Sequence[Reader],
     electrodes: neural.Electrodes,
     words: pd.DataFrame,
-    settings: neural.Settings,
+    settings: neural.NeuralSettings,
     *,
     align: str,
     start: float,

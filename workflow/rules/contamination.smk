@@ -21,10 +21,8 @@ rule contamination:
     params:
         participant="{participant}",
         dataset=DATASET,
-        settings={
-            **{k: v for k, v in config["contamination"].items() if k != "enabled"},
-            "reference": config["neural"]["reference"],
-        },
+        settings=settings.in_order(config["contamination"]),
+        reference=config["neural"]["reference"],
         code=code("contamination"),
     message:
         "{wildcards.participant}: audit of sound in the electrodes"

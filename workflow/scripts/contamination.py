@@ -3,18 +3,25 @@
 from highgamma.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
-    from highgamma import contamination, neural
+    from highgamma import neural
+    from highgamma.contamination.settings import ContaminationSettings
+    from highgamma.contamination.stage import contamination
     from highgamma.recording.files import find
+    from highgamma.sections import section_from
     from highgamma.store import read_dataset, read_table, write_dataset
 
     participant, dataset = snakemake.params.participant, snakemake.params.dataset
-    settings = contamination.Settings.from_mapping(snakemake.params.settings)
+    settings = section_from(ContaminationSettings, snakemake.params.settings, where="contamination")
     channels = read_table(snakemake.input.channels, strings=neural.TEXT_COLUMNS)
     electrodes = neural.Electrodes.from_table(channels)
     segments = find(dataset["root"], participant, task=dataset.get("task"))
     with neural.opened(segments, electrodes) as recordings:
-        audited = contamination.contamination(
-            read_dataset(snakemake.input.audio), recordings, electrodes, settings
+        audited = contamination(
+            read_dataset(snakemake.input.audio),
+            recordings,
+            electrodes,
+            settings,
+            reference=snakemake.params.reference,
         )
     write_dataset(
         audited,
@@ -24,5 +31,6 @@ with job(snakemake.log[0], threads=snakemake.threads):
             "participant": participant,
             "dataset": dict(dataset),
             "settings": dict(snakemake.params.settings),
+            "reference": snakemake.params.reference,
         },
     )

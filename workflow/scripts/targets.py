@@ -9,7 +9,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.targets import targets
 
     participant, dataset = snakemake.params.participant, snakemake.params.dataset
-    settings = neural.Settings.from_mapping(snakemake.params.settings)
+    settings = neural.neural_settings(snakemake.params.settings)
     channels = read_table(snakemake.input.channels, strings=neural.TEXT_COLUMNS)
     electrodes = neural.Electrodes.from_table(channels)
     segments = find(dataset["root"], participant, task=dataset.get("task"))

@@ -15,26 +15,27 @@ from highgamma import catalogue, settings
 from highgamma.check.participants import Participant, Recorded
 from highgamma.check.problems import Problem, Problems
 from highgamma.errors import InputError
+from highgamma.sections import section_from
 
 if TYPE_CHECKING:
     from highgamma.encoding.analysis import Analysis
     from highgamma.encoding.splits import Rows
-    from highgamma.neural.settings import Settings
+    from highgamma.neural.settings import NeuralSettings
 
 CONFIGURATION = "configuration"
 
-Signals = dict[str, "Settings"]
+Signals = dict[str, "NeuralSettings"]
 Fits = dict[tuple[str, str], "Analysis"]
 
 
 def signals_of(config: Mapping[str, Any], problems: Problems) -> Signals:
     """Settings of every signal that an analysis is fitted to."""
-    from highgamma.neural.settings import Settings
+    from highgamma.neural.settings import neural_settings
 
     wanted = sorted({str(a["signal"]) for a in config["analyses"].values()})
     found = {
         name: problems.attempt(
-            CONFIGURATION, Settings.from_mapping, settings.signal_settings(config, name)
+            CONFIGURATION, neural_settings, settings.signal_settings(config, name)
         )
         for name in wanted
     }
@@ -206,16 +207,14 @@ def _check_mains(
 
 
 def _check_audit(config: Mapping[str, Any], recordings: Sequence[Recorded], *, sound: bool) -> None:
-    from highgamma import contamination
+    from highgamma.contamination.settings import ContaminationSettings
+    from highgamma.contamination.spectra import frequencies
 
     if not sound or not recordings:
         return
-    given = {k: v for k, v in config["contamination"].items() if k != "enabled"}
-    audit = contamination.Settings.from_mapping(
-        {**given, "reference": config["neural"]["reference"]}
-    )
+    audit = section_from(ContaminationSettings, config["contamination"], where="contamination")
     heard = [r.sound_rate for r in recordings if r.sound_rate > 0] or [math.inf]
-    contamination.frequencies(audit, rate=min(min(r.rate for r in recordings), min(heard)))
+    frequencies(audit, rate=min(min(r.rate for r in recordings), min(heard)))
     long = sum(recorded.duration for recorded in recordings)
     least = 2 * audit.min_shift + 100 * audit.shift
     if long < least:
@@ -277,7 +276,7 @@ def _check_fit(
     one: Participant,
     name: str,
     fit: Analysis,
-    of: Settings,
+    of: NeuralSettings,
     problems: Problems,
     *,
     sound: bool,
@@ -350,7 +349,7 @@ def _check_fit(
         )
 
 
-def _word_rows(one: Participant, fit: Analysis, of: Settings) -> tuple[Rows, int]:
+def _word_rows(one: Participant, fit: Analysis, of: NeuralSettings) -> tuple[Rows, int]:
     """Where the words' windows lie, from their prompts, and how many leave the recording."""
     from highgamma.encoding.splits import Rows
     from highgamma.targets import event_times, word_windows
@@ -381,7 +380,7 @@ def _word_rows(one: Participant, fit: Analysis, of: Settings) -> tuple[Rows, int
     return rows.take(windows.valid), int((~windows.valid).sum())
 
 
-def _frame_rows(one: Participant, fit: Analysis, of: Settings) -> tuple[Rows, int]:
+def _frame_rows(one: Participant, fit: Analysis, of: NeuralSettings) -> tuple[Rows, int]:
     """Where the frames that can be used lie: apart from the edges, with all lags inside."""
     from highgamma.encoding.lags import lag_frames, reachable
     from highgamma.encoding.samples import trials_of_frames

@@ -30,7 +30,7 @@ from highgamma.neural.envelopes import (
     valid_frames,
 )
 from highgamma.neural.references import REFERENCES
-from highgamma.neural.settings import Settings
+from highgamma.neural.settings import NeuralSettings, neural_settings
 from highgamma.recording.reader import Reader
 
 if TYPE_CHECKING:
@@ -43,13 +43,14 @@ __all__ = [
     "TEXT_COLUMNS",
     "Electrodes",
     "HighGamma",
+    "NeuralSettings",
     "Prepared",
-    "Settings",
     "channel_coordinates",
     "envelope_blocks",
     "frames_of",
     "high_gamma",
     "needs_statistics",
+    "neural_settings",
     "opened",
     "prepare",
     "rereference",
@@ -77,7 +78,7 @@ class HighGamma:
     """
 
     prepared: Prepared
-    settings: Settings
+    settings: NeuralSettings
     time: FloatArray
     segment: NDArray[np.int16]
     valid: NDArray[np.int8]
@@ -94,7 +95,7 @@ class HighGamma:
 def high_gamma(
     recordings: Sequence[Reader],
     electrodes: Electrodes,
-    settings: Settings,
+    settings: NeuralSettings,
     *,
     threads: int = 1,
 ) -> HighGamma:

@@ -15,7 +15,7 @@ from highgamma.neural.filters import exact_envelopes
 from highgamma.neural.frames import Windows, settings_windows, window_means
 from highgamma.neural.montage import Montage, rereferenced
 from highgamma.neural.references import montage
-from highgamma.neural.settings import Settings, check_recording
+from highgamma.neural.settings import NeuralSettings, check_recording
 from highgamma.neural.spectral import envelope_means, envelope_stretches
 from highgamma.neural.survey import survey
 from highgamma.recording.reader import Reader
@@ -54,7 +54,9 @@ class Prepared:
     trends: tuple[FloatArray, ...]
 
 
-def prepare(recordings: Sequence[Reader], electrodes: Electrodes, settings: Settings) -> Prepared:
+def prepare(
+    recordings: Sequence[Reader], electrodes: Electrodes, settings: NeuralSettings
+) -> Prepared:
     """Check recordings against the settings, find flat channels, and apply the reference.
 
     Raises
@@ -104,7 +106,7 @@ def rereference(recordings: Sequence[Reader], electrodes: Electrodes, reference:
     )
 
 
-def frames_of(prepared: Prepared, settings: Settings) -> list[Windows]:
+def frames_of(prepared: Prepared, settings: NeuralSettings) -> list[Windows]:
     """Frames of every segment."""
     return [
         settings_windows(settings, rate=r.rate, n_samples=r.n_samples) for r in prepared.recordings
@@ -112,7 +114,7 @@ def frames_of(prepared: Prepared, settings: Settings) -> list[Windows]:
 
 
 def valid_frames(
-    prepared: Prepared, windows: Sequence[Windows], settings: Settings
+    prepared: Prepared, windows: Sequence[Windows], settings: NeuralSettings
 ) -> list[NDArray[np.bool_]]:
     """For every segment, which windows stay clear of its first and last `edge` seconds."""
     return [
@@ -123,7 +125,7 @@ def valid_frames(
 
 def envelope_blocks(
     prepared: Prepared,
-    settings: Settings,
+    settings: NeuralSettings,
     windows: Sequence[Windows],
     *,
     threads: int = 1,
@@ -162,7 +164,7 @@ def envelope_blocks(
 
 
 def frame_blocks(
-    prepared: Prepared, settings: Settings, windows: Sequence[Windows], *, threads: int = 1
+    prepared: Prepared, settings: NeuralSettings, windows: Sequence[Windows], *, threads: int = 1
 ) -> Iterator[tuple[slice, slice, FloatArray]]:
     """Frames on the settings' scale: (windows, channels, values (window, channel)), all in turn.
 
@@ -179,7 +181,7 @@ def frame_blocks(
 
 
 def _frames_in_time(
-    prepared: Prepared, settings: Settings, windows: Sequence[Windows], *, threads: int
+    prepared: Prepared, settings: NeuralSettings, windows: Sequence[Windows], *, threads: int
 ) -> Iterator[tuple[slice, slice, FloatArray]]:
     n_channels, before = len(prepared.montage), 0
     blocks = [slice(a, min(a + FFT_READ, n_channels)) for a in range(0, n_channels, FFT_READ)]
@@ -206,7 +208,7 @@ def _exact(
     channels: slice,
     trend: FloatArray,
     windows: Windows,
-    settings: Settings,
+    settings: NeuralSettings,
     threads: int,
 ) -> FloatArray:
     data = np.asarray(recording.read(channels=channels), dtype=np.float64)
@@ -219,7 +221,7 @@ def _fft(
     channels: slice,
     trend: FloatArray,
     windows: Windows,
-    settings: Settings,
+    settings: NeuralSettings,
     threads: int,
 ) -> FloatArray:
     means = envelope_means(
@@ -247,13 +249,13 @@ _METHODS: dict[str, Any] = {"exact": _exact, "fft": _fft}
 _BLOCKS: dict[str, Callable[[int, int], int]] = {"exact": _exact_block, "fft": _fft_block}
 
 
-def needs_statistics(settings: Settings) -> bool:
+def needs_statistics(settings: NeuralSettings) -> bool:
     """Whether a channel's scale depends on the whole recording (z-score, median)."""
     return settings.scale == "robust" or settings.bands > 1
 
 
 def scaled(
-    values: FloatArray, settings: Settings, *, frames: FloatArray, valid: NDArray[np.bool_]
+    values: FloatArray, settings: NeuralSettings, *, frames: FloatArray, valid: NDArray[np.bool_]
 ) -> FloatArray:
     """Amplitudes on the settings' scale, sub-bands averaged.
 

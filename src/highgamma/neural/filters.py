@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from highgamma.neural.settings import Settings
+from highgamma.neural.settings import NeuralSettings
 
 FloatArray = NDArray[np.float64]
 
 
 def sections(
-    settings: Settings, *, rate: float, band: tuple[float, float] | None = None
+    settings: NeuralSettings, *, rate: float, band: tuple[float, float] | None = None
 ) -> list[FloatArray]:
     """Second-order sections of the band-pass and then of every band-stop, Butterworth.
 
@@ -47,7 +47,9 @@ def sections(
     ]
 
 
-def exact_envelopes(data: FloatArray, *, rate: float, settings: Settings) -> Iterator[FloatArray]:
+def exact_envelopes(
+    data: FloatArray, *, rate: float, settings: NeuralSettings
+) -> Iterator[FloatArray]:
     """Envelope of every sub-band by the published chain (science: arXiv 2505.14074, and the data
     set's script, doi 10.1038/s41597-022-01542-9).
 

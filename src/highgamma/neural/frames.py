@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from highgamma.neural.settings import Settings
+from highgamma.neural.settings import NeuralSettings
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -55,7 +55,7 @@ def frame_windows(n_samples: int, *, rate: float, window: float, shift: float) -
     return Windows(start, stop)
 
 
-def settings_windows(settings: Settings, *, rate: float, n_samples: int) -> Windows:
+def settings_windows(settings: NeuralSettings, *, rate: float, n_samples: int) -> Windows:
     """Frames of a segment under the settings' window and shift."""
     return frame_windows(n_samples, rate=rate, window=settings.window, shift=settings.shift)
 

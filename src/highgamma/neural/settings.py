@@ -1,114 +1,72 @@
-"""The settings of the neural stage, and the checks that a rate must pass before any filtering."""
+"""The section `neural`: how the recorded voltage becomes the signal to be predicted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from highgamma.errors import InputError, nearest, refuse_unknown
+from highgamma.errors import InputError
 from highgamma.neural.references import REFERENCES
-
-SCALES = ("amplitude", "log", "robust")
-METHODS = ("exact", "fft")
+from highgamma.sections import section_from, setting
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How an envelope is made from a voltage; the defaults are the study's.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeuralSettings:
+    """How an envelope is computed from a voltage; the defaults are the study's."""
 
-    band : (low, high), Hz. notch : centres of the band-stops, Hz, each `notch_halfwidth` Hz to
-    either side. order : of every Butterworth filter. window, shift : of the frames, s.
-    reference : one of `REFERENCES`. scale : `amplitude` (µV), `log` (natural logarithm of µV) or
-    `robust` (deviation from the median in units of 1.4826 median absolute deviations).
-    edge : s at either end of a segment that are marked as not valid.
-    method : `exact` (the published chain) or `fft` (one pass in the frequency domain).
-    bands : number of log-spaced sub-bands; with more than one, each is z-scored over the
-    recording (with `robust`: scaled robustly) and the mean of all is taken.
-    """
+    band: tuple[float, float] = setting((70, 170), "Pass band, in Hz.", above=0)
+    notch: tuple[float, ...] = setting(
+        (100, 150), "Centres of the stop bands, in Hz (line noise and its harmonics).", above=0
+    )
+    notch_halfwidth: float = setting(2, "Half-width of each stop band, in Hz.", above=0)
+    order: int = setting(
+        4, "Order of the Butterworth filters, applied forward and backward.", minimum=1, maximum=10
+    )
+    method: Literal["exact", "fft"] = setting(
+        "exact",
+        "`exact` (the published filters in time) or `fft` (the same responses in one pass).",
+    )
+    bands: int = setting(
+        1,
+        "Number of logarithmically spaced sub-bands whose envelopes are z-scored and averaged; 1 "
+        "takes the band whole.",
+        minimum=1,
+    )
+    window: float = setting(
+        0.05, "Length of the window over which the envelope is averaged, in seconds.", above=0
+    )
+    shift: float = setting(0.01, "Step from one window to the next, in seconds.", above=0)
+    reference: str = setting("none", "Re-referencing before the filter.", choices=REFERENCES)
+    scale: Literal["amplitude", "log", "robust"] = setting(
+        "amplitude",
+        "`amplitude` in µV, its logarithm `log`, or `robust` (minus median, over median absolute "
+        "deviation).",
+    )
+    edge: float = setting(
+        1.0,
+        "Seconds at both ends of a recording that are marked invalid, since filters settle there.",
+        minimum=0,
+    )
 
-    band: tuple[float, float] = (70.0, 170.0)
-    notch: tuple[float, ...] = (100.0, 150.0)
-    notch_halfwidth: float = 2.0
-    order: int = 4
-    window: float = 0.05
-    shift: float = 0.01
-    reference: str = "none"
-    scale: str = "amplitude"
-    edge: float = 1.0
-    method: str = "exact"
-    bands: int = 1
-
-    @classmethod
-    def from_mapping(cls, settings: Mapping[str, Any]) -> Settings:
-        """Read settings as the config gives them; `bands` may be a number or `{count: number}`.
-
-        Raises
-        ------
-        InputError
-            For an unknown key (the nearest known one is named) or an impossible value.
-        """
-        known = [field.name for field in fields(cls)]
-        refuse_unknown(settings, known, where="neural")
-        values = dict(settings)
-        if isinstance(values.get("bands"), Mapping):
-            values["bands"] = values["bands"].get("count", 1)
-        values["bands"] = int(values.get("bands") or 1)
-        for key in ("band", "notch"):
-            if key in values:
-                values[key] = tuple(float(f) for f in values[key] or ())
-        made = cls(**values)
-        made._check()
-        return made
-
-    def _check(self) -> None:
-        choices = (
-            ("reference", self.reference, tuple(REFERENCES)),
-            ("scale", self.scale, SCALES),
-            ("method", self.method, METHODS),
-        )
-        for key, value, allowed in choices:
-            if value not in allowed:
-                raise InputError(
-                    f"{key} is {value!r}{nearest(str(value), allowed)}",
-                    where=f"neural.{key}",
-                    expected=f"one of {', '.join(allowed)}",
-                    remedy="mend the value in the config",
-                )
-        if len(self.band) != 2 or not 0 < self.band[0] < self.band[1]:
-            raise InputError(
-                f"the band {list(self.band)} is no range of frequencies",
-                where="neural.band",
-                expected="two frequencies in Hz, the lower one first, both above 0",
-                remedy="write for example band: [70, 170]",
+    def problems(self) -> list[str]:
+        """Return what is wrong with the section, each as `key: message`."""
+        problems = []
+        low, high = self.band
+        if low >= high:
+            problems.append(
+                f"band: {low:g} Hz to {high:g} Hz is no band; the lower end comes first"
             )
-        if any(f <= self.notch_halfwidth for f in self.notch) or self.notch_halfwidth <= 0:
-            raise InputError(
-                f"notches at {list(self.notch)} Hz with a half-width of {self.notch_halfwidth} Hz "
-                "reach down to 0 Hz",
-                where="neural.notch",
-                expected="centres above the half-width, and a half-width above 0",
-                remedy="write for example notch: [100, 150] and notch_halfwidth: 2",
+        low_notches = [f"{centre:g}" for centre in self.notch if centre <= self.notch_halfwidth]
+        if low_notches:
+            problems.append(
+                f"notch: the stop bands at {', '.join(low_notches)} Hz reach down to 0 Hz "
+                f"(notch_halfwidth: {self.notch_halfwidth:g})"
             )
-        positive = {"order": self.order, "window": self.window, "shift": self.shift}
-        for key, number in {**positive, "bands": self.bands}.items():
-            if number <= 0:
-                raise InputError(
-                    f"{key} is {number}",
-                    where=f"neural.{key}",
-                    expected="a number above 0",
-                    remedy="mend the value in the config",
-                )
-        if self.edge < 0:
-            raise InputError(
-                f"edge is {self.edge} s",
-                where="neural.edge",
-                expected="0 or more seconds",
-                remedy="mend the value in the config",
-            )
+        return problems
 
     @property
     def sub_bands(self) -> tuple[tuple[float, float], ...]:
@@ -126,8 +84,25 @@ class Settings:
         return "log(uV)" if self.scale == "log" else "uV"
 
 
+def neural_settings(values: Mapping[str, Any], *, where: str = "neural") -> NeuralSettings:
+    """Build the settings of a signal from plain values, and check them.
+
+    Raises
+    ------
+    InputError
+        For an unknown key (the nearest known one is named) or an impossible value.
+    """
+    settings = section_from(NeuralSettings, values, where=where)
+    problems = settings.problems()
+    if problems:
+        raise InputError(
+            "; ".join(problems), where=where, remedy="correct the values in the config"
+        )
+    return settings
+
+
 def check_recording(
-    settings: Settings, *, rate: float, n_samples: int, where: str | None = None
+    settings: NeuralSettings, *, rate: float, n_samples: int, where: str | None = None
 ) -> None:
     """Refuse a recording whose rate is too low for the band or the window, or that is too short to
     be filtered.

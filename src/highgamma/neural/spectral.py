@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from highgamma.neural.filters import sections
 from highgamma.neural.frames import Piece, Windows, cut_piece, piece_sums
-from highgamma.neural.settings import Settings
+from highgamma.neural.settings import NeuralSettings
 from highgamma.recording.reader import Reader
 
 FloatArray = NDArray[np.float64]
@@ -66,7 +66,7 @@ def envelope_means(
     *,
     trend: FloatArray,
     windows: Windows,
-    settings: Settings,
+    settings: NeuralSettings,
     threads: int = 1,
     piece: int = PIECE,
 ) -> FloatArray:
@@ -109,7 +109,7 @@ def envelope_stretches(
     *,
     trend: FloatArray,
     windows: Windows,
-    settings: Settings,
+    settings: NeuralSettings,
     threads: int = 1,
     piece: int = PIECE,
 ) -> Iterator[tuple[slice, slice, FloatArray]]:
@@ -154,7 +154,7 @@ def envelope_stretches(
                     yield slice(begin, done), block, sums[:, :, : done - begin] / width[begin:done]
 
 
-def pieces(settings: Settings, recording: Reader, *, piece: int) -> list[tuple[int, int]]:
+def pieces(settings: NeuralSettings, recording: Reader, *, piece: int) -> list[tuple[int, int]]:
     """First sample of each piece and the one after its last, without the overlaps."""
     from scipy import fft
 
@@ -166,7 +166,7 @@ def pieces(settings: Settings, recording: Reader, *, piece: int) -> list[tuple[i
 
 
 @lru_cache(maxsize=16)
-def overlap_samples(settings: Settings, *, n_samples: int, rate: float) -> int:
+def overlap_samples(settings: NeuralSettings, *, n_samples: int, rate: float) -> int:
     """Samples on either side of a piece that are filtered with it and then left out."""
     bands = settings.sub_bands
     ringing = max(ringing_samples(sections(settings, rate=rate, band=band)) for band in bands)
@@ -181,7 +181,7 @@ def envelope_sums(
     first: int,
     last: int,
     trend: FloatArray,
-    settings: Settings,
+    settings: NeuralSettings,
     pool: ThreadPoolExecutor,
 ) -> FloatArray:
     """What samples [first, last) contribute to the sums of the windows that they touch.
@@ -219,7 +219,7 @@ def envelope_sums(
 
 @lru_cache(maxsize=16)
 def _analytic_factor(
-    settings: Settings, rate: float, band: tuple[float, float], size: int
+    settings: NeuralSettings, rate: float, band: tuple[float, float], size: int
 ) -> tuple[slice, Float32Array]:
     """The frequencies that pass, and twice the gain there (0 Hz and Nyquist count once).
 

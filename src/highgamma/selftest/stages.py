@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highgamma import catalogue, contamination, neural, store
+from highgamma import catalogue, neural, store
+from highgamma.contamination.settings import ContaminationSettings
+from highgamma.contamination.stage import contamination
 from highgamma.demo import dataset
 from highgamma.embeddings.making import make_embeddings
 from highgamma.embeddings.stream import Embeddings
@@ -168,7 +170,7 @@ def prepare(world: World) -> Prepared:
     words = word_table(world, sound)
     recordings, electrodes = recorded(world)
     # One pass through the frequency domain; tests hold it to the study's chain.
-    chain = neural.Settings(method="fft")
+    chain = neural.NeuralSettings(method="fft")
     frames = neural.high_gamma(recordings, electrodes, chain)
     signal = neural.frame_coordinates(frames)
     signal["high_gamma"] = (("time", "channel"), frames.values(), {"units": chain.units})
@@ -222,9 +224,7 @@ def run(world: World, settings: Settings, *, participant: str, seed: int, folder
             )
             logger.info("%s: %s, %s fitted", participant, analysis, model)
     recordings, electrodes = recorded(world)
-    audited = contamination.contamination(
-        made.audio, recordings, electrodes, contamination.Settings()
-    )
+    audited = contamination(made.audio, recordings, electrodes, ContaminationSettings())
     matrices = [name for name, one in audited.variables.items() if "frequency" in one.dims]
     store.write_dataset(
         audited.drop_vars(matrices),

@@ -1,0 +1,28 @@
+"""The section `contamination`: the audit of sound in the electrodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from highgamma.sections import setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContaminationSettings:
+    """The audit of sound in the electrodes (Roussel et al. 2020)."""
+
+    enabled: bool = setting(True, "Whether recordings with sound are audited.")
+    window: float = setting(
+        0.1,
+        "Length of the spectrograms' windows, in seconds; phases are compared from one window to "
+        "the next.",
+        above=0,
+    )
+    shift: float = setting(0.025, "Step from one frame to the next, in seconds.", above=0)
+    low: float = setting(60, "Lowest frequency compared, in Hz.", above=0)
+    high: float = setting(
+        400, "Highest frequency compared, in Hz; lowered to what the recording holds.", above=0
+    )
+    step: float = setting(5, "Step between frequencies, in Hz.", above=0)
+    line: float = setting(50, "Mains frequency, in Hz; its multiples are left out.", above=0)
+    min_shift: float = setting(5.0, "Least circular shift of a surrogate, in seconds.", above=0)

@@ -1,0 +1,159 @@
+"""Spectra of sound and electrodes on one clock, and how their phases advance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.contamination.settings import ContaminationSettings
+from highgamma.errors import InputError
+from highgamma.recording.reader import Reader
+
+FloatArray = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+ComplexArray = NDArray[np.complex64]
+
+LINE_HALFWIDTH = 2.5
+"""Hz to either side of the mains' multiples that are left out."""
+
+
+def frequencies(settings: ContaminationSettings, *, rate: float) -> FloatArray:
+    """Frequencies compared, Hz: `low` to `high` in steps, multiples of the mains left out.
+
+    Raises
+    ------
+    InputError
+        Where the recording's rate leaves fewer than ten.
+    """
+    high = min(settings.high, 0.4 * rate)
+    grid = np.arange(settings.low, high + 1e-9, settings.step)
+    harmonic = np.round(grid / settings.line) * settings.line
+    grid = grid[np.abs(grid - harmonic) >= LINE_HALFWIDTH]
+    if len(grid) < 10:
+        raise InputError(
+            f"the rate of {rate:g} Hz leaves {len(grid)} frequencies above {settings.low:g} Hz "
+            "to compare with the voice",
+            where="contamination",
+            expected="at least ten: a rate of some 300 Hz or more",
+            remedy="leave the contamination audit out of the config for this data set",
+        )
+    return np.asarray(grid)
+
+
+def frame_times(signals: Sequence[Reader], settings: ContaminationSettings) -> FloatArray:
+    """Centres of the frames that lie wholly within all signals of a segment, s: (frame,)."""
+    begin = max(s.start + 1 / s.rate for s in signals) + settings.window / 2
+    end = min(s.start + s.duration for s in signals) - settings.window / 2
+    # One sample to spare at either end for rounding and for the difference of neighbours.
+    spare = 2 / min(s.rate for s in signals)
+    count = int(np.floor((end - begin - 2 * spare) / settings.shift)) + 1
+    return np.asarray(begin + spare + settings.shift * np.arange(max(0, count)))
+
+
+def spectrum(
+    signals: Reader,
+    channels: slice,
+    times: FloatArray,
+    freqs: FloatArray,
+    settings: ContaminationSettings,
+) -> ComplexArray:
+    """Short-time spectrum `Σ_n w_n (x_n - x_{n-1}) e^{-2πi f (t_n - t)}`, w a Hann window.
+
+    The difference of neighbouring samples whitens 1/f spectra, so that low frequencies do not
+    leak through the window; it scales every frequency by a constant. Phases are counted from the
+    centre t of each frame, not from a sample near it, so that signals of different rates agree.
+
+    Parameters
+    ----------
+    times : (frame,), centres, s. freqs : (F,), Hz.
+
+    Returns
+    -------
+    (channel, F, frame), complex64.
+    """
+    width = max(2, round(settings.window * signals.rate))
+    sample = np.arange(width)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * (sample + 0.5) / width)
+    angle = 2 * np.pi * freqs[:, None] * sample / signals.rate
+    waves = np.concatenate([np.cos(angle), -np.sin(angle)]) * window
+    waves = (waves / window.sum()).astype(np.float32)
+    wanted = (times - signals.start) * signals.rate - width / 2
+    start = np.round(wanted).astype(np.int64)
+    begun = start / signals.rate + signals.start - times
+    made: ComplexArray | None = None
+    batch = max(1, int(2**24 // width))
+    for begin in range(0, len(times), batch):
+        some = start[begin : begin + batch]
+        first = int(some[0]) - 1
+        voltage = signals.read(first, int(some[-1]) + width, channels)
+        steps = np.diff(voltage, axis=0).astype(np.float32)
+        if made is None:
+            made = np.empty((steps.shape[1], len(freqs), len(times)), np.complex64)
+        turn = np.exp(-2j * np.pi * freqs[:, None] * begun[begin : begin + batch])
+        for channel in range(steps.shape[1]):
+            pieces = np.lib.stride_tricks.sliding_window_view(
+                np.ascontiguousarray(steps[:, channel]), width
+            )[some - first - 1]
+            here = made[channel, :, begin : begin + batch]
+            here.real, here.imag = np.split(waves @ pieces.T, 2)
+            here *= turn.astype(np.complex64)
+    if made is None:
+        raise ValueError("no frames")
+    return made
+
+
+def standardised(values: Float32Array | FloatArray) -> Float32Array:
+    """Mean 0 and mean square 1 over the last axis; 0 throughout where nothing varies."""
+    centred = values - values.mean(axis=-1, keepdims=True, dtype=np.float64)
+    deviation = np.sqrt(np.mean(np.square(centred), axis=-1, keepdims=True, dtype=np.float64))
+    scale = np.where(deviation > 0, deviation, np.inf)
+    return np.asarray(centred / scale, dtype=np.float32)
+
+
+def softened(values: ComplexArray) -> ComplexArray:
+    """Spectrum of the voice with its peaks compressed: `A / sqrt(|A|² + mean |A|²)`.
+
+    Loud frames count alike, soft ones by their amplitude. values : (F, frame).
+    """
+    power = np.square(np.abs(values))
+    scale = np.sqrt(power + power.mean(axis=-1, keepdims=True))
+    return np.asarray(values / np.where(scale > 0, scale, np.inf), dtype=np.complex64)
+
+
+def unit_phases(values: ComplexArray) -> ComplexArray:
+    """`X / |X|`: what is left of a spectrum without its amplitude; 0 where there is none."""
+    amplitude = np.abs(values)
+    return np.asarray(values / np.where(amplitude > 0, amplitude, np.inf), dtype=np.complex64)
+
+
+def advances(
+    values: ComplexArray, freqs: FloatArray, settings: ContaminationSettings
+) -> ComplexArray:
+    """Advance of the phase from one window to the next: `X(t + w) conj(X(t)) e^{-2πi f w}`.
+
+    w is `window` in whole frames; windows do not overlap, so that noise has no advance of its
+    own. A constant delay or gain between two signals, different at every frequency, drops out.
+
+    Parameters
+    ----------
+    values : (…, F, frame), of one segment. freqs : (F,), Hz.
+
+    Returns
+    -------
+    (…, F, frame - w).
+    """
+    apart = frames_apart(settings)
+    turn = np.exp(-2j * np.pi * freqs[:, None] * apart * settings.shift).astype(np.complex64)
+    return np.asarray(values[..., apart:] * np.conj(values[..., :-apart]) * turn)
+
+
+def frames_apart(settings: ContaminationSettings) -> int:
+    """Frames from one window to the next that does not overlap with it."""
+    return max(1, int(np.ceil(settings.window / settings.shift - 1e-9)))
+
+
+def centred(values: ComplexArray) -> ComplexArray:
+    """Mean 0 over the last axis."""
+    return np.asarray(values - values.mean(axis=-1, keepdims=True), dtype=np.complex64)
