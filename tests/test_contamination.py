@@ -125,9 +125,15 @@ def test_correlations_are_those_of_numpy():
     voices, signals = readers(sound, data)
     freqs = spectra.frequencies(settings, rate=RATE)
     times = spectra.frame_times([voices[0], signals[0]], settings)
-    a = np.abs(spectra.spectrum(voices[0], slice(0, 1), times, freqs, settings)[0])
+    a = np.abs(
+        spectra.spectrum(voices[0], slice(0, 1), times=times, freqs=freqs, settings=settings)[0]
+    )
     a = np.log(a + 0.01 * np.sqrt((a**2).mean(axis=1, keepdims=True)))
-    b = np.log(np.abs(spectra.spectrum(signals[0], slice(0, 2), times, freqs, settings)))
+    b = np.log(
+        np.abs(
+            spectra.spectrum(signals[0], slice(0, 2), times=times, freqs=freqs, settings=settings)
+        )
+    )
     found = audited(sound, data)
     n = len(freqs)
     for channel in range(2):
@@ -157,7 +163,7 @@ def test_gain_and_delay_of_a_copy_do_not_change_how_its_phase_advances():
     for x in (glide, late):
         signal = Reader.of_array(x[:, None], rate=RATE)
         phases = spectra.unit_phases(
-            spectra.spectrum(signal, slice(0, 1), times, freqs, settings)[0]
+            spectra.spectrum(signal, slice(0, 1), times=times, freqs=freqs, settings=settings)[0]
         )
         moves.append(spectra.advances(phases, freqs, settings))
     heard = np.abs(np.gradient(80 * t + 10 * t**2, t))[:, None]
@@ -176,7 +182,9 @@ def test_phases_agree_between_signals_of_different_rates_and_starts():
         t = first + np.arange(int(6 * rate)) / rate
         x = np.cos(2 * np.pi * 185 * t + 0.4)[:, None]
         signal = Reader.of_array(x, rate=rate, start=first)
-        row = spectra.spectrum(signal, slice(0, 1), times, freqs, settings)[0][freqs == 185][0]
+        row = spectra.spectrum(signal, slice(0, 1), times=times, freqs=freqs, settings=settings)[0][
+            freqs == 185
+        ][0]
         # A difference of neighbours is late by half a sample and turned by a quarter.
         made.append(np.angle(row * np.exp(2j * np.pi * 185 * 0.5 / rate) / 1j))
     assert np.abs(np.angle(np.exp(1j * (made[0] - made[1])))).max() < 0.02
@@ -209,7 +217,9 @@ def test_a_sine_appears_at_its_frequency_and_time_in_either_clock():
         x = np.where((t > 2) & (t < 4), np.sin(2 * np.pi * 200 * t), 0)[:, None]
         signal = Reader.of_array(x, rate=rate, start=first)
         times = np.arange(1.0, 5.0, 0.05)
-        a = np.abs(spectra.spectrum(signal, slice(0, 1), times, freqs, settings)[0])
+        a = np.abs(
+            spectra.spectrum(signal, slice(0, 1), times=times, freqs=freqs, settings=settings)[0]
+        )
         assert freqs[a.mean(axis=1).argmax()] == 200
         # |1 - exp(-2πi f / rate)| / 2: the difference of neighbours, and half a cosine.
         expected = abs(1 - np.exp(-2j * np.pi * 200 / rate)) / 2

@@ -196,7 +196,8 @@ def audit(
     for first in range(0, n_electrodes, block):
         some = slice(first, min(first + block, n_electrodes))
         spectra = np.concatenate(
-            [spectrum(s, some, t, freqs, settings) for _, s, t in segments], axis=2
+            [spectrum(s, some, times=t, freqs=freqs, settings=settings) for _, s, t in segments],
+            axis=2,
         )
         amplitude = np.maximum(np.abs(spectra), np.finfo(np.float32).tiny)
         level = standardised(np.log(amplitude))
@@ -232,7 +233,10 @@ def _heard(
 ) -> _Voice:
     """Spectra of the sound of each segment at its frames' times."""
     spectra = np.concatenate(
-        [spectrum(voice, slice(0, 1), times, freqs, settings)[0] for voice, times in voices],
+        [
+            spectrum(voice, slice(0, 1), times=times, freqs=freqs, settings=settings)[0]
+            for voice, times in voices
+        ],
         axis=1,
     )
     lengths = np.cumsum([len(times) for _, times in voices])[:-1]

@@ -20,12 +20,19 @@ LINE_HALFWIDTH = 2.5
 
 
 def frequencies(settings: ContaminationSettings, *, rate: float) -> FloatArray:
-    """Frequencies compared, Hz: `low` to `high` in steps, multiples of the mains left out.
+    """Return the frequencies compared, Hz: `low` to `high`, without the mains' multiples.
+
+    Parameters
+    ----------
+    settings
+        The audit's settings.
+    rate
+        Hz, the lower one of sound and recording; four tenths of it are the highest frequency.
 
     Raises
     ------
     InputError
-        Where the recording's rate leaves fewer than ten.
+        If the rate leaves fewer than ten.
     """
     high = min(settings.high, 0.4 * rate)
     grid = np.arange(settings.low, high + 1e-9, settings.step)
@@ -37,13 +44,13 @@ def frequencies(settings: ContaminationSettings, *, rate: float) -> FloatArray:
             "to compare with the voice",
             where="contamination",
             expected="at least ten: a rate of some 300 Hz or more",
-            remedy="leave the contamination audit out of the config for this data set",
+            remedy="set contamination: {enabled: false}",
         )
     return np.asarray(grid)
 
 
 def frame_times(signals: Sequence[Reader], settings: ContaminationSettings) -> FloatArray:
-    """Centres of the frames that lie wholly within all signals of a segment, s: (frame,)."""
+    """Return the centres of the frames within all signals of a segment, (frame,), s."""
     begin = max(s.start + 1 / s.rate for s in signals) + settings.window / 2
     end = min(s.start + s.duration for s in signals) - settings.window / 2
     # One sample to spare at either end for rounding and for the difference of neighbours.
@@ -55,11 +62,14 @@ def frame_times(signals: Sequence[Reader], settings: ContaminationSettings) -> F
 def spectrum(
     signals: Reader,
     channels: slice,
+    *,
     times: FloatArray,
     freqs: FloatArray,
     settings: ContaminationSettings,
 ) -> ComplexArray:
-    """Short-time spectrum `Σ_n w_n (x_n - x_{n-1}) e^{-2πi f (t_n - t)}`, w a Hann window.
+    """Compute the short-time spectrum `Σ_n w_n (x_n - x_{n-1}) e^{-2πi f (t_n - t)}`.
+
+    w is a Hann window.
 
     The difference of neighbouring samples whitens 1/f spectra, so that low frequencies do not
     leak through the window; it scales every frequency by a constant. Phases are counted from the
@@ -67,11 +77,21 @@ def spectrum(
 
     Parameters
     ----------
-    times : (frame,), centres, s. freqs : (F,), Hz.
+    signals
+        Sound or electrodes.
+    channels
+        A range of them.
+    times
+        (frame,), centres of the frames, s.
+    freqs
+        (F,), Hz.
+    settings
+        The audit's settings.
 
     Returns
     -------
-    (channel, F, frame), complex64.
+    spectrum : (channel, F, frame)
+        complex64.
     """
     width = max(2, round(settings.window * signals.rate))
     sample = np.arange(width)
@@ -82,30 +102,27 @@ def spectrum(
     wanted = (times - signals.start) * signals.rate - width / 2
     start = np.round(wanted).astype(np.int64)
     begun = start / signals.rate + signals.start - times
-    made: ComplexArray | None = None
+    n_channels = len(signals.names[channels])
+    spectra = np.empty((n_channels, len(freqs), len(times)), np.complex64)
     batch = max(1, int(2**24 // width))
     for begin in range(0, len(times), batch):
         some = start[begin : begin + batch]
         first = int(some[0]) - 1
         voltage = signals.read(first, int(some[-1]) + width, channels)
         steps = np.diff(voltage, axis=0).astype(np.float32)
-        if made is None:
-            made = np.empty((steps.shape[1], len(freqs), len(times)), np.complex64)
         turn = np.exp(-2j * np.pi * freqs[:, None] * begun[begin : begin + batch])
-        for channel in range(steps.shape[1]):
+        for channel in range(n_channels):
             pieces = np.lib.stride_tricks.sliding_window_view(
                 np.ascontiguousarray(steps[:, channel]), width
             )[some - first - 1]
-            here = made[channel, :, begin : begin + batch]
-            here.real, here.imag = np.split(waves @ pieces.T, 2)
-            here *= turn.astype(np.complex64)
-    if made is None:
-        raise ValueError("no frames")
-    return made
+            batch_spectra = spectra[channel, :, begin : begin + batch]
+            batch_spectra.real, batch_spectra.imag = np.split(waves @ pieces.T, 2)
+            batch_spectra *= turn.astype(np.complex64)
+    return spectra
 
 
 def standardised(values: Float32Array | FloatArray) -> Float32Array:
-    """Mean 0 and mean square 1 over the last axis; 0 throughout where nothing varies."""
+    """Scale to mean 0 and mean square 1 over the last axis; 0 throughout if nothing varies."""
     centred = values - values.mean(axis=-1, keepdims=True, dtype=np.float64)
     deviation = np.sqrt(np.mean(np.square(centred), axis=-1, keepdims=True, dtype=np.float64))
     scale = np.where(deviation > 0, deviation, np.inf)
@@ -113,9 +130,9 @@ def standardised(values: Float32Array | FloatArray) -> Float32Array:
 
 
 def softened(values: ComplexArray) -> ComplexArray:
-    """Spectrum of the voice with its peaks compressed: `A / sqrt(|A|² + mean |A|²)`.
+    """Compress the peaks of the voice's spectrum (F, frame): `A / sqrt(|A|² + mean |A|²)`.
 
-    Loud frames count alike, soft ones by their amplitude. values : (F, frame).
+    Loud frames count alike, soft ones by their amplitude.
     """
     power = np.square(np.abs(values))
     scale = np.sqrt(power + power.mean(axis=-1, keepdims=True))
@@ -123,7 +140,7 @@ def softened(values: ComplexArray) -> ComplexArray:
 
 
 def unit_phases(values: ComplexArray) -> ComplexArray:
-    """`X / |X|`: what is left of a spectrum without its amplitude; 0 where there is none."""
+    """Divide a spectrum by its amplitude, `X / |X|`; 0 where there is none."""
     amplitude = np.abs(values)
     return np.asarray(values / np.where(amplitude > 0, amplitude, np.inf), dtype=np.complex64)
 
@@ -131,18 +148,23 @@ def unit_phases(values: ComplexArray) -> ComplexArray:
 def advances(
     values: ComplexArray, freqs: FloatArray, settings: ContaminationSettings
 ) -> ComplexArray:
-    """Advance of the phase from one window to the next: `X(t + w) conj(X(t)) e^{-2πi f w}`.
+    """Compute how phase advances from one window to the next: `X(t + w) conj(X(t)) e^{-2πi f w}`.
 
     w is `window` in whole frames; windows do not overlap, so that noise has no advance of its
     own. A constant delay or gain between two signals, different at every frequency, drops out.
 
     Parameters
     ----------
-    values : (…, F, frame), of one segment. freqs : (F,), Hz.
+    values
+        (…, F, frame), of one segment.
+    freqs
+        (F,), Hz.
+    settings
+        The audit's settings.
 
     Returns
     -------
-    (…, F, frame - w).
+    advances : (…, F, frame - w)
     """
     apart = frames_apart(settings)
     turn = np.exp(-2j * np.pi * freqs[:, None] * apart * settings.shift).astype(np.complex64)
@@ -150,10 +172,10 @@ def advances(
 
 
 def frames_apart(settings: ContaminationSettings) -> int:
-    """Frames from one window to the next that does not overlap with it."""
+    """Count the frames from one window to the next that does not overlap with it."""
     return max(1, int(np.ceil(settings.window / settings.shift - 1e-9)))
 
 
 def centred(values: ComplexArray) -> ComplexArray:
-    """Mean 0 over the last axis."""
+    """Subtract the mean over the last axis."""
     return np.asarray(values - values.mean(axis=-1, keepdims=True), dtype=np.complex64)

@@ -1,15 +1,14 @@
 """High-gamma and other band-limited amplitude: filter, envelope, frames, reference, scale.
 
-`filters` holds the study's chain to the letter (`method: exact`), `spectral` the same chain in
-one pass through the frequency domain (`method: fft`), `references` the montages, `frames` the
-windows; `envelopes` puts them together, one block after another, and this module
-gives what the stage writes.
+`filters` holds the study's chain (`method: exact`), `spectral` the same chain in one pass through
+the frequency domain (`method: fft`), `references` the reference schemes, `frames` the windows;
+`envelopes` joins them, one block of electrodes after another. This module writes the stage's file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from highgamma.neural.electrodes import Electrodes
 from highgamma.neural.envelopes import (
-    Prepared,
+    PreparedRecordings,
     envelope_blocks,
     frame_blocks,
     frames_of,
@@ -44,7 +43,7 @@ __all__ = [
     "Electrodes",
     "HighGamma",
     "NeuralSettings",
-    "Prepared",
+    "PreparedRecordings",
     "channel_coordinates",
     "envelope_blocks",
     "frames_of",
@@ -62,22 +61,32 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 
 TEXT_COLUMNS = ("name", "region", "shaft", "reason")
-"""Columns of the channel table that are never numbers: a shaft may be called 1."""
+"""Columns of the channel table that are text: a shaft may be called 1."""
 
 CHUNK = (4096, 16)
-"""Frames and channels of one chunk of the file."""
+"""Frames and electrodes of one chunk of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class HighGamma:
     """Frames of a participant, all segments one after another.
 
-    time : (frame,), s from the start of the frame's segment. segment : (frame,), int16.
-    valid : (frame,), int8, 0 within the edge of a segment. blocks : frames, channels and their
-    values (frame, channel), computed as they are asked for.
+    Attributes
+    ----------
+    prepared, settings
+        What they are computed from.
+    time
+        (frame,), s from the start of the frame's segment.
+    segment
+        (frame,), index of the recording.
+    valid
+        (frame,), 0 within the edge of a segment, else 1.
+    blocks
+        Frames, electrodes and their values (frame, electrode), computed when they are iterated
+        over.
     """
 
-    prepared: Prepared
+    prepared: PreparedRecordings
     settings: NeuralSettings
     time: FloatArray
     segment: NDArray[np.int16]
@@ -85,11 +94,11 @@ class HighGamma:
     blocks: Iterator[tuple[slice, slice, FloatArray]]
 
     def values(self) -> FloatArray:
-        """All channels at once: (frame, channel)."""
-        whole = np.empty((len(self.time), len(self.prepared.montage)))
-        for frames, channels, block in self.blocks:
-            whole[frames, channels] = block
-        return whole
+        """Compute all electrodes at once: (frame, electrode)."""
+        values = np.empty((len(self.time), len(self.prepared.montage)))
+        for frames, electrodes, block in self.blocks:
+            values[frames, electrodes] = block
+        return values
 
 
 def high_gamma(
@@ -99,11 +108,18 @@ def high_gamma(
     *,
     threads: int = 1,
 ) -> HighGamma:
-    """Amplitude in a band, frame by frame: the stage's computation.
+    """Prepare the amplitude in a band, frame by frame: the stage's computation.
 
     Parameters
     ----------
-    recordings : one for each segment. electrodes : what `read` gives, column by column.
+    recordings
+        The electrodes' voltages, µV, one reader for each segment.
+    electrodes
+        The electrodes.
+    settings
+        Settings of the signal.
+    threads
+        For the transforms of the fft method.
 
     Raises
     ------
@@ -125,26 +141,26 @@ def high_gamma(
     )
 
 
-def channel_coordinates(prepared: Prepared) -> dict[str, Any]:
-    """Coordinates along `channel`: name, x, y, z in mm, region, flat."""
-    made = prepared.montage
+def channel_coordinates(prepared: PreparedRecordings) -> dict[str, Any]:
+    """Return the coordinates along `channel`: name, x, y, z in mm, region, flat."""
+    montage = prepared.montage
     place = {
-        axis: ("channel", made.positions[:, i], {"units": "mm"}) for i, axis in enumerate("xyz")
+        axis: ("channel", montage.positions[:, i], {"units": "mm"}) for i, axis in enumerate("xyz")
     }
     return {
-        "channel": ("channel", np.array(made.names, dtype=object)),
+        "channel": ("channel", np.array(montage.names, dtype=object)),
         **place,
         "region": ("channel", np.array([r or "n/a" for r in prepared.regions], dtype=object)),
         "flat": (
             "channel",
-            made.flat.astype(np.int8),
+            montage.flat.astype(np.int8),
             {"long_name": "1: the channel holds one value only"},
         ),
     }
 
 
 def frame_coordinates(frames: HighGamma) -> xr.Dataset:
-    """Everything of the stage's file except the values."""
+    """Return everything of the stage's file except the values."""
     import xarray as xr
 
     return xr.Dataset(
@@ -169,11 +185,18 @@ def frame_coordinates(frames: HighGamma) -> xr.Dataset:
 def write_frames(
     frames: HighGamma, path: str | PathLike[str], *, name: str, parameters: Mapping[str, Any]
 ) -> None:
-    """Write the frames as NetCDF, block by block, so that the values are never whole in memory.
+    """Write the frames as NetCDF, block by block; memory never holds all of them.
 
     Parameters
     ----------
-    name : of the signal, for example `high-gamma`; the variable is `high_gamma`.
+    frames
+        From `high_gamma`.
+    path
+        The file to write.
+    name
+        Name of the signal, for example `high-gamma`; the variable is then `high_gamma`.
+    parameters
+        What else the file depends on, for its attributes.
     """
     import netCDF4
 
@@ -183,8 +206,8 @@ def write_frames(
     attributes = store.provenance("neural", {**asdict(frames.settings), **parameters})
     skeleton = skeleton.assign_attrs(dict(skeleton.attrs) | attributes | {"signal": name})
     encoding = {k: {"_FillValue": None} for k, v in skeleton.variables.items() if v.dtype != object}
-    n_frames, n_channels = len(frames.time), len(frames.prepared.montage)
-    chunk = (max(1, min(CHUNK[0], n_frames)), max(1, min(CHUNK[1], n_channels)))
+    n_frames, n_electrodes = len(frames.time), len(frames.prepared.montage)
+    chunk = (max(1, min(CHUNK[0], n_frames)), max(1, min(CHUNK[1], n_electrodes)))
     with store.written_whole(path) as temporary:
         skeleton.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
         with netCDF4.Dataset(temporary, "a") as file:
@@ -201,17 +224,15 @@ def write_frames(
             values.units = frames.settings.units
             values.coordinates = "segment valid x y z region flat"
             # Blocks may end within a chunk: it waits in memory for the rest of its frames.
-            row_of_chunks = 8 * chunk[0] * (n_channels + chunk[1])
+            row_of_chunks = 8 * chunk[0] * (n_electrodes + chunk[1])
             values.set_var_chunk_cache(2 * row_of_chunks, 521, 1.0)
-            for some, channels, block in frames.blocks:
-                values[some, channels] = block
+            for rows, electrodes, block in frames.blocks:
+                values[rows, electrodes] = block
 
 
 @contextmanager
 def opened(segments: Sequence[Segment], electrodes: Electrodes) -> Iterator[list[Reader]]:
-    """Open the recordings of a participant's segments, as the other functions want them."""
-    from contextlib import ExitStack
-
+    """Open the recordings of a participant's segments and select the electrodes."""
     from highgamma.recording.signals import open_signals
 
     with ExitStack() as stack:

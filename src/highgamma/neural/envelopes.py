@@ -1,11 +1,11 @@
-"""From recordings to mean envelopes in windows, one block of channels after another."""
+"""From recordings to mean envelopes in windows, one block of electrodes after another."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from highgamma.recording.reader import Reader
 
 FloatArray = NDArray[np.float64]
 
-_log = logging.getLogger("highgamma")
+LOG = logging.getLogger("highgamma")
 
 BLOCK_BYTES = 256 * 2**20
 """Memory that one block of channels may take while it is filtered."""
@@ -41,11 +41,20 @@ SILENCE = 1e-9
 """µV: the smallest amplitude that a logarithm is taken of (a flat channel has none)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedRecordings:
     """Recordings that have passed every check, read through one montage.
 
-    trends : for each segment (2, channel): the straight lines, see `Survey`.
+    Attributes
+    ----------
+    recordings
+        One reader for each segment.
+    montage
+        The signals after re-referencing.
+    regions
+        (signal,), the anatomical label of each; None where unknown.
+    trends
+        For each segment (2, signal): the straight lines, see `Survey`.
     """
 
     recordings: tuple[Reader, ...]
@@ -56,13 +65,22 @@ class Prepared:
 
 def prepare(
     recordings: Sequence[Reader], electrodes: Electrodes, settings: NeuralSettings
-) -> Prepared:
-    """Check recordings against the settings, find flat channels, and apply the reference.
+) -> PreparedRecordings:
+    """Check recordings against the settings, find flat electrodes, and apply the reference.
+
+    Parameters
+    ----------
+    recordings
+        The electrodes' voltages, µV, one reader for each segment.
+    electrodes
+        The electrodes.
+    settings
+        Settings of the signal.
 
     Raises
     ------
     InputError
-        Rate too low, recording too short, or as `rereference`.
+        If the rate is too low or the recording too short; or as `rereference`.
     """
     for recording in recordings:
         check_recording(
@@ -74,31 +92,39 @@ def prepare(
     return rereference(recordings, electrodes, settings.reference)
 
 
-def rereference(recordings: Sequence[Reader], electrodes: Electrodes, reference: str) -> Prepared:
+def rereference(
+    recordings: Sequence[Reader], electrodes: Electrodes, reference: str
+) -> PreparedRecordings:
     """Look at every sample once, and read the recordings through a montage from then on.
 
-    A channel that is flat in any segment is kept, flagged and warned of; it is never subtracted
+    An electrode that is flat in any segment is kept, flagged and warned of; it is never subtracted
     from another one, except in a bipolar pair, which is then flagged as flat.
+
+    Parameters
+    ----------
+    recordings, electrodes
+        As in `prepare`.
+    reference
+        Name of the reference scheme.
 
     Raises
     ------
     InputError
-        Samples missing, or a reference without neighbours.
+        If samples are missing, or if the reference leaves no electrode.
     """
     surveys = [survey(recording) for recording in recordings]
     for recording, surveyed in zip(recordings, surveys, strict=True):
         for name, is_flat in zip(electrodes.names, surveyed.flat, strict=True):
             if is_flat:
-                _log.warning(
+                LOG.warning(
                     "channel %s is flat (one value in all %d samples) in %s: it is kept and "
                     "flagged; write status 'bad' in channels.tsv to leave it out",
                     name,
                     recording.n_samples,
                     recording.where or "the recording",
                 )
-    flat = np.any([s.flat for s in surveys], axis=0)
-    signals = montage(reference, electrodes, flat)
-    return Prepared(
+    signals = montage(reference, electrodes, np.any([s.flat for s in surveys], axis=0))
+    return PreparedRecordings(
         recordings=tuple(rereferenced(recording, signals) for recording in recordings),
         montage=signals,
         regions=tuple(electrodes.regions[i] for i in signals.origin),
@@ -106,17 +132,17 @@ def rereference(recordings: Sequence[Reader], electrodes: Electrodes, reference:
     )
 
 
-def frames_of(prepared: Prepared, settings: NeuralSettings) -> list[Windows]:
-    """Frames of every segment."""
+def frames_of(prepared: PreparedRecordings, settings: NeuralSettings) -> list[Windows]:
+    """Return the frames of every segment."""
     return [
         settings_windows(settings, rate=r.rate, n_samples=r.n_samples) for r in prepared.recordings
     ]
 
 
 def valid_frames(
-    prepared: Prepared, windows: Sequence[Windows], settings: NeuralSettings
+    prepared: PreparedRecordings, windows: Sequence[Windows], settings: NeuralSettings
 ) -> list[NDArray[np.bool_]]:
-    """For every segment, which windows stay clear of its first and last `edge` seconds."""
+    """Tell for every segment which windows stay clear of its first and last `edge` seconds."""
     return [
         w.apart_from_edges(rate=r.rate, n_samples=r.n_samples, edge=settings.edge)
         for r, w in zip(prepared.recordings, windows, strict=True)
@@ -124,115 +150,152 @@ def valid_frames(
 
 
 def envelope_blocks(
-    prepared: Prepared,
+    prepared: PreparedRecordings,
     settings: NeuralSettings,
     windows: Sequence[Windows],
     *,
     threads: int = 1,
     block: int | None = None,
 ) -> Iterator[tuple[slice, FloatArray]]:
-    """Mean envelope in windows, for one block of channels after another.
+    """Compute mean envelopes in windows, for one block of electrodes after another.
 
     Every segment is filtered on its own and whole, before anything is cut.
 
     Parameters
     ----------
-    windows : one set for each segment. threads : for the transforms of the fft method.
-    block : channels at a time; without it, as many as `BLOCK_BYTES` hold (exact) or as
-        `SUMS_BYTES` allow (fft).
+    prepared
+        From `prepare`.
+    settings
+        Settings of the signal.
+    windows
+        One set for each segment.
+    threads
+        For the transforms of the fft method.
+    block
+        Electrodes at a time; None for as many as `BLOCK_BYTES` hold (exact) or `SUMS_BYTES` allow
+        (fft).
 
     Yields
     ------
-    The channels, and their values (sub-band, window, channel) in µV, the windows of all segments
-    one after another.
+    electrodes : slice
+    values : (sub-band, window, electrode)
+        µV; the windows of all segments, one after another.
     """
-    maker = _METHODS[settings.method]
-    n_channels = len(prepared.montage)
+    method = _METHODS[settings.method]
+    n_electrodes = len(prepared.montage)
     longest = max(r.n_samples for r in prepared.recordings)
     n_windows = settings.bands * sum(len(w) for w in windows)
-    step = block or _BLOCKS[settings.method](longest, n_windows)
-    for first in range(0, n_channels, step):
-        channels = slice(first, min(first + step, n_channels))
+    step = block or method.block(longest, n_windows)
+    for first in range(0, n_electrodes, step):
+        electrodes = slice(first, min(first + step, n_electrodes))
         parts = [
-            maker(recording, channels, trend[:, channels], each, settings, threads)
-            for recording, trend, each in zip(
+            method.means(
+                recording,
+                electrodes,
+                trend=trend[:, electrodes],
+                windows=segment_windows,
+                settings=settings,
+                threads=threads,
+            )
+            for recording, trend, segment_windows in zip(
                 prepared.recordings, prepared.trends, windows, strict=True
             )
         ]
-        _log.info("high-gamma: %d of %d channels", channels.stop, n_channels)
-        yield channels, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        LOG.info("high-gamma: %d of %d channels", electrodes.stop, n_electrodes)
+        yield electrodes, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def frame_blocks(
-    prepared: Prepared, settings: NeuralSettings, windows: Sequence[Windows], *, threads: int = 1
+    prepared: PreparedRecordings,
+    settings: NeuralSettings,
+    windows: Sequence[Windows],
+    *,
+    threads: int = 1,
 ) -> Iterator[tuple[slice, slice, FloatArray]]:
-    """Frames on the settings' scale: (windows, channels, values (window, channel)), all in turn.
+    """Compute frames on the settings' scale, one block after another.
 
-    Where a channel's scale needs the whole recording, or the filter does, channel by channel; else
-    in the order of time, which reads the recording once and holds a stretch of it.
+    If an electrode's scale needs the whole recording, or the filter does, electrode by electrode;
+    else in the order of time, which reads the recording once and holds a stretch of it.
+
+    Yields
+    ------
+    windows, electrodes : slice
+    values : (window, electrode)
     """
     if settings.method == "fft" and not needs_statistics(settings):
         yield from _frames_in_time(prepared, settings, windows, threads=threads)
         return
     valid = np.concatenate(valid_frames(prepared, windows, settings))
-    for channels, values in envelope_blocks(prepared, settings, windows, threads=threads):
+    for electrodes, values in envelope_blocks(prepared, settings, windows, threads=threads):
         rows = slice(0, values.shape[1])
-        yield rows, channels, scaled(values, settings, frames=values, valid=valid)
+        yield rows, electrodes, scaled(values, settings, frames=values, valid=valid)
 
 
 def _frames_in_time(
-    prepared: Prepared, settings: NeuralSettings, windows: Sequence[Windows], *, threads: int
+    prepared: PreparedRecordings,
+    settings: NeuralSettings,
+    windows: Sequence[Windows],
+    *,
+    threads: int,
 ) -> Iterator[tuple[slice, slice, FloatArray]]:
-    n_channels, before = len(prepared.montage), 0
-    blocks = [slice(a, min(a + FFT_READ, n_channels)) for a in range(0, n_channels, FFT_READ)]
-    for recording, trend, each in zip(prepared.recordings, prepared.trends, windows, strict=True):
+    n_electrodes, before = len(prepared.montage), 0
+    blocks = [slice(a, min(a + FFT_READ, n_electrodes)) for a in range(0, n_electrodes, FFT_READ)]
+    for recording, trend, segment_windows in zip(
+        prepared.recordings, prepared.trends, windows, strict=True
+    ):
         stretches = envelope_stretches(
             recording,
             blocks,
             trend=trend,
-            windows=each,
+            windows=segment_windows,
             settings=settings,
             threads=threads,
         )
-        for rows, channels, means in stretches:
+        for rows, electrodes, means in stretches:
             values = means.transpose(0, 2, 1)
             every = np.ones(values.shape[1], bool)
             placed = slice(before + rows.start, before + rows.stop)
-            yield placed, channels, scaled(values, settings, frames=values, valid=every)
-        before += len(each)
-        _log.info("high-gamma: %d frames", before)
+            yield placed, electrodes, scaled(values, settings, frames=values, valid=every)
+        before += len(segment_windows)
+        LOG.info("high-gamma: %d frames", before)
 
 
-def _exact(
+class _Means(Protocol):
+    """Mean envelopes of one segment, (sub-band, window, electrode)."""
+
+    def __call__(
+        self,
+        recording: Reader,
+        electrodes: slice,
+        *,
+        trend: FloatArray,
+        windows: Windows,
+        settings: NeuralSettings,
+        threads: int,
+    ) -> FloatArray: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """means : see `_Means`. block : electrodes at a time, of the longest segment's samples and the
+    number of windows."""
+
+    means: _Means
+    block: Callable[[int, int], int]
+
+
+def _exact_means(
     recording: Reader,
-    channels: slice,
+    electrodes: slice,
+    *,
     trend: FloatArray,
     windows: Windows,
     settings: NeuralSettings,
     threads: int,
 ) -> FloatArray:
-    data = np.asarray(recording.read(channels=channels), dtype=np.float64)
-    envelopes = exact_envelopes(data, rate=recording.rate, settings=settings)
+    voltage = np.asarray(recording.read(channels=electrodes), dtype=np.float64)
+    envelopes = exact_envelopes(voltage, rate=recording.rate, settings=settings)
     return np.stack([window_means(envelope, windows) for envelope in envelopes])
-
-
-def _fft(
-    recording: Reader,
-    channels: slice,
-    trend: FloatArray,
-    windows: Windows,
-    settings: NeuralSettings,
-    threads: int,
-) -> FloatArray:
-    means = envelope_means(
-        recording,
-        channels,
-        trend=trend,
-        windows=windows,
-        settings=settings,
-        threads=threads,
-    )
-    return means.transpose(0, 2, 1)
 
 
 def _exact_block(n_samples: int, n_windows: int) -> int:
@@ -240,38 +303,61 @@ def _exact_block(n_samples: int, n_windows: int) -> int:
     return max(1, BLOCK_BYTES // (72 * n_samples))
 
 
+def _fft_means(
+    recording: Reader,
+    electrodes: slice,
+    *,
+    trend: FloatArray,
+    windows: Windows,
+    settings: NeuralSettings,
+    threads: int,
+) -> FloatArray:
+    means = envelope_means(
+        recording, electrodes, trend=trend, windows=windows, settings=settings, threads=threads
+    )
+    return means.transpose(0, 2, 1)
+
+
 def _fft_block(n_samples: int, n_windows: int) -> int:
     fewest, most = FFT_BLOCK
     return min(most, max(fewest, SUMS_BYTES // (8 * max(1, n_windows))))
 
 
-_METHODS: dict[str, Any] = {"exact": _exact, "fft": _fft}
-_BLOCKS: dict[str, Callable[[int, int], int]] = {"exact": _exact_block, "fft": _fft_block}
+_METHODS = {
+    "exact": _Method(_exact_means, _exact_block),
+    "fft": _Method(_fft_means, _fft_block),
+}
 
 
 def needs_statistics(settings: NeuralSettings) -> bool:
-    """Whether a channel's scale depends on the whole recording (z-score, median)."""
+    """Tell whether an electrode's scale depends on the whole recording (z-score, median)."""
     return settings.scale == "robust" or settings.bands > 1
 
 
 def scaled(
     values: FloatArray, settings: NeuralSettings, *, frames: FloatArray, valid: NDArray[np.bool_]
 ) -> FloatArray:
-    """Amplitudes on the settings' scale, sub-bands averaged.
+    """Bring amplitudes to the settings' scale and average sub-bands.
 
     `log`: natural logarithm of the mean amplitude (not the mean of logarithms). `robust`:
     `(a - median) / (1.4826 MAD)`. Several sub-bands: each `(a - mean) / standard deviation` (or
     robustly), then the mean over sub-bands. Medians, means and deviations are those of the valid
-    frames of the whole recording; a channel without any deviation becomes 0.
+    frames of the whole recording; an electrode without any deviation becomes 0.
 
     Parameters
     ----------
-    values : (sub-band, window, channel), µV. frames : (sub-band, frame, channel), µV, what the
-    statistics are taken from. valid : (frame,).
+    values
+        (sub-band, window, electrode), µV.
+    settings
+        Settings of the signal.
+    frames
+        (sub-band, frame, electrode), µV, which the statistics are computed from.
+    valid
+        (frame,); whether a frame counts.
 
     Returns
     -------
-    (window, channel).
+    scaled : (window, electrode)
     """
     if settings.scale == "log":
         values = np.log(np.maximum(values, SILENCE))

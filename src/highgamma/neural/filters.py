@@ -16,24 +16,30 @@ FloatArray = NDArray[np.float64]
 def sections(
     settings: NeuralSettings, *, rate: float, band: tuple[float, float] | None = None
 ) -> list[FloatArray]:
-    """Second-order sections of the band-pass and then of every band-stop, Butterworth.
+    """Design the Butterworth filters: the band-pass, then every band-stop.
 
     Parameters
     ----------
-    rate : Hz. band : a sub-band in Hz in place of `settings.band`.
+    settings
+        Settings of the signal.
+    rate
+        Hz.
+    band
+        A sub-band in Hz in place of `settings.band`.
 
     Returns
     -------
-    One array (section, 6) for each filter, in the order in which they are applied.
+    filters
+        Second-order sections (section, 6) of each filter, in the order in which they are applied.
     """
     from scipy import signal
 
     nyquist = rate / 2
     low, high = band or settings.band
-    kinds: list[tuple[float, float, Literal["bandpass", "bandstop"]]] = [(low, high, "bandpass")]
-    kinds += [
-        (f - settings.notch_halfwidth, f + settings.notch_halfwidth, "bandstop")
-        for f in settings.notch
+    filters: list[tuple[float, float, Literal["bandpass", "bandstop"]]] = [(low, high, "bandpass")]
+    filters += [
+        (centre - settings.notch_halfwidth, centre + settings.notch_halfwidth, "bandstop")
+        for centre in settings.notch
     ]
     return [
         signal.iirfilter(
@@ -43,27 +49,33 @@ def sections(
             ftype="butter",
             output="sos",
         )
-        for lower, upper, kind in kinds
+        for lower, upper, kind in filters
     ]
 
 
 def exact_envelopes(
     data: FloatArray, *, rate: float, settings: NeuralSettings
 ) -> Iterator[FloatArray]:
-    """Envelope of every sub-band by the published chain (science: arXiv 2505.14074, and the data
-    set's script, doi 10.1038/s41597-022-01542-9).
+    """Compute the envelope of every sub-band by the published chain.
 
     Linear detrend over the whole segment; band-pass, then the band-stops one after another, each
     forwards and backwards (`sosfiltfilt`); magnitude of the analytic signal, which is computed
-    over the next fast length of a real transform and cropped.
+    over the next fast length of a real transform and cropped. Sources: arXiv 2505.14074, and the
+    data set's script, doi 10.1038/s41597-022-01542-9.
 
     Parameters
     ----------
-    data : (samples, channels), µV, one whole segment. rate : Hz.
+    data
+        (sample, electrode), µV, one whole segment.
+    rate
+        Hz.
+    settings
+        Settings of the signal.
 
     Yields
     ------
-    One array (samples, channels), µV, for each sub-band.
+    envelope : (sample, electrode)
+        µV, of one sub-band after another.
     """
     from scipy import fft, signal
 

@@ -15,7 +15,13 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Windows [start, stop) of samples of one segment: two arrays (window,)."""
+    """Windows of samples of one segment.
+
+    Attributes
+    ----------
+    start, stop
+        (window,), first sample and the one after the last.
+    """
 
     start: IntArray
     stop: IntArray
@@ -24,11 +30,11 @@ class Windows:
         return len(self.start)
 
     def times(self, rate: float) -> FloatArray:
-        """Centre of each window: the mean time of its samples, s; sample i is at i / rate."""
+        """Return the centre of each window, the mean time of its samples, s from sample 0."""
         return (self.start + self.stop - 1) / (2 * rate)
 
     def apart_from_edges(self, *, rate: float, n_samples: int, edge: float) -> NDArray[np.bool_]:
-        """Which windows lie wholly at least `edge` seconds away from both ends of the segment."""
+        """Tell which windows lie at least `edge` seconds away from both ends of the segment."""
         margin = edge * rate
         return (self.start >= margin) & (self.stop <= n_samples - margin)
 
@@ -39,14 +45,19 @@ class Windows:
 
 
 def frame_windows(n_samples: int, *, rate: float, window: float, shift: float) -> Windows:
-    """Frames as the data set's official script cuts them.
+    """Cut a segment into frames, as the data set's official script does.
 
     `n = floor((N - window rate) / (shift rate))`, `start = floor(w shift rate)`,
     `stop = floor(start + window rate)` for w = 0 … n - 1.
 
     Parameters
     ----------
-    rate : Hz. window, shift : s.
+    n_samples
+        Length of the segment.
+    rate
+        Hz.
+    window, shift
+        Length of a frame and step from one to the next, s.
     """
     n_frames = max(0, int(np.floor((n_samples - window * rate) / (shift * rate))))
     # The order of the products is the script's: another order rounds differently.
@@ -56,12 +67,12 @@ def frame_windows(n_samples: int, *, rate: float, window: float, shift: float) -
 
 
 def settings_windows(settings: NeuralSettings, *, rate: float, n_samples: int) -> Windows:
-    """Frames of a segment under the settings' window and shift."""
+    """Cut a segment into frames of the settings' window and shift."""
     return frame_windows(n_samples, rate=rate, window=settings.window, shift=settings.shift)
 
 
 def window_means(values: FloatArray, windows: Windows) -> FloatArray:
-    """Mean of `values` (samples, channels) in every window: (window, channels)."""
+    """Average `values` (sample, electrode) in every window: (window, electrode)."""
     means = np.empty((len(windows), values.shape[1]))
     for row, (start, stop) in enumerate(zip(windows.start, windows.stop, strict=True)):
         # Sum by sum rather than differences of one cumulative sum: exact at any length.
@@ -73,9 +84,15 @@ def window_means(values: FloatArray, windows: Windows) -> FloatArray:
 class Piece:
     """How a piece of a recording falls into windows.
 
-    rows : windows that the piece touches. cuts : (cut,), sorted samples of the piece at which a
-    window starts or stops, the last one never beyond its end. start, stop : (rows,), places
-    among the cuts (the place after the last is the piece's end).
+    Attributes
+    ----------
+    rows
+        Windows that the piece touches.
+    cuts
+        (cut,), sorted samples of the piece at which a window starts or stops; the last one is
+        never beyond its end.
+    start, stop
+        (row,), places among the cuts (the place after the last is the piece's end).
     """
 
     rows: slice | IntArray
@@ -85,14 +102,14 @@ class Piece:
 
 
 def cut_piece(windows: Windows, *, first: int, last: int) -> Piece | None:
-    """Where windows start and stop within samples [first, last); None where none touches them."""
+    """Find where windows start and stop within samples [first, last); None if none touches them."""
     start = np.clip(windows.start, first, last) - first
     stop = np.clip(windows.stop, first, last) - first
     touched = np.flatnonzero(stop > start)
     if not len(touched):
         return None
-    whole = len(touched) == touched[-1] - touched[0] + 1
-    rows = slice(int(touched[0]), int(touched[-1]) + 1) if whole else touched
+    consecutive = len(touched) == touched[-1] - touched[0] + 1
+    rows = slice(int(touched[0]), int(touched[-1]) + 1) if consecutive else touched
     cuts = np.unique(np.concatenate([start[touched], stop[touched]]))
     return Piece(
         rows,
@@ -103,7 +120,7 @@ def cut_piece(windows: Windows, *, first: int, last: int) -> Piece | None:
 
 
 def piece_sums(values: NDArray[np.float32], piece: Piece) -> FloatArray:
-    """What a piece of the recording contributes to the sum of each window that it touches.
+    """Sum a piece of a recording within each window that it touches.
 
     Sums between neighbouring cuts, then differences of their cumulative sum: the cost does not
     depend on how long or how many the windows are, and a window that spans several pieces is
@@ -111,11 +128,14 @@ def piece_sums(values: NDArray[np.float32], piece: Piece) -> FloatArray:
 
     Parameters
     ----------
-    values : (channel, samples), the piece.
+    values
+        (electrode, sample), the piece.
+    piece
+        From `cut_piece`.
 
     Returns
     -------
-    (channel, rows of the piece).
+    sums : (electrode, row of the piece)
     """
     between = np.add.reduceat(values, piece.cuts, axis=1, dtype=np.float64)
     cumulative = np.zeros((len(values), between.shape[1] + 1))

@@ -1,4 +1,4 @@
-"""The fast method: all filters and the analytic signal in one pass through the frequency domain.
+"""The fft method: all filters and the analytic signal in one pass through the frequency domain.
 
 A filter that runs forwards and backwards multiplies the spectrum by |H|². So the whole chain is
 one real factor for each frequency, and the analytic signal (no negative frequencies, positive
@@ -42,7 +42,7 @@ NEGLIGIBLE = 1e-9
 
 
 def ringing_samples(filters: list[FloatArray]) -> int:
-    """Samples after which the slowest pole of all filters has decayed to `RINGING`."""
+    """Count the samples after which the slowest pole of all filters has decayed to `RINGING`."""
     from scipy import signal
 
     slowest = max(float(np.abs(signal.sos2zpk(sos)[1]).max()) for sos in filters)
@@ -50,7 +50,7 @@ def ringing_samples(filters: list[FloatArray]) -> int:
 
 
 def gains(filters: list[FloatArray], n_samples: int) -> FloatArray:
-    """Product of all |H|² at the frequencies of a real transform: (n_samples // 2 + 1,)."""
+    """Multiply all |H|² at the frequencies of a real transform: (n_samples // 2 + 1,)."""
     from scipy import signal
 
     angles = np.linspace(0, np.pi, n_samples // 2 + 1) * (2 * (n_samples // 2) / n_samples)
@@ -70,19 +70,30 @@ def envelope_means(
     threads: int = 1,
     piece: int = PIECE,
 ) -> FloatArray:
-    """Mean envelope of every sub-band in every window, by one pass in the frequency domain.
+    """Compute the mean envelope of every sub-band in every window.
 
     Parameters
     ----------
-    recording : of the segment, µV. channels : the block.
-    trend : (2, channels of the block): value at sample 0 (µV) and slope (µV a sample) of the
-        straight line that is subtracted, from `survey`.
-    windows : where means are wanted; pieces without any are not read. threads : groups of
-        channels at a time. piece : samples of a transform.
+    recording
+        The segment, µV.
+    channels
+        The block of channels.
+    trend
+        (2, channel of the block), value at sample 0 (µV) and slope (µV a sample) of the straight
+        line that is subtracted, from `survey`.
+    windows
+        Where means are wanted; pieces without any are not read.
+    settings
+        Settings of the signal.
+    threads
+        Groups of channels at a time.
+    piece
+        Samples of a transform.
 
     Returns
     -------
-    (sub-band, channel, window), µV.
+    means : (sub-band, channel, window)
+        µV.
     """
     sums = np.zeros((len(settings.sub_bands), trend.shape[1], len(windows)))
     with ThreadPoolExecutor(threads) as pool:
@@ -113,17 +124,24 @@ def envelope_stretches(
     threads: int = 1,
     piece: int = PIECE,
 ) -> Iterator[tuple[slice, slice, FloatArray]]:
-    """As `envelope_means`, for windows in order of time: each stretch as soon as it is complete.
+    """Compute what `envelope_means` does in the order of time, each stretch when it is complete.
 
-    The recording is read once, and what is held does not grow with its length.
+    The recording is read once, and memory does not grow with its length.
 
     Parameters
     ----------
-    blocks : channels that are read at a time. windows : neither start nor stop ever goes back.
+    blocks
+        Channels that are read at a time.
+    windows
+        Neither their starts nor their stops may decrease.
+    recording, trend, settings, threads, piece
+        As in `envelope_means`.
 
     Yields
     ------
-    Windows, channels and means, (sub-band, channel of the block, window of the stretch), µV.
+    windows, channels : slice
+    means : (sub-band, channel of the block, window of the stretch)
+        µV.
     """
     bands = len(settings.sub_bands)
     held = [np.zeros((bands, block.stop - block.start, 0)) for block in blocks]
@@ -155,7 +173,7 @@ def envelope_stretches(
 
 
 def pieces(settings: NeuralSettings, recording: Reader, *, piece: int) -> list[tuple[int, int]]:
-    """First sample of each piece and the one after its last, without the overlaps."""
+    """Cut a recording into pieces: first sample and the one after the last, without overlaps."""
     from scipy import fft
 
     n_samples = recording.n_samples
@@ -167,7 +185,7 @@ def pieces(settings: NeuralSettings, recording: Reader, *, piece: int) -> list[t
 
 @lru_cache(maxsize=16)
 def overlap_samples(settings: NeuralSettings, *, n_samples: int, rate: float) -> int:
-    """Samples on either side of a piece that are filtered with it and then left out."""
+    """Count the samples on either side of a piece that are filtered with it and then left out."""
     bands = settings.sub_bands
     ringing = max(ringing_samples(sections(settings, rate=rate, band=band)) for band in bands)
     return min(ringing, n_samples - 1)
@@ -184,15 +202,21 @@ def envelope_sums(
     settings: NeuralSettings,
     pool: ThreadPoolExecutor,
 ) -> FloatArray:
-    """What samples [first, last) contribute to the sums of the windows that they touch.
+    """Sum the envelopes of samples [first, last) within the windows that they touch.
 
     Parameters
     ----------
-    cut : the windows within the piece. trend : of the channels. Others as in `envelope_means`.
+    cut
+        The windows within the piece.
+    trend
+        Of the channels.
+    recording, channels, settings
+        As in `envelope_means`.
 
     Returns
     -------
-    (sub-band, channel, rows of the cut), µV times samples.
+    sums : (sub-band, channel, row of the cut)
+        µV times samples.
     """
     from scipy import fft
 
@@ -206,9 +230,9 @@ def envelope_sums(
 
     def add(group: slice) -> None:
         spectrum = fft.rfft(samples[group], size, axis=1)
-        for band, (kept, factor) in enumerate(factors):
+        for band, (passing, factor) in enumerate(factors):
             analytic = np.zeros((len(spectrum), size), np.complex64)
-            np.multiply(spectrum[:, kept], factor, out=analytic[:, kept])
+            np.multiply(spectrum[:, passing], factor, out=analytic[:, passing])
             analytic = fft.ifft(analytic, axis=1, overwrite_x=True)
             envelope = np.abs(analytic[:, overlap : overlap + last - first])
             sums[band, group] = piece_sums(envelope, cut)
@@ -221,15 +245,15 @@ def envelope_sums(
 def _analytic_factor(
     settings: NeuralSettings, rate: float, band: tuple[float, float], size: int
 ) -> tuple[slice, Float32Array]:
-    """The frequencies that pass, and twice the gain there (0 Hz and Nyquist count once).
+    """Return the frequencies that pass, and twice the gain there (0 Hz and Nyquist count once).
 
-    Kept, because every block of channels asks for the same ones.
+    They are cached, because every block of channels needs the same ones.
     """
     gain = gains(sections(settings, rate=rate, band=band), size)
     gain[1 : (size + 1) // 2] *= 2
     passing = np.flatnonzero(gain > NEGLIGIBLE * gain.max())
-    kept = slice(int(passing[0]), int(passing[-1]) + 1)
-    return kept, gain[kept].astype(np.float32)
+    band_pass = slice(int(passing[0]), int(passing[-1]) + 1)
+    return band_pass, gain[band_pass].astype(np.float32)
 
 
 def extended(
@@ -241,7 +265,7 @@ def extended(
     overlap: int,
     trend: FloatArray,
 ) -> Float32Array:
-    """Samples [first - overlap, last + overlap), detrended, (channels, samples), float32.
+    """Read samples [first - overlap, last + overlap), detrended, (channel, sample), float32.
 
     Beyond either end of the segment the signal goes on as its odd reflection,
     `2 x[0] - x[i]` and `2 x[N - 1] - x[2 (N - 1) - i]`.

@@ -15,8 +15,15 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a segment holds. flat : (channel,). trend : (2, channel), value at sample 0 in µV and
-    slope in µV a sample of the least-squares line."""
+    """What a segment holds.
+
+    Attributes
+    ----------
+    flat
+        (channel,); whether all samples have one value.
+    trend
+        (2, channel), the least-squares line: value at sample 0, µV, and slope, µV a sample.
+    """
 
     flat: NDArray[np.bool_]
     trend: FloatArray
@@ -31,7 +38,7 @@ def survey(recording: Reader, *, piece: int = 2**21) -> Survey:
     Raises
     ------
     InputError
-        Where samples are missing (NaN) or infinite: names the channel, how many, and the remedy.
+        If samples are missing (NaN) or infinite.
     """
     n_channels, n_samples = len(recording.names), recording.n_samples
     middle = (n_samples - 1) / 2
@@ -48,10 +55,10 @@ def survey(recording: Reader, *, piece: int = 2**21) -> Survey:
         still = np.flatnonzero(flat)
         flat[still] = (voltage[:, still] == first[still]).all(axis=0)
         weights = np.stack([np.ones(stop - start), np.arange(start, stop) - middle])
-        found = weights @ voltage
-        if not np.isfinite(found).all():
+        moments = weights @ voltage
+        if not np.isfinite(moments).all():
             missing += (~np.isfinite(voltage)).sum(axis=0)
-        sums += found
+        sums += moments
     if missing.any():
         worst = int(missing.argmax())
         others = int((missing > 0).sum()) - 1
