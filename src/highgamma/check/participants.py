@@ -245,32 +245,13 @@ def _words(
     problems: Problems,
 ) -> pd.DataFrame:
     """The table of words as the recording stage will write it, but for the voice's onsets."""
-    import pandas as pd
-
-    from highgamma.recording import files, prompts
-    from highgamma.recording.outputs import has_words, stimulus_onset, within
-    from highgamma.recording.stimulus import transcript
+    from highgamma.recording.outputs import within, words_of
 
     stimulus = dataset.get("stimulus")
-    if stimulus:
-        shared = files.stimulus_files(dataset["root"], stimulus)
-        assert shared.words is not None
-        table = pd.concat(
-            [
-                transcript(
-                    shared.words,
-                    shift=stimulus_onset(segment, stimulus.get("onset", 0.0)),
-                    segment=index,
-                    label=segment.label,
-                )
-                for index, segment in enumerate(segments)
-            ],
-            ignore_index=True,
-        )
-    elif not has_words(dataset.get("words", {})):
-        return prompts.empty()
-    else:
-        table = prompts.words(segments, **dict(dataset.get("words", {})))
+    table = words_of(segments, dataset)
+    if table.empty:
+        return table
+    if not stimulus:
         _compare_samples(name, segments, recorded, problems)
     if recorded:
         within(table, segments, [one.duration for one in recorded])

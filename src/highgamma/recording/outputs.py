@@ -1,4 +1,4 @@
-"""What the stage gives: a participant's words, audio and channels."""
+"""The stage: a participant's words, sound and channels."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pandas as pd
 
 from highgamma.errors import InputError, nearest
 from highgamma.recording import electrodes, prompts
-from highgamma.recording.files import STIMULUS, Segment, find, stimulus_files
+from highgamma.recording.files import STIMULUS, Segment, StimulusFiles, find, stimulus_files
 from highgamma.recording.sidecars import read_json
 from highgamma.recording.signals import Amplitude, Signals, amplitude, open_signals
-from highgamma.recording.sound import RATE, SILENCE, Audio, audio, audio_file
+from highgamma.recording.sound import RATE, SILENCE, Sound, audio, audio_file
 from highgamma.recording.speech import voice
 from highgamma.recording.stimulus import transcript
 from highgamma.store import read_table, sha256
@@ -28,44 +28,39 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("highgamma")
 
 LONGEST_TRIAL = 10.0
-"""The voice is sought from a prompt to the next one, at most this long after it, s."""
+"""The voice is searched for from a prompt to the next one, at most this long after it, s."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """The three tables and arrays of the stage, as its files hold them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingOutputs:
+    """What the stage writes: a table of words, the sound, and a table of channels."""
 
     words: pd.DataFrame
     audio: xr.Dataset
     channels: pd.DataFrame
 
 
-def record(participant: str, dataset: Mapping[str, Any]) -> Recorded:
-    """Read a participant's words, audio and channels; nothing is written.
+def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
+    """Read a participant's words, sound and channels; nothing is written.
 
     Parameters
     ----------
     participant
         Such as `sub-01`, or `stimulus` for the stimulus that all participants heard.
     dataset
-        The config's `dataset`: root, task, audio {source, channel}, words {trial_type, column}
-        (a null trial_type says that there are none), stimulus {audio, words, onset}.
-        `stimulus.onset` says when the stimulus began in each recording: seconds, or a
-        `trial_type` of events.tsv whose first row marks it.
+        The configuration's section `dataset`, see `settings.DatasetSettings`.
 
     Raises
     ------
     InputError
-        Anything in the data set or the config that cannot be used.
+        If anything in the data set or the configuration cannot be used.
     """
-    root = dataset["root"]
-    shared = stimulus_files(root, dataset.get("stimulus"))
+    shared = stimulus_files(dataset["root"], dataset.get("stimulus"))
     if participant == STIMULUS:
-        return _stimulus(shared.audio, shared.words)
-    segments = find(root, participant, task=dataset.get("task"))
-    setting = dataset.get("words", {})
-    tables, sounds, measured, lengths = [], [], [], []
-    heard = dict(dataset.get("audio") or {})
+        return _stimulus(shared)
+    segments = find(dataset["root"], participant, task=dataset.get("task"))
+    sound_settings = dict(dataset.get("audio") or {})
+    tables, sounds, amplitudes, lengths = [], [], [], []
     for segment in segments:
         with open_signals(segment) as signals:
             lengths.append(signals.duration)
@@ -73,40 +68,51 @@ def record(participant: str, dataset: Mapping[str, Any]) -> Recorded:
             table = electrodes.channels(segment, signals.names)
             tables.append(table)
             kept = table.loc[table["kept"] == "yes", "name"].tolist()
-            measured.append(amplitude(signals, kept))
+            amplitudes.append(amplitude(signals, kept))
             sounds.append(
                 audio(
                     segment,
-                    source=str(heard.get("source") or "auto"),
-                    channel=heard.get("channel"),
+                    source=str(sound_settings.get("source") or "auto"),
+                    channel=sound_settings.get("channel"),
                     signals=signals,
                 )
             )
-    if shared.words is not None:
-        begin = (dataset.get("stimulus") or {}).get("onset", 0.0)
-        table = pd.concat(
-            [
-                transcript(
-                    shared.words,
-                    shift=stimulus_onset(segment, begin),
-                    segment=index,
-                    label=segment.label,
-                )
-                for index, segment in enumerate(segments)
-            ],
-            ignore_index=True,
-        )
-    elif not has_words(setting):
-        table = prompts.empty()
-    else:
-        table = prompts.words(segments, **dict(setting))
-        within(table, segments, lengths)
-        table = with_voice(table, sounds)
-    return Recorded(
-        words=table,
-        audio=sound_dataset(sounds, files=[s.signal for s in segments], measured=measured),
+    words = words_of(segments, dataset)
+    if shared.words is None and len(words):
+        within(words, segments, lengths)
+        words = with_voice(words, sounds)
+    return RecordingOutputs(
+        words=words,
+        audio=sound_dataset(sounds, files=[s.signal for s in segments], amplitudes=amplitudes),
         channels=electrodes.common_channels(tables, [segment.label for segment in segments]),
     )
+
+
+def words_of(segments: Sequence[Segment], dataset: Mapping[str, Any]) -> pd.DataFrame:
+    """Read the words of a participant's recordings, before the voice is searched for.
+
+    They are those of the shared stimulus, shifted to when it began in each recording, else those
+    of events.tsv; none if `dataset.words` states that there are none.
+
+    Parameters
+    ----------
+    segments
+        From `find`.
+    dataset
+        The configuration's section `dataset`.
+    """
+    stimulus, settings = dataset.get("stimulus"), dataset.get("words", {})
+    path = stimulus_files(dataset["root"], stimulus).words
+    if path is not None:
+        start = (stimulus or {}).get("onset", 0.0)
+        heard = [
+            transcript(path, shift=stimulus_onset(segment, start), segment=i, label=segment.label)
+            for i, segment in enumerate(segments)
+        ]
+        return pd.concat(heard, ignore_index=True)
+    if not has_words(settings):
+        return prompts.empty()
+    return prompts.words(segments, **dict(settings))
 
 
 def has_words(words: Mapping[str, Any]) -> bool:
@@ -115,26 +121,33 @@ def has_words(words: Mapping[str, Any]) -> bool:
     return trial_type is not None and str(trial_type).lower() != "none"
 
 
-def _stimulus(sound: Path | None, words: Path | None) -> Recorded:
-    if sound is None and words is None:
+def _stimulus(files: StimulusFiles) -> RecordingOutputs:
+    if not files.paths():
         raise InputError(
             "no stimulus is configured",
             where="dataset.stimulus",
             expected="audio, words or both",
-            remedy="name the files in the config, or do not ask for the stimulus",
+            remedy="name the files in dataset.stimulus",
         )
-    return Recorded(
-        words=prompts.empty() if words is None else transcript(words),
+    return RecordingOutputs(
+        words=prompts.empty() if files.words is None else transcript(files.words),
         audio=sound_dataset(
-            [SILENCE if sound is None else audio_file(sound)],
-            files=[path for path in (sound, words) if path is not None],
+            [SILENCE if files.audio is None else audio_file(files.audio)], files=files.paths()
         ),
         channels=pd.DataFrame(columns=list(electrodes.COLUMNS)),
     )
 
 
 def within(words: pd.DataFrame, segments: Sequence[Segment], lengths: Sequence[float]) -> None:
-    """Words past the end of their recording: an error if they are most, else a warning."""
+    """Refuse words past the end of their recording if they are most of them, else warn.
+
+    Parameters
+    ----------
+    words
+        From `words_of`.
+    segments, lengths
+        The recordings, and how long each is, s.
+    """
     length = np.array(lengths)[words["segment"].to_numpy(np.int64)]
     past = words["onset"].to_numpy(np.float64) >= length
     if past.mean() > 0.5:
@@ -149,10 +162,18 @@ def within(words: pd.DataFrame, segments: Sequence[Segment], lengths: Sequence[f
         LOG.warning("%d words are shown after the recording's end", int(past.sum()))
 
 
-def stimulus_onset(segment: Segment, begin: float | str) -> float:
-    """When the shared stimulus began, s: as configured, or the first event of that type."""
-    if not isinstance(begin, str):
-        return float(begin)
+def stimulus_onset(segment: Segment, start: float | str) -> float:
+    """Return when the shared stimulus began, s.
+
+    Parameters
+    ----------
+    segment
+        The recording.
+    start
+        Seconds, or a `trial_type` of events.tsv whose first row marks it.
+    """
+    if not isinstance(start, str):
+        return float(start)
     if segment.events is None:
         raise InputError(
             "the recording has no events.tsv to tell when the stimulus began",
@@ -161,32 +182,32 @@ def stimulus_onset(segment: Segment, begin: float | str) -> float:
         )
     table = read_table(segment.events, strings=("trial_type",))
     kinds = table["trial_type"].astype(str) if "trial_type" in table else pd.Series(dtype=str)
-    marks = table[kinds == begin] if len(kinds) else table.iloc[:0]
+    marks = table[kinds == start] if len(kinds) else table.iloc[:0]
     if marks.empty:
         known = sorted(set(kinds))
         raise InputError(
-            f"no row has the trial_type {begin!r}{nearest(begin, known)}",
+            f"no row has the trial_type {start!r}{nearest(start, known)}",
             where=segment.events,
             expected=f"one of {', '.join(known)}",
-            remedy="mend dataset.stimulus.onset in the config",
+            remedy="correct dataset.stimulus.onset in the config",
         )
     return float(
         prompts.numbers(marks["onset"], where=segment.events, column="onset", missing=False)[0]
     )
 
 
-def with_voice(words: pd.DataFrame, sounds: Sequence[Audio]) -> pd.DataFrame:
-    """Fill in voice onset and offset of each word, from its prompt to the next in its segment.
+def with_voice(words: pd.DataFrame, sounds: Sequence[Sound]) -> pd.DataFrame:
+    """Fill in the voice onset and offset of each word, between its prompt and the next.
 
     Parameters
     ----------
     words
-        From `words`.
+        From `words_of`.
     sounds
-        One per segment; a segment without sound keeps missing values.
+        The sound of each segment; a segment without sound keeps missing values.
     """
     filled = words.copy()
-    found = tried = 0
+    n_found = n_searched = 0
     for index, sound in enumerate(sounds):
         rows = np.flatnonzero(words["segment"].to_numpy() == index)
         if not sound.samples.size or not rows.size:
@@ -201,29 +222,38 @@ def with_voice(words: pd.DataFrame, sounds: Sequence[Audio]) -> pd.DataFrame:
                 first + sound.start,
                 last + sound.start,
             )
-            tried += 1
-            found += bool(np.isfinite(first))
-    if tried:
-        LOG.info("voice found in %d of %d trials", found, tried)
-        if found < 0.8 * tried:
+            n_searched += 1
+            n_found += bool(np.isfinite(first))
+    if n_searched:
+        LOG.info("voice found in %d of %d trials", n_found, n_searched)
+        if n_found < 0.8 * n_searched:
             LOG.warning(
                 "the voice was found in only %d of %d trials: is this the participant's audio?",
-                found,
-                tried,
+                n_found,
+                n_searched,
             )
     return filled
 
 
 def sound_dataset(
-    sounds: Sequence[Audio],
+    sounds: Sequence[Sound],
     *,
     files: Sequence[Path],
-    measured: Sequence[Amplitude] = (),
+    amplitudes: Sequence[Amplitude] = (),
 ) -> xr.Dataset:
     """Join the segments' sounds: `audio(time)` with coordinates `time` (s) and `segment`.
 
-    Attributes say the exact rate, what the sound was divided by, the checksums of the recordings
-    and their typical amplitude beside the plausible one.
+    Its attributes are the exact rate, what the sound was divided by, the checksums of the
+    recordings, and their typical amplitude with the plausible one.
+
+    Parameters
+    ----------
+    sounds
+        The sound of each segment.
+    files
+        What it was read from.
+    amplitudes
+        The typical amplitude of each recording.
     """
     import xarray as xr
 
@@ -234,11 +264,11 @@ def sound_dataset(
         "segment_peaks": json.dumps([sound.peak for sound in sounds]),
         "inputs": json.dumps({path.name: sha256(path) for path in files}, sort_keys=True),
     }
-    if measured:
+    if amplitudes:
         attributes |= {
-            "signal_rms_uv": json.dumps([float(f"{one.rms:.6g}") for one in measured]),
-            "signal_rms_expected_uv": f"{measured[0].low:g} to {measured[0].high:g}",
-            "signal_unit_plausible": int(all(one.plausible for one in measured)),
+            "signal_rms_uv": json.dumps([float(f"{a.rms:.6g}") for a in amplitudes]),
+            "signal_rms_expected_uv": f"{amplitudes[0].low:g} to {amplitudes[0].high:g}",
+            "signal_unit_plausible": int(all(a.plausible for a in amplitudes)),
         }
     segment = [np.full(sound.samples.size, i, np.int16) for i, sound in enumerate(sounds)]
     return xr.Dataset(
@@ -262,17 +292,21 @@ def sound_dataset(
 
 
 def compare_with_sidecar(segment: Segment, signals: Signals) -> None:
-    """Warn where ieeg.json and the recording differ in rate (Hz) or duration (s)."""
+    """Warn if ieeg.json and the recording differ in rate (Hz) or duration (s)."""
     if segment.sidecar is None:
-        LOG.warning("%s has no ieeg.json; nothing in it is needed", segment.signal.name)
+        LOG.warning(
+            "%s has no ieeg.json; its rate and duration are not checked", segment.signal.name
+        )
         return
-    said = read_json(segment.sidecar)
-    for key, unit, is_ in (
+    sidecar = read_json(segment.sidecar)
+    for key, unit, recorded in (
         ("SamplingFrequency", "Hz", signals.rate),
         ("RecordingDuration", "s", signals.duration),
     ):
-        value = said.get(key)
-        if isinstance(value, int | float) and value > 0 and abs(is_ - value) > 0.01 * value + 0.5:
+        value = sidecar.get(key)
+        if not isinstance(value, int | float) or value <= 0:
+            continue
+        if abs(recorded - value) > 0.01 * value + 0.5:
             LOG.warning(
                 "%s: %s is %g %s in %s and %.6g %s in the recording, which is taken",
                 segment.signal.name,
@@ -280,6 +314,6 @@ def compare_with_sidecar(segment: Segment, signals: Signals) -> None:
                 value,
                 unit,
                 segment.sidecar.name,
-                is_,
+                recorded,
                 unit,
             )

@@ -34,7 +34,7 @@ TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
+class Sound:
     """Mono sound: `samples` (float32, peak ±1), sample k at `start + k / rate` s of its segment.
 
     `peak` is what the samples were divided by, in the source's own unit. No samples: no sound.
@@ -50,7 +50,7 @@ class Audio:
         return self.start + np.arange(self.samples.size) / self.rate
 
 
-SILENCE = Audio(np.empty(0, np.float32), float(RATE))
+SILENCE = Sound(np.empty(0, np.float32), float(RATE))
 
 
 def audio(
@@ -60,7 +60,7 @@ def audio(
     source: str = "auto",
     channel: str | None = None,
     signals: Signals | None = None,
-) -> Audio:
+) -> Sound:
     """Read a recording's sound, resampled, scaled by its peak and cut to the neural recording.
 
     Anti-aliased polyphase resampling by a ratio of small whole numbers. The time axis is exact:
@@ -119,7 +119,7 @@ def extent(
         return found.start, found.duration, found.rate
 
 
-def audio_file(path: Path, rate: int = RATE) -> Audio:
+def audio_file(path: Path, rate: int = RATE) -> Sound:
     """Read a WAV or FLAC file whole: mono mean over channels, resampled, scaled by its peak."""
     with _file(path) as found:
         return _resampled(found, rate, stop=math.inf)
@@ -259,7 +259,7 @@ def resampled(sound: Reader, factor: Fraction, *, block: int = 2**20) -> SoundAr
     return out
 
 
-def _resampled(sound: Reader, rate: int, *, stop: float) -> Audio:
+def _resampled(sound: Reader, rate: int, *, stop: float) -> Sound:
     if sound.rate < 8000:
         LOG.warning(
             "the audio (%s) was recorded at %g Hz: it holds nothing above %g Hz, where much of "
@@ -293,4 +293,4 @@ def _resampled(sound: Reader, rate: int, *, stop: float) -> Audio:
         samples = samples / np.float32(peak)
     elif samples.size:
         LOG.warning("the audio (%s) is silent throughout", sound.names[0])
-    return Audio(np.ascontiguousarray(samples, np.float32), exact, start, peak)
+    return Sound(np.ascontiguousarray(samples, np.float32), exact, start, peak)

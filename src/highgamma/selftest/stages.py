@@ -24,7 +24,7 @@ from highgamma.encoding.fit import fit_analysis
 from highgamma.encoding.samples import Samples, frame_samples, layer_numbers, word_samples
 from highgamma.recording.outputs import sound_dataset, with_voice
 from highgamma.recording.reader import Reader
-from highgamma.recording.sound import RATE, Audio, ratio, resampled
+from highgamma.recording.sound import RATE, Sound, ratio, resampled
 from highgamma.selftest.files import FITS, score_name
 from highgamma.selftest.worlds import Settings, World
 from highgamma.targets import targets
@@ -71,17 +71,17 @@ def analyses(settings: Settings) -> dict[str, dict[str, Any]]:
     }
 
 
-def heard(world: World) -> Audio:
+def heard(world: World) -> Sound:
     """The sound as the stage `recording` keeps it: near 16 kHz, scaled by its peak."""
     factor = ratio(dataset.AUDIO_RATE, RATE)
     sound = Reader.of_array(world.audio[:, None].astype(np.float32), rate=dataset.AUDIO_RATE)
     samples = resampled(sound, factor)
     peak = float(np.abs(samples).max())
     rate = dataset.AUDIO_RATE * factor.numerator / factor.denominator
-    return Audio(samples / np.float32(peak), rate, dataset.AUDIO_DELAY, peak)
+    return Sound(samples / np.float32(peak), rate, dataset.AUDIO_DELAY, peak)
 
 
-def word_table(world: World, sound: Audio) -> pd.DataFrame:
+def word_table(world: World, sound: Sound) -> pd.DataFrame:
     """The words as the stage `recording` writes them, the voice found in the sound."""
     import pandas as pd
 
