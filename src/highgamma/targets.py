@@ -1,7 +1,7 @@
 """Word-level targets: the mean of the full-rate envelope over a window around each word.
 
-The envelope is filtered anew from the raw recording and averaged sample by sample; it is never
-kept, and no mean of frames stands in for it.
+The envelope is computed again from the raw recording and averaged sample by sample. It is not
+stored, and means of frames are not used in its place.
 """
 
 from __future__ import annotations
@@ -26,18 +26,25 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 EVENTS = {"prompt": "onset", "voice": "voice_onset"}
-"""What a window may be aligned to, and the column of the word table that holds it."""
+"""What a window may be aligned to, and the column of the table of words that holds it."""
 
-_log = logging.getLogger("highgamma")
+LOG = logging.getLogger("highgamma")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WordWindows:
-    """Windows [start, stop) of samples, one for each word.
+    """Windows of samples, one for each word.
 
-    start, stop : (word,), samples from the segment's start, 0 where there is no window.
-    valid : the window lies wholly inside the segment. edge : it touches the segment's first or
-    last `edge` seconds, where the filter has not settled.
+    Attributes
+    ----------
+    start, stop
+        (word,), first sample and the one after the last, from the segment's start; 0 if there is
+        no window.
+    valid
+        (word,); whether the window lies inside the segment.
+    edge
+        (word,); whether it touches the segment's first or last `edge` seconds, where the filter
+        has not settled.
     """
 
     start: NDArray[np.int64]
@@ -47,19 +54,21 @@ class WordWindows:
 
 
 def event_times(words: pd.DataFrame, align: str) -> FloatArray:
-    """Time of the event that a window is aligned to, s: (word,), NaN where there is none.
+    """Return the time of the event that each word's window is aligned to, s: (word,).
+
+    It is NaN for a word without the event.
 
     Raises
     ------
     InputError
-        For an unknown alignment, or where no word has the event.
+        If the alignment is unknown, or if no word has the event.
     """
     if align not in EVENTS:
         raise InputError(
             f"windows cannot be aligned to {align!r}{nearest(align, tuple(EVENTS))}",
             where="analyses.*.align",
             expected=f"one of {', '.join(EVENTS)}",
-            remedy="mend the value in the config",
+            remedy="correct the value in the config",
         )
     column = EVENTS[align]
     if column not in words:
@@ -86,23 +95,29 @@ def word_windows(
     lengths: NDArray[np.int64],
     edge: float,
 ) -> WordWindows:
-    """Samples of `[event + start, event + stop)` of each word.
+    """Return the samples of `[event + start, event + stop)` of each word.
 
     The first sample is `floor((event + start) rate + 1/2)`, and every window has the same
     `floor((stop - start) rate + 1/2)` samples.
 
     Parameters
     ----------
-    events : (word,), s, NaN for none. start, stop : s. rates, lengths : (word,), of the word's
-    segment, Hz and samples. edge : s.
+    events
+        (word,), s, NaN for none.
+    start, stop
+        Of the window, s from the event.
+    rates, lengths
+        (word,), of the word's segment, Hz and samples.
+    edge
+        Where the filter has not settled at either end of a segment, s.
 
     Raises
     ------
     InputError
-        Where a window is empty, or leaves the recording for more than half of the words.
+        If a window is empty, or leaves the recording for more than half of the words.
     """
-    lasting = np.floor((stop - start) * rates + 0.5).astype(np.int64)
-    if (lasting < 1).any():
+    n_samples = np.floor((stop - start) * rates + 0.5).astype(np.int64)
+    if (n_samples < 1).any():
         raise InputError(
             f"the window from {start:g} to {stop:g} s holds no sample",
             where="analyses.*.window",
@@ -112,7 +127,7 @@ def word_windows(
     known = np.isfinite(events)
     first = np.zeros(len(events), np.int64)
     first[known] = np.floor((events[known] + start) * rates[known] + 0.5)
-    last = first + lasting
+    last = first + n_samples
     inside = (first >= 0) & (last <= lengths)
     outside = known & ~inside
     if outside.sum() > known.sum() / 2:
@@ -126,7 +141,12 @@ def word_windows(
         )
     valid = known & inside
     touching = valid & ((first < edge * rates) | (last > lengths - edge * rates))
-    return WordWindows(np.where(valid, first, 0), np.where(valid, last, 0), valid, touching)
+    return WordWindows(
+        start=np.where(valid, first, 0),
+        stop=np.where(valid, last, 0),
+        valid=valid,
+        edge=touching,
+    )
 
 
 def targets(
@@ -140,21 +160,34 @@ def targets(
     stop: float,
     threads: int = 1,
 ) -> xr.Dataset:
-    """Mean envelope over each word's window, for every channel.
+    """Average the envelope over each word's window, for every electrode.
 
     Parameters
     ----------
-    recordings : one for each segment. words : the word table (columns `segment`, `word`, `onset`,
-    `voice_onset`). align : `prompt` or `voice`. start, stop : of the window from the event, s.
+    recordings
+        The electrodes' voltages, µV, one reader for each segment.
+    electrodes
+        The electrodes.
+    words
+        The table of words (columns `segment`, `word`, `onset`, `voice_onset`).
+    settings
+        Settings of the signal.
+    align
+        `prompt` or `voice`.
+    start, stop
+        Of the window, s from the event.
+    threads
+        For the transforms of the fft method.
 
     Returns
     -------
-    `target(word, channel)` on the settings' scale (µV by default), with the coordinates
-    `word_index`, `word`, `segment`, `start`, `stop` (s from the segment's start), `valid` and
-    `edge` along `word`, and x, y, z, region, flat along `channel`. A word without the event, or
-    whose window leaves its segment, has valid 0 and NaN in its row. A window that touches the
-    edge of its segment keeps valid 1 (the study uses its first word, at 0 s) and has edge 1:
-    whoever fits decides.
+    target : Dataset
+        `target(word, channel)` on the settings' scale (µV by default), with the coordinates
+        `word_index`, `word`, `segment`, `start`, `stop` (s from the segment's start), `valid` and
+        `edge` along `word`, and x, y, z, region, flat along `channel`. A word without the event,
+        or whose window leaves its segment, has valid 0 and NaN in its row. A window that touches
+        the edge of its segment keeps valid 1 (the study uses its first word, at 0 s) and has
+        edge 1, so that the fit can decide.
 
     Raises
     ------
@@ -179,23 +212,7 @@ def targets(
     )
     _warn(windows, events, align)
     prepared = neural.prepare(recordings, electrodes, settings)
-    rows = [np.flatnonzero(windows.valid & (segment == i)) for i in range(len(recordings))]
-    wanted = [Windows(windows.start[r], windows.stop[r]) for r in rows]
-    frames = neural.frames_of(prepared, settings)
-    valid = np.concatenate(neural.valid_frames(prepared, frames, settings))
-    if not neural.needs_statistics(settings):
-        frames = [Windows(f.start[:0], f.stop[:0]) for f in frames]
-        valid = valid[:0]
-    both = [f + w for f, w in zip(frames, wanted, strict=True)]
-    is_frame = np.concatenate(
-        [np.arange(len(b)) < len(f) for f, b in zip(frames, both, strict=True)]
-    )
-    target = np.full((len(words), len(prepared.montage)), np.nan)
-    order = np.concatenate(rows)
-    for channels, values in neural.envelope_blocks(prepared, settings, both, threads=threads):
-        target[order, channels] = neural.scaled(
-            values[:, ~is_frame], settings, frames=values[:, is_frame], valid=valid
-        )
+    target = _means(prepared, windows, segment, settings, threads=threads)
     absent = ~windows.valid
     seconds = {"units": "s"}
     return xr.Dataset(
@@ -214,10 +231,42 @@ def targets(
     )
 
 
+def _means(
+    prepared: neural.PreparedRecordings,
+    windows: WordWindows,
+    segment: NDArray[np.int64],
+    settings: neural.NeuralSettings,
+    *,
+    threads: int,
+) -> FloatArray:
+    """Mean envelope in the window of each word, (word, electrode), NaN without a window.
+
+    On a scale that depends on the whole recording, its statistics are those of the frames.
+    """
+    rows = [np.flatnonzero(windows.valid & (segment == i)) for i in range(len(prepared.recordings))]
+    of_words = [Windows(windows.start[r], windows.stop[r]) for r in rows]
+    of_frames = neural.frames_of(prepared, settings)
+    valid = np.concatenate(neural.valid_frames(prepared, of_frames, settings))
+    if not neural.needs_statistics(settings):
+        of_frames = [Windows(f.start[:0], f.stop[:0]) for f in of_frames]
+        valid = valid[:0]
+    both = [f + w for f, w in zip(of_frames, of_words, strict=True)]
+    is_frame = np.concatenate(
+        [np.arange(len(b)) < len(f) for f, b in zip(of_frames, both, strict=True)]
+    )
+    means = np.full((len(segment), len(prepared.montage)), np.nan)
+    order = np.concatenate(rows)
+    for electrodes, values in neural.envelope_blocks(prepared, settings, both, threads=threads):
+        means[order, electrodes] = neural.scaled(
+            values[:, ~is_frame], settings, frames=values[:, is_frame], valid=valid
+        )
+    return means
+
+
 def _warn(windows: WordWindows, events: FloatArray, align: str) -> None:
-    silent = int((~np.isfinite(events)).sum())
-    outside = int((~windows.valid).sum()) - silent
-    if silent:
-        _log.warning("%d word(s) have no %s onset and no target", silent, align)
+    without = int((~np.isfinite(events)).sum())
+    outside = int((~windows.valid).sum()) - without
+    if without:
+        LOG.warning("%d word(s) have no %s onset and no target", without, align)
     if outside:
-        _log.warning("the windows of %d word(s) leave the recording: no target", outside)
+        LOG.warning("the windows of %d word(s) leave the recording: no target", outside)

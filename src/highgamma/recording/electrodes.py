@@ -1,8 +1,9 @@
-"""The channels of a recording: what each is, where it lies, and whether it is an electrode."""
+"""The channels of a recording: type, position, and whether each is an electrode."""
 
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -33,11 +34,16 @@ COLUMNS = (
 )
 
 ELECTRODE_TYPES = ("SEEG", "ECOG")
-"""BIDS types that are encoded. DBS leads, scalp EEG and everything else are listed, not kept."""
+"""BIDS types of electrodes. DBS leads, scalp EEG and everything else are listed, but not kept."""
+
+Place = tuple[float, float, float, str]
+"""x, y, z in mm and an anatomical label."""
+
+NO_PLACE: Place = (math.nan, math.nan, math.nan, "")
 
 _TO_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 
-# What MNE-BIDS writes into `description` for want of an anatomical label.
+# What MNE-BIDS writes into `description` if there is no anatomical label.
 _NO_REGION = {
     "",
     "n/a",
@@ -68,9 +74,7 @@ def shaft_and_contact(name: str) -> tuple[str, int | None]:
     return match.group(1), int(match.group(2))
 
 
-def channels(
-    segment: Segment, names: Sequence[str], *, types: Sequence[str] = ELECTRODE_TYPES
-) -> pd.DataFrame:
+def channels(segment: Segment, names: Sequence[str]) -> pd.DataFrame:
     """Join channels.tsv, electrodes.tsv and coordsystem.json to the recording's channels, by name.
 
     Parameters
@@ -79,21 +83,19 @@ def channels(
         From `find`.
     names
         The channels that the recording holds, in its order.
-    types
-        BIDS channel types that count as electrodes.
 
     Returns
     -------
     table
         One row per channel of the recording, in its order; columns `COLUMNS`. `kept` is "yes" for
-        electrodes that are not marked bad, else `reason` says why not. `x y z` are in mm, missing
-        where unknown; `region` is the anatomical label.
+        electrodes that are not marked bad; for the others `reason` tells why not. `x y z` are in
+        mm, missing if unknown; `region` is the anatomical label.
 
     Raises
     ------
     InputError
-        channels.tsv is missing, has no `type`, or shares no name with the recording; nothing is
-        left to keep.
+        If channels.tsv is missing, has no `type`, or shares no name with the recording, or if no
+        electrode is left.
     """
     listed = {row["name"]: row for row in channel_rows(segment)}
     if "type" not in next(iter(listed.values())):
@@ -103,89 +105,90 @@ def channels(
             expected="BIDS channel types such as SEEG, ECOG, EKG, MISC",
             remedy="add the column; it tells electrodes from other channels",
         )
-    shared = [name for name in names if name in listed]
-    if not shared:
+    if not any(name in listed for name in names):
         raise InputError(
             f"no channel of the recording ({', '.join(list(names)[:3])}, …) is listed",
             where=segment.channels,
             expected="the same names in both",
-            remedy="check that the table belongs to this recording, or mend its names",
+            remedy="check that the table belongs to this recording, or correct its names",
         )
-    _tell("channels.tsv lists", sorted(set(listed) - set(names)), "which the recording lacks")
+    _report_names("channels.tsv lists", sorted(set(listed) - set(names)), "not in the recording")
     places = _places(segment)
-    _tell("electrodes.tsv lists", [n for n in places if n not in listed], "which are no channels")
-
-    wanted = {kind.upper() for kind in types}
-    rows = []
-    for name in names:
-        row = listed.get(name)
-        kind = row["type"].upper() if row else "n/a"
-        status = row.get("status", "n/a").lower() if row else "n/a"
-        if row is None:
-            reason = "not in channels.tsv"
-        elif kind not in wanted:
-            reason = f"type {kind}"
-        elif status == "bad":
-            reason = "status bad"
-        else:
-            reason = "n/a"
-        x, y, z, place_region = places.get(name, (np.nan, np.nan, np.nan, ""))
-        region = row.get("description", "") if row else ""
-        shaft, contact = shaft_and_contact(name)
-        rows.append(
-            {
-                "name": name,
-                "type": kind,
-                "units": row.get("units", "n/a") if row else "n/a",
-                "status": status,
-                "kept": "yes" if reason == "n/a" else "no",
-                "reason": reason,
-                "x": x,
-                "y": y,
-                "z": z,
-                "region": place_region if region.lower() in _NO_REGION else region,
-                "shaft": shaft,
-                "contact": contact,
-            }
-        )
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    unlisted = [name for name in places if name not in listed]
+    _report_names("electrodes.tsv lists", unlisted, "not in channels.tsv")
+    table = pd.DataFrame(
+        [_row(name, listed.get(name), places.get(name, NO_PLACE)) for name in names],
+        columns=list(COLUMNS),
+    )
     table["region"] = table["region"].replace("", "n/a")
     table["contact"] = table["contact"].astype("Int64")
-    _say_what_is_left(table, segment)
+    _report_kept(table, segment)
     return table
 
 
-def _tell(before: str, names: Sequence[str], after: str) -> None:
+def _row(name: str, listed: dict[str, str] | None, place: Place) -> dict[str, object]:
+    """One row of the table of channels; `listed` is the channel's row of channels.tsv."""
+    columns = listed or {}
+    kind = listed["type"].upper() if listed else "n/a"
+    status = columns.get("status", "n/a").lower()
+    reason = "n/a"
+    if listed is None:
+        reason = "not in channels.tsv"
+    elif kind not in ELECTRODE_TYPES:
+        reason = f"type {kind}"
+    elif status == "bad":
+        reason = "status bad"
+    x, y, z, label = place
+    description = columns.get("description", "")
+    shaft, contact = shaft_and_contact(name)
+    return {
+        "name": name,
+        "type": kind,
+        "units": columns.get("units", "n/a"),
+        "status": status,
+        "kept": "yes" if reason == "n/a" else "no",
+        "reason": reason,
+        "x": x,
+        "y": y,
+        "z": z,
+        "region": label if description.lower() in _NO_REGION else description,
+        "shaft": shaft,
+        "contact": contact,
+    }
+
+
+def _report_names(before: str, names: Sequence[str], after: str) -> None:
     if names:
         shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-        LOG.info("%s %d names %s: %s", before, len(names), after, shown)
+        LOG.info("%s %d names that are %s: %s", before, len(names), after, shown)
 
 
-def _say_what_is_left(table: pd.DataFrame, segment: Segment) -> None:
+def _report_kept(table: pd.DataFrame, segment: Segment) -> None:
+    """Log how many channels are kept; refuse a recording without any."""
     kept = table["kept"] == "yes"
-    why = Counter(table.loc[~kept, "reason"])
+    reasons = sorted(Counter(table.loc[~kept, "reason"]).items())
     LOG.info(
         "%s %s: %d of %d channels kept%s",
         segment.participant,
         segment.label,
         int(kept.sum()),
         len(table),
-        "".join(f"; {count} dropped ({reason})" for reason, count in sorted(why.items())),
+        "".join(f"; {count} dropped ({reason})" for reason, count in reasons),
     )
     if not kept.any():
         raise InputError(
             "no electrode is left: "
-            + ", ".join(f"{count} of {reason}" for reason, count in sorted(why.items())),
+            + ", ".join(f"{count} of {reason}" for reason, count in reasons),
             where=segment.channels,
             expected=f"channels of type {' or '.join(ELECTRODE_TYPES)} that are not bad",
-            remedy="mend the types or the status in the table",
+            remedy="correct the types or the status in the table",
         )
     placed = table.loc[kept, ["x", "y", "z"]].notna().all(axis=1)
     if not placed.all():
         LOG.info("%d kept electrodes have no coordinates", int((~placed).sum()))
 
 
-def _places(segment: Segment) -> dict[str, tuple[float, float, float, str]]:
+def _places(segment: Segment) -> dict[str, Place]:
     """Name → x, y, z in mm and an anatomical label, from electrodes.tsv; empty without one."""
     if segment.electrodes is None:
         LOG.warning(
@@ -211,9 +214,9 @@ def _places(segment: Segment) -> dict[str, tuple[float, float, float, str]]:
     position = position * _unit_to_mm(segment, position)
     by_lower = {str(column).lower(): column for column in table.columns}
     region = next((by_lower[name] for name in _REGION_COLUMNS if name in by_lower), None)
-    labels = ["" if region is None or pd.isna(v) else str(v) for v in table.get(region, table.x)]
-    if region is None:
-        labels = [""] * len(table)
+    labels = [""] * len(table)
+    if region is not None:
+        labels = ["" if pd.isna(label) else str(label) for label in table[region]]
     return {
         str(name).strip(): (float(x), float(y), float(z), label)
         for name, (x, y, z), label in zip(table["name"], position, labels, strict=True)
@@ -222,33 +225,44 @@ def _places(segment: Segment) -> dict[str, tuple[float, float, float, str]]:
 
 def _unit_to_mm(segment: Segment, position: np.ndarray) -> float:
     known = np.abs(position[np.isfinite(position)])
-    reach = float(known.max()) if known.size else 0.0
-    said = "n/a"
+    farthest = float(known.max()) if known.size else 0.0
+    unit = "n/a"
     if segment.coordsystem is not None:
-        said = str(read_json(segment.coordsystem).get("iEEGCoordinateUnits", "n/a")).strip()
+        unit = str(read_json(segment.coordsystem).get("iEEGCoordinateUnits", "n/a")).strip()
     else:
         LOG.warning("%s has no coordsystem.json", segment.electrodes)
-    factor = _TO_MM.get(said.lower(), 1.0)
-    if said.lower() not in _TO_MM:
-        LOG.info("the unit of the coordinates is %r: they are taken as mm", said)
-    if known.size and not 1 <= reach * factor <= 1000:
+    factor = _TO_MM.get(unit.lower(), 1.0)
+    if unit.lower() not in _TO_MM:
+        LOG.info("the unit of the coordinates is %r: they are taken as mm", unit)
+    if known.size and not 1 <= farthest * factor <= 1000:
         LOG.warning(
-            "%s: the farthest coordinate is %.3g %s, which would be %.3g mm; heads are some 100 "
-            "mm wide. The unit in coordsystem.json is probably wrong; the coordinates are used "
-            "as it says",
+            "%s: the farthest coordinate is %.3g %s, which would be %.3g mm; a head is about "
+            "100 mm wide. The unit in coordsystem.json is probably wrong; it is used nevertheless",
             segment.electrodes,
-            reach,
-            said,
-            reach * factor,
+            farthest,
+            unit,
+            farthest * factor,
         )
     return factor
 
 
 def common_channels(tables: Sequence[pd.DataFrame], labels: Sequence[str]) -> pd.DataFrame:
-    """Channels that every recording of a participant holds, in the first one's order.
+    """Return the channels that every recording of a participant holds, in the first one's order.
 
-    A channel is kept where each recording keeps it; the first reason against it stands. What is
-    dropped because a recording lacks it is logged.
+    A channel is kept if each recording keeps it; the first reason against it is reported. Channels
+    that are dropped because a recording lacks them are logged.
+
+    Parameters
+    ----------
+    tables
+        From `channels`, one for each recording.
+    labels
+        Labels of the recordings, for messages.
+
+    Raises
+    ------
+    InputError
+        If no electrode is kept in all recordings.
     """
     first = tables[0]
     everywhere = set(first["name"]).intersection(*(table["name"] for table in tables[1:]))

@@ -99,7 +99,7 @@ def _existing_root(root: str | PathLike[str]) -> Path:
             f"the data set's folder does not exist{nearest(base.name, known)}",
             where=base,
             expected="a folder in BIDS layout, with participants.tsv and sub-… folders",
-            remedy="mend dataset.root in the config, or download the data set to this place",
+            remedy="correct dataset.root in the config, or download the data set to this place",
         )
     return base
 
@@ -167,7 +167,7 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
             f"there is no participant {participant!r}{nearest(participant, known)}",
             where=base,
             expected=f"one of {', '.join(known)}" if known else "folders named sub-…",
-            remedy="mend dataset.participants in the config",
+            remedy="correct dataset.participants in the config",
         )
     every = _signals(_folders(home))
     chosen = [path for path in every if task is None or entities(path)[0].get("task") == task]
@@ -181,7 +181,7 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
             expected=f"one of the tasks {', '.join(tasks)}"
             if every
             else "a file ieeg/…_ieeg" + ", ".join(suffixes()),
-            remedy="mend dataset.task in the config"
+            remedy="correct dataset.task in the config"
             if every
             else "download the recordings (the sidecars alone are not enough)",
         )
@@ -316,7 +316,7 @@ def stimulus_files(
             f"the stimulus file {str(name)!r} does not exist",
             where=f"dataset.stimulus.{key}",
             expected=" or ".join(str(path) for path in candidates),
-            remedy="mend the path in the config, or download the file",
+            remedy="correct the path in the config, or download the file",
         )
 
     return StimulusFiles(audio=path_of("audio"), words=path_of("words"))

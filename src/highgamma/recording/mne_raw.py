@@ -53,7 +53,7 @@ def mne_signals(segment: Segment) -> Iterator[Signals]:
                 f"the recording's header leads to {file}, outside its folder",
                 where=path,
                 expected=f"a file in {folder}",
-                remedy="mend the header, or do not use this file",
+                remedy="correct the header, or do not use this file",
             )
     factors = _mne_factors(raw)
 

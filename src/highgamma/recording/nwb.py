@@ -113,7 +113,7 @@ def clock_of(timestamps: Any, *, path: Path, name: str) -> Clock:
             f"the timestamps of the series {name!r} do not increase",
             where=path,
             expected="seconds, increasing",
-            remedy="download the file again, or mend its timestamps",
+            remedy="download the file again, or correct its timestamps",
         )
     span = max(1, min(n // 4, round(10 / step)))
     pieces = 16

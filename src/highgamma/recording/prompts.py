@@ -1,4 +1,4 @@
-"""The words of a recording and when each was shown, from events.tsv or the stimulus stream."""
+"""The words of a recording and when each was shown, from events.tsv or from its own file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 def empty() -> pd.DataFrame:
-    """A table of words that has none."""
+    """Return a table of words without rows."""
     return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
 
 
@@ -38,14 +38,14 @@ def words(
     trial_type: str = "word",
     column: str = "value",
 ) -> pd.DataFrame:
-    """The words of a participant's recordings, in time order.
+    """Read the words that were shown in a participant's recordings, in time order.
 
     Parameters
     ----------
     segments
         From `find`.
     trial_type
-        What `trial_type` says in the rows of events.tsv that hold words.
+        Value of the column `trial_type` in the rows of events.tsv that hold words.
     column
         The column that holds the word. Words are strings: `9` and `null` stay what they are.
 
@@ -58,25 +58,25 @@ def words(
     Raises
     ------
     InputError
-        No words, no such column, or onsets that are no numbers.
+        If there are no words or no such column, or if an onset is not a number.
     """
     tables = []
     for index, segment in enumerate(segments):
-        one = _from_events(segment, trial_type=trial_type, column=column)
-        shown_words = format_of(segment.signal).shown_words
-        if one.empty and shown_words is not None:
-            one = shown_words(segment)
-        tables.append(one.assign(segment=index, segment_label=segment.label))
-    found = [table for table in tables if not table.empty]
-    if not found:
+        words_shown = _from_events(segment, trial_type=trial_type, column=column)
+        read_from_recording = format_of(segment.signal).shown_words
+        if words_shown.empty and read_from_recording is not None:
+            words_shown = read_from_recording(segment)
+        tables.append(words_shown.assign(segment=index, segment_label=segment.label))
+    tables = [table for table in tables if not table.empty]
+    if not tables:
         raise InputError(
             f"no words were found (rows with trial_type {trial_type!r})",
             where=segments[0].events or segments[0].signal,
-            expected=_seen(segments, trial_type),
+            expected=_expected_rows(segments, trial_type),
             remedy="set dataset.words.trial_type and dataset.words.column in the config to what "
             "the table uses, or dataset.words.trial_type to null for data without words",
         )
-    table = pd.concat(found, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
     table["voice_onset"] = np.nan
     table["voice_offset"] = np.nan
     table = table.sort_values(["segment", "onset"], kind="stable", ignore_index=True)
@@ -120,24 +120,39 @@ def _from_events(segment: Segment, *, trial_type: str, column: str) -> pd.DataFr
 def numbers(
     values: pd.Series[float], *, where: Path, column: str, missing: bool
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """A table's column as float64; what is no number is an error that names the row."""
-    read = pd.to_numeric(values, errors="coerce")
-    bad = read.isna() & values.notna() if missing else read.isna()
+    """Convert a table's column to float64.
+
+    Parameters
+    ----------
+    values
+        The column.
+    where, column
+        Its file and name, for messages.
+    missing
+        Whether values may be missing.
+
+    Raises
+    ------
+    InputError
+        If a value is not a number; the message names the line.
+    """
+    parsed = pd.to_numeric(values, errors="coerce")
+    bad = parsed.isna() & values.notna() if missing else parsed.isna()
     if bad.any():
         row = int(np.flatnonzero(bad.to_numpy())[0])
         raise InputError(
             f"the {column} in line {int(values.index[row]) + 2} is {values.iloc[row]!r}",
             where=where,
             expected="seconds",
-            remedy="mend the table",
+            remedy="correct the table",
         )
-    return read.to_numpy(np.float64)
+    return parsed.to_numpy(np.float64)
 
 
-def _seen(segments: Sequence[Segment], trial_type: str) -> str:
+def _expected_rows(segments: Sequence[Segment], trial_type: str) -> str:
     path = segments[0].events
     if path is None:
-        return "an events.tsv beside the recording"
+        return "an events.tsv next to the recording"
     table = read_table(path, strings=("trial_type",))
     if "trial_type" not in table:
         return f"a column trial_type; there are {', '.join(map(str, table.columns))}"

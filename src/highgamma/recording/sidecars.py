@@ -40,7 +40,7 @@ def channel_rows(segment: Segment) -> list[dict[str, str]]:
             f"the channel {twice[0]!r} is listed twice",
             where=segment.channels,
             expected="each name once",
-            remedy="mend the table",
+            remedy="correct the table",
         )
     text = table.astype("object").where(table.notna(), "n/a").astype(str)
     return [

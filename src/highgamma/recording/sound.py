@@ -158,7 +158,7 @@ def _source(
             f"unknown source of audio {source!r}",
             where="dataset.audio.source",
             expected="auto, channel, file or none",
-            remedy="mend the config",
+            remedy="correct it in the config",
         )
 
 

@@ -32,7 +32,7 @@ def transcript(
     Parameters
     ----------
     path
-        Tab-separated, or comma-separated when it ends in `.csv`: a word, an onset and an offset
+        Tab-separated, or comma-separated if it ends in `.csv`: a word, an onset and an offset
         (or duration) in s.
     shift
         When the stimulus began, s from the start of the recording.
@@ -42,15 +42,33 @@ def transcript(
     Returns
     -------
     table
-        The columns of `words`, voice onset and offset being those of the transcript, and
-        `word_idx`, the transcript's own number of the word (its row where it has none).
+        The columns of `prompts.words`, voice onset and offset being those of the transcript, and
+        `word_idx`, the transcript's own number of the word (its row if it has none).
 
     Raises
     ------
     InputError
-        A column is missing, or a time is no number.
+        If a column is missing, or a time is not a number.
     """
     table = _csv(path) if path.suffix == ".csv" else read_table(path, strings=_WORD)
+    words = _words(table, path)
+    if (words["offset"] < words["onset"]).any():
+        raise InputError(
+            f"{int((words['offset'] < words['onset']).sum())} words end before they begin",
+            where=path,
+            expected="offset ≥ onset",
+            remedy="correct the table",
+        )
+    words = words.sort_values("onset", kind="stable", ignore_index=True)
+    words[["onset", "offset"]] += shift
+    words["voice_onset"], words["voice_offset"] = words["onset"], words["offset"]
+    words["segment"], words["segment_label"] = segment, label
+    LOG.info("%s: %d words from %d rows", path.name, len(words), len(table))
+    return words[[*COLUMNS, "word_idx"]]
+
+
+def _words(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Columns `word_idx`, `word`, `onset` and `offset` of a transcript, a row for each word."""
     by_lower = {str(column).strip().lower(): str(column) for column in table.columns}
 
     def column(names: tuple[str, ...]) -> str | None:
@@ -65,44 +83,31 @@ def transcript(
             expected="word (or item), onset (or start), and offset (or end) or duration",
             remedy="rename its columns",
         )
-    whole = len(table)
-    table = table[table[onset].notna() & table[word].notna()]
-    if len(table) < whole:
-        LOG.warning("%s: %d rows have no word or no time", path.name, whole - len(table))
-    begin = numbers(table[onset], where=path, column=onset, missing=False)
-    if offset is not None:
-        finish = numbers(table[offset], where=path, column=offset, missing=True)
-    else:
-        finish = begin + numbers(table[str(duration)], where=path, column="duration", missing=True)
-    rows = pd.DataFrame(
-        {
-            "word_idx": np.arange(len(table)) if index is None else table[index].to_numpy(),
-            "word": table[word].astype(str).str.strip().to_numpy(object),
-            "onset": begin,
-            "offset": finish,
-        }
-    )
-    if rows.empty:
+    timed = table[table[onset].notna() & table[word].notna()]
+    if len(timed) < len(table):
+        LOG.warning("%s: %d rows have no word or no time", path.name, len(table) - len(timed))
+    if timed.empty:
         raise InputError(
             "the transcript has no words", where=path, remedy="compare it with the published one"
         )
-    if index is not None:
-        rows = rows.groupby("word_idx", sort=False, as_index=False).agg(
-            {"word": "first", "onset": "min", "offset": "max"}
-        )
-    if (rows["offset"] < rows["onset"]).any():
-        raise InputError(
-            f"{int((rows['offset'] < rows['onset']).sum())} words end before they begin",
-            where=path,
-            expected="offset ≥ onset",
-            remedy="mend the table",
-        )
-    rows = rows.sort_values("onset", kind="stable", ignore_index=True)
-    rows[["onset", "offset"]] += shift
-    rows["voice_onset"], rows["voice_offset"] = rows["onset"], rows["offset"]
-    rows["segment"], rows["segment_label"] = segment, label
-    LOG.info("%s: %d words from %d rows", path.name, len(rows), whole)
-    return rows[[*COLUMNS, "word_idx"]]
+    begin = numbers(timed[onset], where=path, column=onset, missing=False)
+    if offset is not None:
+        end = numbers(timed[offset], where=path, column=offset, missing=True)
+    else:
+        end = begin + numbers(timed[str(duration)], where=path, column="duration", missing=True)
+    words = pd.DataFrame(
+        {
+            "word_idx": np.arange(len(timed)) if index is None else timed[index].to_numpy(),
+            "word": timed[word].astype(str).str.strip().to_numpy(object),
+            "onset": begin,
+            "offset": end,
+        }
+    )
+    if index is None:
+        return words
+    return words.groupby("word_idx", sort=False, as_index=False).agg(
+        {"word": "first", "onset": "min", "offset": "max"}
+    )
 
 
 def _csv(path: Path) -> pd.DataFrame:
