@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from highgamma.demo import dataset, models, noise, semantics, signals, spoken, truth
+from highgamma.demo import dataset, files, models, noise, semantics, signals, spoken, truth
 from highgamma.demo.speech_model import N_LAYERS, WIDTH, write_speech_model
 from highgamma.errors import InputError
 
@@ -240,13 +240,13 @@ def test_the_same_call_writes_the_same_bytes_and_another_participant_other_ones(
         if "coordsystem" not in one.name and not one.name.endswith(".json"):
             assert one.read_bytes() != other.read_bytes(), one
     assert [p.relative_to(tmp_path / "a").as_posix() for p in written["a"]] == (
-        dataset.participant_files("sub-02")
+        files.participant_files("sub-02")
     )
 
 
 def test_the_shared_files_name_every_participant(tmp_path: Path) -> None:
     written = dataset.write_root_files(tmp_path, ["sub-01", "sub-02", "sub-03"])
-    assert {p.name for p in written} == set(dataset.ROOT_FILES)
+    assert {p.name for p in written} == set(files.ROOT_FILES)
     people = pd.read_csv(tmp_path / "participants.tsv", sep="\t")
     assert people["participant_id"].tolist() == ["sub-01", "sub-02", "sub-03"]
     description = json.loads((tmp_path / "dataset_description.json").read_text())
@@ -486,7 +486,7 @@ def noise_series(root: Path, name: str) -> NDArray[np.float64]:
 
 def test_a_participant_of_noise_has_the_files_of_any_other(noisy: Path, tmp_path: Path) -> None:
     names = [p.relative_to(noisy).as_posix() for p in noisy.rglob("*") if p.is_file()]
-    assert sorted(names) == sorted(dataset.participant_files("sub-02"))
+    assert sorted(names) == sorted(files.participant_files("sub-02"))
     channels = pd.read_csv(next(noisy.rglob("*_channels.tsv")), sep="\t")
     electrodes = pd.read_csv(next(noisy.rglob("*_electrodes.tsv")), sep="\t")
     assert (channels["type"] == "SEEG").all() and len(channels) == 20
@@ -556,7 +556,7 @@ def test_models_of_the_studys_sizes_are_written_without_weights(tmp_path: Path) 
 
     texts = [word.text for word in noise.vocabulary(WORDS)]
     written = models.write_models(tmp_path, words=texts)
-    assert [p.relative_to(tmp_path).as_posix() for p in written] == list(models.FILES)
+    assert [p.relative_to(tmp_path).as_posix() for p in written] == list(files.MODEL_FILES)
     text, speech = (
         AutoConfig.from_pretrained(tmp_path / name) for name in ("gpt2-like", "xls-r-like")
     )
@@ -567,7 +567,7 @@ def test_models_of_the_studys_sizes_are_written_without_weights(tmp_path: Path) 
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "gpt2-like")
     assert tokenizer.is_fast
     assert tokenizer.convert_ids_to_tokens(tokenizer("cat")["input_ids"]) == ["c", "a", "t"]
-    counts, *lines = (tmp_path / models.VECTORS).read_text().splitlines()
+    counts, *lines = (tmp_path / files.VECTORS).read_text().splitlines()
     assert counts == "132 300"
     assert sorted(line.split(" ")[0] for line in lines) == sorted(texts)
     values = np.array([line.split(" ")[1:] for line in lines], dtype=float)

@@ -18,8 +18,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherite
 
 from highgamma import batches, catalogue, compare, fingerprint, lock, scheduling, settings
 from highgamma import models as model_store
-from highgamma.demo import models as demo_models
-from highgamma.demo.dataset import ROOT_FILES, participant_files
+from highgamma.demo.files import MODEL_FILES, ROOT_FILES, participant_files
 from highgamma.errors import InputError
 from highgamma.recording import files as recordings
 from highgamma.selftest import files as selftest_names
@@ -260,7 +259,7 @@ def model_files(wildcards):
 def written_for_demo(entry):
     """Files of a model that the workflow writes itself, whether or not they are there yet."""
     place = (entry.get("source") or {}).get("folder") or (entry.get("source") or {}).get("file")
-    files = [DEMO_MODELS / name for name in demo_models.FILES] if IS_DEMO and place else []
+    files = [DEMO_MODELS / name for name in MODEL_FILES] if IS_DEMO and place else []
     return [path for path in files if Path(place) in (path, path.parent)]
 
 

@@ -80,7 +80,7 @@ rule demo_models:
         words=DEMO_WORDS / "words.tsv",
         phones=DEMO_WORDS / "phones.tsv",
     output:
-        [DEMO_MODELS / name for name in demo_models.FILES],
+        [DEMO_MODELS / name for name in MODEL_FILES],
     log:
         LOGS / "demo_models.log",
     conda:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +12,21 @@ from numpy.typing import NDArray
 
 from highgamma import store
 from highgamma.demo import semantics, signals, spoken, truth
+from highgamma.demo.files import (
+    ROOT_FILES,
+    TASK,
+    json_text,
+    participant_files,
+    participant_number,
+    write_text,
+)
 from highgamma.demo.nwb import Series, write_nwb
-from highgamma.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = NDArray[np.float64]
 
-TASK = "wordProduction"
 RATE = 1024.0  # Hz, neural
 AUDIO_RATE = 47999.2  # Hz, true rate of a sound card that calls it 48 kHz
 AUDIO_DELAY = 3.4e-6  # s from the first neural to the first audio sample
@@ -36,51 +40,32 @@ N_WORDS = 72
 SEED = 31
 STARTED = "2020-01-01T10:00:00+00:00"  # no real date: the data are simulated
 OTHER_CHANNEL = "EKG1"
-SUFFIXES = (
-    "ieeg.nwb",
-    "ieeg.json",
-    "channels.tsv",
-    "events.tsv",
-    "space-ACPC_electrodes.tsv",
-    "space-ACPC_coordsystem.json",
-)
-ROOT_FILES = ("README", ".bidsignore", "dataset_description.json", "participants.tsv")
-
-
-def participant_files(participant: str) -> list[str]:
-    """Paths of a participant's files from the data set's folder, its two truth tables last."""
-    prefix = f"{participant}/ieeg/{participant}_task-{TASK}"
-    return [f"{prefix}_{suffix}" for suffix in SUFFIXES] + [
-        f"truth/{participant}.tsv",
-        f"truth/{participant}_words.tsv",
-    ]
 
 
 def write_root_files(root: str | PathLike[str], participants: Sequence[str]) -> list[Path]:
-    """Write the files that all participants share: README, dataset_description, participants."""
+    """Write the files that all participants share: README, dataset_description, participants.
+
+    Parameters
+    ----------
+    root
+        The data set's folder.
+    participants
+        Labels such as `sub-01`.
+
+    Returns
+    -------
+    files
+        The files written.
+    """
     import pandas as pd
 
     root = Path(root)
-    _write_json(
-        root / "dataset_description.json",
-        {
-            "Name": "highgamma demo: simulated sEEG of single-word production",
-            "BIDSVersion": "1.6.0",
-            "DatasetType": "raw",
-            "License": "CC0",
-            "Authors": ["highgamma"],
-            "GeneratedBy": [{"Name": "highgamma"}],
-        },
-    )
-    readme = (
-        "Simulated recordings, written by highgamma for its demo. No person was recorded.\n"
-        "The layout is that of SingleWordProductionDutch-iBIDS (doi 10.1038/s41597-022-01542-9);\n"
-        "the words were spoken by espeak-ng. The folder `truth` says what each electrode\n"
-        "follows; no step of the workflow but the report reads it.\n"
-    )
-    for name, text in (("README", readme), (".bidsignore", "truth/\n")):
-        with store.written_whole(root / name) as temporary:
-            temporary.write_text(text, "utf-8")
+    for name, text in (
+        ("dataset_description.json", json_text(_DESCRIPTION)),
+        ("README", _README),
+        (".bidsignore", "truth/\n"),
+    ):
+        write_text(root / name, text)
     ages, sexes = (34, 27, 41, 52, 23), ("F", "M", "F", "M", "F")
     numbers = [participant_number(p) for p in participants]
     store.write_table(
@@ -109,10 +94,10 @@ def write_participant(
     Parameters
     ----------
     root
-        The data set's folder; `participant_files` names what is written below it.
+        The data set's folder; `files.participant_files` names what is written below it.
     participant
-        Such as `sub-01`. Its number enters the seed: every participant has an own order of
-        words, own shafts and own noise. Even numbers have electrodes in the right hemisphere.
+        Such as `sub-01`. Its number enters the seed, so that order of words, shafts and noise
+        differ among participants. Even numbers have electrodes in the right hemisphere.
     words_folder
         Folder of `words.flac`, `words.tsv`, `phones.tsv`.
     n_words
@@ -122,32 +107,79 @@ def write_participant(
 
     Returns
     -------
-    The files written. The same arguments give the same bytes.
+    files
+        The files written. The same arguments give the same bytes.
     """
     number = participant_number(participant)
     plan = truth.plan_electrodes(
-        hemisphere="R" if number % 2 == 0 else "L", rng=np.random.default_rng([seed, number, 0])
+        hemisphere=hemisphere_of(participant), rng=np.random.default_rng([seed, number, 0])
     )
-    session = spoken.plan_session(
-        spoken.read_words(words_folder),
+
+    def voltage(session: spoken.Session, audio: FloatArray) -> FloatArray:
+        components = word_components([word.text for word in session.words])
+        return simulate(session, audio, plan, components, seed=(seed, number))
+
+    return write_session(
+        root,
+        participant,
+        plan=plan,
+        words=spoken.read_words(words_folder),
         n_words=n_words,
-        rate=RATE,
-        rng=np.random.default_rng([seed, number, 1]),
+        voltage=voltage,
+        seed=seed,
+        identifier=f"highgamma-demo-{participant}-{seed}",
+        others={OTHER_CHANNEL: "EKG"},
     )
-    components = word_components([w.text for w in session.words])
+
+
+def hemisphere_of(participant: str) -> str:
+    """Return where a participant's electrodes are: R for even numbers, else L."""
+    return "R" if participant_number(participant) % 2 == 0 else "L"
+
+
+def write_session(
+    root: str | PathLike[str],
+    participant: str,
+    *,
+    plan: truth.Plan,
+    words: Sequence[spoken.SpokenWord],
+    n_words: int,
+    voltage: Callable[[spoken.Session, FloatArray], FloatArray],
+    seed: int,
+    identifier: str,
+    others: Mapping[str, str] | None = None,
+) -> list[Path]:
+    """Simulate a session of reading words aloud and write it.
+
+    Parameters
+    ----------
+    root, participant, n_words, seed
+        As in `write_participant`.
+    plan
+        The electrodes.
+    words
+        The words that the session's are drawn from.
+    voltage
+        Simulates the voltage (sample, channel) of a session and its sound, as in `write_files`.
+    identifier, others
+        As in `write_files`.
+    """
+    number = participant_number(participant)
+    session = spoken.plan_session(
+        words, n_words=n_words, rate=RATE, rng=np.random.default_rng([seed, number, 1])
+    )
     audio = spoken.speak_session(
         session, rate=AUDIO_RATE, start=AUDIO_DELAY, rng=np.random.default_rng([seed, number, 2])
     )
-    neural = simulate(session, audio, plan, components, seed=(seed, number))
     return write_files(
         root,
         participant,
         plan=plan,
         session=session,
         audio=audio,
-        neural=neural,
-        identifier=f"highgamma-demo-{participant}-{seed}",
-        others={OTHER_CHANNEL: "EKG"},
+        neural=voltage(session, audio),
+        identifier=identifier,
+        others=others,
     )
 
 
@@ -173,7 +205,7 @@ def write_files(
     identifier
         Of the NWB file.
     others
-        Name and type of the channels that are no electrodes.
+        Name and type of the channels that are not electrodes.
     """
     others = others or {}
     clock = 9062565.6229 + 86400.0 * (participant_number(participant) - 1)
@@ -192,8 +224,8 @@ def write_files(
         subject=participant.removeprefix("sub-"),
         species="Homo sapiens",
     )
-    _write_json(sidecar, _recording_sidecar(plan, session, others))
-    _write_json(coordinates, _COORDINATE_SYSTEM)
+    write_text(sidecar, json_text(_recording_sidecar(plan, session, others)))
+    write_text(coordinates, json_text(_COORDINATE_SYSTEM))
     for path, table in (
         (channels, channel_table(plan, others)),
         (events, event_table(session)),
@@ -206,7 +238,7 @@ def write_files(
 
 
 def word_components(words: Sequence[str]) -> FloatArray:
-    """Standardised leading components of the words in the planted layer, (word, component)."""
+    """Compute the standardised leading components of the words' states, (word, component)."""
     states = semantics.word_states(words, layer=truth.LAYER)
     scores = semantics.leading_components(states, n_components=truth.COMPONENTS)
     return np.asarray(scores / scores.std(axis=0).clip(min=1e-12))
@@ -220,7 +252,7 @@ def simulate(
     *,
     seed: tuple[int, int],
 ) -> FloatArray:
-    """Voltage of all channels in µV, (sample, channel): the planned electrodes, then a heart's.
+    """Simulate the voltage of all channels, µV, (sample, channel): electrodes, then a heart's.
 
     Parameters
     ----------
@@ -234,29 +266,27 @@ def simulate(
     mic = signals.microphone(audio, rate=AUDIO_RATE, start=AUDIO_DELAY, times=times)
     mic /= _speech_power(mic, speech)
     neural = np.empty((session.n_samples, len(plan.planted) + 1), order="F")
-    for column, one in enumerate(plan.planted):
-        drive, means, picked_up = None, signals.frames_of(RATE), None
-        if one.kind == "acoustic":
+    frame_means, word_means = signals.frames_of(RATE), signals.words_of(session)
+    for column, planted in enumerate(plan.planted):
+        drive, means = None, frame_means
+        if planted.kind == "acoustic":
             drive = signals.sound_envelope(
-                audio, rate=AUDIO_RATE, start=AUDIO_DELAY, times=times - one.lag
+                audio, rate=AUDIO_RATE, start=AUDIO_DELAY, times=times - planted.lag
             )
-        elif one.kind == "language":
-            heights = components @ np.array(one.weights)
+        elif planted.kind == "language":
+            heights = components @ np.array(planted.weights)
             heights = (heights - heights.min()) / heights.std() + 0.5
-            drive = signals.word_plateaus(session, heights, times)
-            means = signals.words_of(session)
-        elif one.kind == "speech-on-off":
+            drive, means = signals.word_plateaus(session, heights, times), word_means
+        elif planted.kind == "speech-on-off":
             drive = speech
-        elif one.kind == "contaminated":
-            picked_up = mic
         neural[:, column] = signals.voltage(
             session.n_samples,
             RATE,
-            kind=one.kind,
+            kind=planted.kind,
             drive=drive,
-            picked_up=picked_up,
-            snr=one.snr,
-            gain=one.gain,
+            picked_up=mic if planted.kind == "contaminated" else None,
+            snr=planted.snr,
+            gain=planted.gain,
             means=means,
             rng=np.random.default_rng([*seed, 100 + column]),
         )
@@ -267,7 +297,7 @@ def simulate(
 
 
 def _speech_power(mic: FloatArray, speech: FloatArray) -> float:
-    """Root mean square of the microphone's signal within 70–170 Hz while there is speech."""
+    """Measure the root mean square of the microphone's signal within 70–170 Hz during speech."""
     from scipy.signal import butter, sosfiltfilt
 
     within = sosfiltfilt(butter(4, signals.BAND, "bandpass", fs=RATE, output="sos"), mic)
@@ -275,7 +305,7 @@ def _speech_power(mic: FloatArray, speech: FloatArray) -> float:
 
 
 def shown(session: spoken.Session) -> list[str]:
-    """The word on the screen at every neural sample, the empty string between words."""
+    """Return the word on the screen at every neural sample, an empty string between words."""
     stream = [""] * session.n_samples
     for word, first, last in zip(session.words, session.prompt, session.prompt_stop, strict=True):
         stream[first:last] = [word.text] * int(last - first)
@@ -283,7 +313,7 @@ def shown(session: spoken.Session) -> list[str]:
 
 
 def event_table(session: spoken.Session) -> pd.DataFrame:
-    """Rows of events.tsv: words and fixations in turn, without gaps; times in s."""
+    """Return the rows of events.tsv: words and fixations in turn, without gaps; times in s."""
     import pandas as pd
 
     rows = []
@@ -305,7 +335,7 @@ def event_table(session: spoken.Session) -> pd.DataFrame:
 
 
 def channel_table(plan: truth.Plan, others: Mapping[str, str]) -> pd.DataFrame:
-    """Rows of channels.tsv in the recording's order; `others` are no electrodes (name, type)."""
+    """Return the rows of channels.tsv in the recording's order, `others` (name, type) last."""
     import pandas as pd
 
     regions = {c.name: c.region for c in plan.contacts}
@@ -325,7 +355,7 @@ def channel_table(plan: truth.Plan, others: Mapping[str, str]) -> pd.DataFrame:
 
 
 def electrode_table(plan: truth.Plan) -> pd.DataFrame:
-    """Rows of electrodes.tsv: every contact of every shaft, recorded or not; mm."""
+    """Return the rows of electrodes.tsv: every contact of every shaft, recorded or not; mm."""
     import pandas as pd
 
     return pd.DataFrame(
@@ -334,7 +364,7 @@ def electrode_table(plan: truth.Plan) -> pd.DataFrame:
 
 
 def truth_table(participant: str, plan: truth.Plan) -> pd.DataFrame:
-    """What each electrode follows; see `truth.Planted` for the columns' meaning."""
+    """Return what each electrode follows; see `truth.Planted` for the columns' meaning."""
     import pandas as pd
 
     table = pd.DataFrame(
@@ -355,7 +385,7 @@ def truth_table(participant: str, plan: truth.Plan) -> pd.DataFrame:
 
 
 def spoken_table(session: spoken.Session) -> pd.DataFrame:
-    """Word, prompt and voice of each trial, in s from the first neural sample, and its phones.
+    """Return word, prompt and voice of each trial, s from the first neural sample, and its phones.
 
     `phones` are phones with their onsets, such as `k:1.204 æ:1.260 t:1.566`.
     """
@@ -375,6 +405,22 @@ def spoken_table(session: spoken.Session) -> pd.DataFrame:
         }
     )
 
+
+_DESCRIPTION: dict[str, Any] = {
+    "Name": "highgamma demo: simulated sEEG of single-word production",
+    "BIDSVersion": "1.6.0",
+    "DatasetType": "raw",
+    "License": "CC0",
+    "Authors": ["highgamma"],
+    "GeneratedBy": [{"Name": "highgamma"}],
+}
+
+_README = """\
+Simulated recordings, written by highgamma for its demo. No person was recorded.
+The layout is that of SingleWordProductionDutch-iBIDS (doi 10.1038/s41597-022-01542-9);
+the words were spoken by espeak-ng. The folder `truth` says what each electrode
+follows; no step of the workflow but the report reads it.
+"""
 
 _COORDINATE_SYSTEM: dict[str, Any] = {
     "iEEGCoordinateSystem": "ACPC",
@@ -399,20 +445,3 @@ def _recording_sidecar(
         "SEEGChannelCount": len(plan.planted),
         "ECGChannelCount": len(others),
     }
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with store.written_whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-
-
-def participant_number(participant: str) -> int:
-    """The number in a name such as `sub-01`; an `InputError` for any other name."""
-    if not re.fullmatch(r"sub-[0-9]{1,4}", participant):
-        raise InputError(
-            f"{participant!r} is no participant of the demo",
-            where="demo: participants",
-            expected="names such as sub-01",
-            remedy="name the participants sub-01, sub-02 and so on",
-        )
-    return int(participant.removeprefix("sub-"))

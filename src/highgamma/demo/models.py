@@ -7,7 +7,6 @@ vocabulary are small: they decide only how long a pass takes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -15,21 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from highgamma import store
-from highgamma.demo.speech_model import PREPROCESSOR
-
-VECTORS = "fasttext-like.vec"
-TEXT_MODEL = "gpt2-like"
-SPEECH_MODEL = "xls-r-like"
-FILES = (
+from highgamma.demo.files import (
+    MODEL_FILES,
+    SPEECH_MODEL,
+    TEXT_MODEL,
     VECTORS,
-    f"{TEXT_MODEL}/config.json",
-    f"{TEXT_MODEL}/tokenizer.json",
-    f"{TEXT_MODEL}/tokenizer_config.json",
-    f"{SPEECH_MODEL}/config.json",
-    f"{SPEECH_MODEL}/preprocessor_config.json",
+    json_text,
+    write_text,
 )
-"""What `write_models` writes below its folder."""
+from highgamma.demo.speech_model import PREPROCESSOR, wav2vec2_config
 
 VECTOR_WIDTH = 300
 VECTOR_SPREAD = 0.05  # standard deviation of a component, about FastText's
@@ -51,37 +44,23 @@ TEXT_CONFIG = {
     "n_positions": 64,
     "vocab_size": len(LETTERS) + 1,
 }
-SPEECH_CONFIG = {
-    "architectures": ["Wav2Vec2Model"],
-    "model_type": "wav2vec2",
-    "activation_dropout": 0.0,
-    "apply_spec_augment": False,
-    "attention_dropout": 0.0,
-    "conv_bias": True,
-    "conv_dim": [64] * 7,
-    "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
-    "conv_stride": [5, 2, 2, 2, 2, 2, 2],
-    "do_stable_layer_norm": True,
-    "feat_extract_norm": "layer",
-    "feat_proj_dropout": 0.0,
-    "hidden_dropout": 0.0,
-    "hidden_size": 1024,
-    "initializer_range": 0.1,
-    "intermediate_size": 128,
-    "layerdrop": 0.0,
-    "mask_time_prob": 0.0,
-    "num_attention_heads": 16,
-    "num_conv_pos_embedding_groups": 16,
-    "num_conv_pos_embeddings": 16,
-    "num_feat_extract_layers": 7,
-    "num_hidden_layers": 24,
-    "vocab_size": 32,
-}
+SPEECH_CONFIG = wav2vec2_config(
+    conv_bias=True,
+    conv_dim=[64] * 7,
+    do_stable_layer_norm=True,
+    feat_extract_norm="layer",
+    hidden_size=1024,
+    initializer_range=0.1,
+    intermediate_size=128,
+    num_attention_heads=16,
+    num_conv_pos_embedding_groups=16,
+    num_hidden_layers=24,
+)
 TOKENIZER_CONFIG = {"model_max_length": 64, "tokenizer_class": "PreTrainedTokenizerFast"}
 
 
 def write_models(folder: str | PathLike[str], *, words: Iterable[str]) -> list[Path]:
-    """Write `FILES` below a folder; the weights are made where the networks are used, from a seed.
+    """Write `MODEL_FILES` below a folder; the networks' weights are drawn where they are used.
 
     Parameters
     ----------
@@ -90,23 +69,15 @@ def write_models(folder: str | PathLike[str], *, words: Iterable[str]) -> list[P
     """
     contents = {
         VECTORS: _vectors(sorted(words)),
-        f"{TEXT_MODEL}/config.json": _json(TEXT_CONFIG),
-        f"{TEXT_MODEL}/tokenizer.json": _json(_letter_tokenizer()),
-        f"{TEXT_MODEL}/tokenizer_config.json": _json(TOKENIZER_CONFIG),
-        f"{SPEECH_MODEL}/config.json": _json(SPEECH_CONFIG),
-        f"{SPEECH_MODEL}/preprocessor_config.json": _json(PREPROCESSOR),
+        f"{TEXT_MODEL}/config.json": json_text(TEXT_CONFIG, sort_keys=True),
+        f"{TEXT_MODEL}/tokenizer.json": json_text(_letter_tokenizer(), sort_keys=True),
+        f"{TEXT_MODEL}/tokenizer_config.json": json_text(TOKENIZER_CONFIG, sort_keys=True),
+        f"{SPEECH_MODEL}/config.json": json_text(SPEECH_CONFIG, sort_keys=True),
+        f"{SPEECH_MODEL}/preprocessor_config.json": json_text(PREPROCESSOR, sort_keys=True),
     }
-    written = []
-    for name in FILES:
-        path = Path(folder) / name
-        with store.written_whole(path) as temporary:
-            temporary.write_text(contents[name], "utf-8")
-        written.append(path)
-    return written
-
-
-def _json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+    for name in MODEL_FILES:
+        write_text(Path(folder) / name, contents[name])
+    return [Path(folder) / name for name in MODEL_FILES]
 
 
 def _vectors(words: list[str]) -> str:

