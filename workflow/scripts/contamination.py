@@ -7,15 +7,15 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.contamination.settings import ContaminationSettings
     from highgamma.contamination.stage import contamination
     from highgamma.recording.files import find
+    from highgamma.recording.signals import open_channels
     from highgamma.sections import section_from
-    from highgamma.store import read_dataset, read_table, write_dataset
+    from highgamma.store import read_dataset, write_dataset
 
     participant, dataset = snakemake.params.participant, snakemake.params.dataset
     settings = section_from(ContaminationSettings, snakemake.params.settings, where="contamination")
-    channels = read_table(snakemake.input.channels, strings=neural.TEXT_COLUMNS)
-    electrodes = neural.Electrodes.from_table(channels)
+    electrodes = neural.read_electrodes(snakemake.input.channels)
     segments = find(dataset["root"], participant, task=dataset.get("task"))
-    with neural.opened(segments, electrodes) as recordings:
+    with open_channels(segments, electrodes.names) as recordings:
         audited = contamination(
             read_dataset(snakemake.input.audio),
             recordings,

@@ -5,14 +5,13 @@ from highgamma.job import job
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma import neural
     from highgamma.recording.files import find
-    from highgamma.store import read_table
+    from highgamma.recording.signals import open_channels
 
     participant, dataset = snakemake.params.participant, snakemake.params.dataset
     settings = neural.neural_settings(snakemake.params.settings)
-    channels = read_table(snakemake.input.channels, strings=neural.TEXT_COLUMNS)
-    electrodes = neural.Electrodes.from_table(channels)
+    electrodes = neural.read_electrodes(snakemake.input.channels)
     segments = find(dataset["root"], participant, task=dataset.get("task"))
-    with neural.opened(segments, electrodes) as recordings:
+    with open_channels(segments, electrodes.names) as recordings:
         frames = neural.high_gamma(recordings, electrodes, settings, threads=snakemake.threads)
         neural.write_frames(
             frames,

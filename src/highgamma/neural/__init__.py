@@ -8,7 +8,6 @@ the frequency domain (`method: fft`), `references` the reference schemes, `frame
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highgamma.neural.electrodes import Electrodes
+from highgamma.neural.electrodes import Electrodes, read_electrodes
 from highgamma.neural.envelopes import (
     PreparedRecordings,
     envelope_blocks,
@@ -35,11 +34,9 @@ from highgamma.recording.reader import Reader
 if TYPE_CHECKING:
     import xarray as xr
 
-    from highgamma.recording.files import Segment
 
 __all__ = [
     "REFERENCES",
-    "TEXT_COLUMNS",
     "Electrodes",
     "HighGamma",
     "NeuralSettings",
@@ -50,8 +47,8 @@ __all__ = [
     "high_gamma",
     "needs_statistics",
     "neural_settings",
-    "opened",
     "prepare",
+    "read_electrodes",
     "rereference",
     "scaled",
     "valid_frames",
@@ -59,9 +56,6 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-
-TEXT_COLUMNS = ("name", "region", "shaft", "reason")
-"""Columns of the channel table that are text: a shaft may be called 1."""
 
 CHUNK = (4096, 16)
 """Frames and electrodes of one chunk of the file."""
@@ -228,13 +222,3 @@ def write_frames(
             values.set_var_chunk_cache(2 * row_of_chunks, 521, 1.0)
             for rows, electrodes, block in frames.blocks:
                 values[rows, electrodes] = block
-
-
-@contextmanager
-def opened(segments: Sequence[Segment], electrodes: Electrodes) -> Iterator[list[Reader]]:
-    """Open the recordings of a participant's segments and select the electrodes."""
-    from highgamma.recording.signals import open_signals
-
-    with ExitStack() as stack:
-        signals = [stack.enter_context(open_signals(segment)) for segment in segments]
-        yield [recording.select(electrodes.names) for recording in signals]

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from highgamma.store import read_table
+
 if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = NDArray[np.float64]
+
+TEXT_COLUMNS = ("name", "region", "shaft", "reason")
+"""Columns of the table of channels that are text: a shaft may be called 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class Electrodes:
 
     @classmethod
     def from_table(cls, channels: pd.DataFrame) -> Electrodes:
-        """The rows of a participant's channel table that are kept."""
+        """Take the rows of a participant's table of channels that are kept."""
         kept = channels[channels["kept"] == "yes"]
 
         def text(column: str) -> tuple[str | None, ...]:
@@ -58,9 +64,14 @@ class Electrodes:
 
     @classmethod
     def from_names(cls, names: Sequence[str]) -> Electrodes:
-        """Channels of which nothing but the name is known."""
+        """Describe electrodes of which nothing but the name is known."""
         unknown = (None,) * len(names)
         return cls(tuple(names), unknown, unknown, unknown, np.full((len(names), 3), np.nan))
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def read_electrodes(path: str | PathLike[str]) -> Electrodes:
+    """Read the electrodes that are kept from a table of channels of the recording stage."""
+    return Electrodes.from_table(read_table(path, strings=TEXT_COLUMNS))

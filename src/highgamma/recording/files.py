@@ -32,9 +32,20 @@ _ENTITY = re.compile(r"^([a-zA-Z]+)-([^-_]+)$")
 class Segment:
     """One continuous recording of a participant, with the files that describe it.
 
-    `label` names it among the participant's recordings ("ses-1_run-2", or "recording" for the
-    only one). `spaces` are the coordinate spaces that `electrodes` was chosen from; `companions`
-    are the other files of the same recording (`.eeg` and `.vmrk` of BrainVision, `.fdt`).
+    Attributes
+    ----------
+    participant
+        Such as `sub-01`.
+    label
+        Its name among the participant's recordings: "ses-1_run-2", or "recording" for the only one.
+    signal
+        The recording itself.
+    channels, events, electrodes, coordsystem, sidecar, audio
+        The files that describe it and hold its sound, as far as they exist.
+    spaces
+        Coordinate spaces that `electrodes` was chosen from.
+    companions
+        Other files of the same recording (`.eeg` and `.vmrk` of BrainVision, `.fdt` of EEGLAB).
     """
 
     participant: str
@@ -46,12 +57,11 @@ class Segment:
     coordsystem: Path | None = None
     sidecar: Path | None = None
     audio: Path | None = None
-    stimulus: Path | None = None
     spaces: tuple[str, ...] = ()
     companions: tuple[Path, ...] = ()
 
     def paths(self) -> list[Path]:
-        """Every file that a result computed from this recording may depend on."""
+        """List every file that a result computed from this recording may depend on."""
         named = (
             self.channels,
             self.events,
@@ -71,7 +81,7 @@ class StimulusFiles:
     words: Path | None
 
     def paths(self) -> list[Path]:
-        """The files that exist in the configuration."""
+        """List the files that the configuration names."""
         return [path for path in (self.audio, self.words) if path is not None]
 
 
@@ -105,9 +115,9 @@ def _existing_root(root: str | PathLike[str]) -> Path:
 
 
 def participants(root: str | PathLike[str]) -> list[str]:
-    """Participants of a data set that have an `ieeg` folder, in natural order.
+    """Return the participants of a data set that have an `ieeg` folder, in natural order.
 
-    They are those listed in `participants.tsv`, or the `sub-*` folders where there is no such
+    They are those listed in `participants.tsv`, or the `sub-*` folders if there is no such
     file. Listed participants without intracranial data (BIDS sets often mix modalities) are left
     out.
     """
@@ -121,29 +131,29 @@ def participants(root: str | PathLike[str]) -> list[str]:
         names = [name for name in listed if re.fullmatch(r"sub-[A-Za-z0-9]+", name)]
     else:
         names = [path.name for path in base.glob("sub-*") if path.is_dir()]
-    found = sorted({name for name in names if _folders(base / name)}, key=_natural)
-    if not found:
+    recorded = sorted({name for name in names if _folders(base / name)}, key=_natural)
+    if not recorded:
         raise InputError(
             "no participant with intracranial recordings was found",
             where=table if table.is_file() else base,
             expected="folders such as sub-01/ieeg or sub-01/ses-1/ieeg",
             remedy="check that dataset.root names the folder that holds the sub-… folders",
         )
-    return found
+    return recorded
 
 
 def _folders(participant: Path) -> list[Path]:
-    own = [participant / "ieeg"] if (participant / "ieeg").is_dir() else []
-    return own + sorted(path for path in participant.glob("ses-*/ieeg") if path.is_dir())
+    folders = [participant / "ieeg", *sorted(participant.glob("ses-*/ieeg"))]
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def find(root: str | PathLike[str], participant: str, *, task: str | None = None) -> list[Segment]:
     """Find a participant's recordings and what belongs to each, by BIDS inheritance.
 
-    A file describes a recording when it lies in the recording's folder or above and each of its
-    entities is also the recording's (an `events.tsv` may thus lack `acq`). The nearest folder
-    wins, then the larger number of entities. Of several `space-` variants of the electrodes, a
-    native space is preferred (ACPC first) to a template's; ties go by name.
+    A file describes a recording if it lies in the recording's folder or above and each of its
+    entities is also the recording's (an `events.tsv` may thus lack `acq`). The nearest folder is
+    preferred, then the larger number of entities. Of several `space-` variants of the electrodes,
+    a native space is preferred (ACPC first) to a template's; ties go by name.
 
     Parameters
     ----------
@@ -157,7 +167,8 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
     Raises
     ------
     InputError
-        No such data set, participant or task, or a link to content that was not downloaded.
+        If there is no such data set, participant or task, or if a recording is a link to content
+        that was not downloaded.
     """
     base = _existing_root(root)
     home = base / participant
@@ -170,25 +181,26 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
             remedy="correct dataset.participants in the config",
         )
     every = _signals(_folders(home))
+    if not every:
+        raise InputError(
+            f"{participant} has no recording",
+            where=home,
+            expected="a file ieeg/…_ieeg" + ", ".join(suffixes()),
+            remedy="download the recordings (the sidecars alone are not enough)",
+        )
     chosen = [path for path in every if task is None or entities(path)[0].get("task") == task]
     if not chosen:
         tasks = sorted({entities(path)[0].get("task", "(none)") for path in every})
         raise InputError(
-            f"{participant} has no recording of the task {task!r}{nearest(task or '', tasks)}"
-            if every
-            else f"{participant} has no recording",
+            f"{participant} has no recording of the task {task!r}{nearest(task or '', tasks)}",
             where=home,
-            expected=f"one of the tasks {', '.join(tasks)}"
-            if every
-            else "a file ieeg/…_ieeg" + ", ".join(suffixes()),
-            remedy="correct dataset.task in the config"
-            if every
-            else "download the recordings (the sidecars alone are not enough)",
+            expected=f"one of the tasks {', '.join(tasks)}",
+            remedy="correct dataset.task in the config",
         )
     for path in chosen:
         if not path.exists():
             raise InputError(
-                "the recording is a link to content that is not here",
+                "the recording is a link to content that was not downloaded",
                 where=path,
                 expected="the file's content on this disk",
                 remedy=f"fetch it: datalad get {path.name} (or git annex get {path.name})",
@@ -208,57 +220,50 @@ def _signals(folders: Iterable[Path]) -> list[Path]:
 
 
 def _segment(base: Path, participant: str, signal: Path, *, task_in_label: bool) -> Segment:
-    own, _ = entities(signal)
+    named, _ = entities(signal)
     hidden = {"sub"} if task_in_label else {"sub", "task"}
-    label = "_".join(f"{key}-{value}" for key, value in own.items() if key not in hidden)
+    label = "_".join(f"{key}-{value}" for key, value in named.items() if key not in hidden)
     folder = signal.parent
     folders = [folder, *folder.parents]
     folders = folders[: folders.index(base) + 1]
 
-    electrodes = _matches(folders, own, "electrodes", (".tsv",))
-    electrodes.sort(key=lambda path: _space_rank(path))
-    chosen = electrodes[0] if electrodes else None
-    space = entities(chosen)[0].get("space") if chosen else None
-    systems = _matches(folders, own, "coordsystem", (".json",))
-    same = [path for path in systems if entities(path)[0].get("space") == space]
+    def best(name: str) -> Path | None:
+        return next(iter(_matches(folders, named, name)), None)
+
+    electrodes = sorted(_matches(folders, named, "electrodes.tsv"), key=_space_rank)
+    space = entities(electrodes[0])[0].get("space") if electrodes else None
+    systems = _matches(folders, named, "coordsystem.json")
+    same_space = [path for path in systems if entities(path)[0].get("space") == space]
     stem = signal.with_suffix("")
     companions = [stem.with_suffix(suffix) for suffix in format_of(signal).companions]
     return Segment(
         participant=participant,
         label=label or "recording",
         signal=signal,
-        channels=_best(folders, own, "channels", (".tsv",)),
-        events=_best(folders, own, "events", (".tsv",)),
-        electrodes=chosen,
-        coordsystem=same[0] if same else None,
-        sidecar=_best(folders, own, "ieeg", (".json",)),
-        audio=_audio(folder, own),
-        stimulus=_task_stimulus(base, own.get("task")),
+        channels=best("channels.tsv"),
+        events=best("events.tsv"),
+        electrodes=electrodes[0] if electrodes else None,
+        coordsystem=same_space[0] if same_space else None,
+        sidecar=best("ieeg.json"),
+        audio=_audio(folder, named),
         spaces=tuple(entities(path)[0].get("space", "(none)") for path in electrodes),
         companions=tuple(path for path in companions if path.is_file()),
     )
 
 
-def _matches(
-    folders: list[Path], own: dict[str, str], suffix: str, extensions: tuple[str, ...]
-) -> list[Path]:
-    """Files that describe the recording, best first; `space` is the file's own affair."""
-    found: list[tuple[int, int, str, Path]] = []
+def _matches(folders: list[Path], named: dict[str, str], name: str) -> list[Path]:
+    """Files such as `…_channels.tsv` that describe a recording with these entities, best first.
+
+    `space` is an entity of the file alone.
+    """
+    matches: list[tuple[int, int, str, Path]] = []
     for distance, folder in enumerate(folders):
-        for extension in extensions:
-            for path in folder.glob(f"*{suffix}{extension}"):
-                theirs, theirs_suffix = entities(path)
-                shared = {key: value for key, value in theirs.items() if key != "space"}
-                if theirs_suffix == suffix and shared.items() <= own.items():
-                    found.append((distance, -len(shared), path.name, path))
-    return [path for *_, path in sorted(found)]
-
-
-def _best(
-    folders: list[Path], own: dict[str, str], suffix: str, extensions: tuple[str, ...]
-) -> Path | None:
-    found = _matches(folders, own, suffix, extensions)
-    return found[0] if found else None
+        for path in folder.glob(f"*{name}"):
+            theirs, suffix = entities(path)
+            shared = {key: value for key, value in theirs.items() if key != "space"}
+            if suffix == name.split(".")[0] and shared.items() <= named.items():
+                matches.append((distance, -len(shared), path.name, path))
+    return [path for *_, path in sorted(matches)]
 
 
 def _space_rank(path: Path) -> int:
@@ -268,38 +273,29 @@ def _space_rank(path: Path) -> int:
     return len(NATIVE_SPACES) + (space is not None)
 
 
-def _audio(folder: Path, own: dict[str, str]) -> Path | None:
-    found = []
+def _audio(folder: Path, named: dict[str, str]) -> Path | None:
+    """The sound file in a recording's folder that shares most entities with it."""
+    matches = []
     for extension in AUDIO_EXTENSIONS:
         for path in folder.glob(f"*{extension}"):
             theirs, _ = entities(path)
             shared = {key: value for key, value in theirs.items() if key != "recording"}
-            if shared and shared.items() <= own.items():
-                found.append((-len(shared), path.name, path))
-    return min(found)[-1] if found else None
-
-
-def _task_stimulus(base: Path, task: str | None) -> Path | None:
-    if task is None:
-        return None
-    for extension in AUDIO_EXTENSIONS:
-        for path in sorted((base / "stimuli").glob(f"*{extension}")):
-            if path.stem == task or entities(path)[0].get("task") == task:
-                return path
-    return None
+            if shared and shared.items() <= named.items():
+                matches.append((-len(shared), path.name, path))
+    return min(matches)[-1] if matches else None
 
 
 def stimulus_files(
     root: str | PathLike[str], stimulus: Mapping[str, object] | None
 ) -> StimulusFiles:
-    """The shared stimulus of the config's `dataset.stimulus: {audio, words}`.
+    """Find the shared stimulus of the config's `dataset.stimulus: {audio, words}`.
 
-    A relative path is one inside the data set, or else one seen from where the workflow runs.
+    A relative path is one inside the data set, or else one in the working directory.
 
     Raises
     ------
     InputError
-        A named file does not exist.
+        If a named file does not exist.
     """
     base = _existing_root(root)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -95,9 +95,14 @@ def piece_of(n_channels: int, *, chunk: int = 1) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Amplitude:
-    """A recording's typical amplitude beside what is plausible, all in µV.
+    """A recording's typical amplitude and what is plausible.
 
-    `rms` is the median over channels of the standard deviation in blocks of 2 s.
+    Attributes
+    ----------
+    rms
+        Median over channels of the standard deviation in blocks of 2 s, µV.
+    low, high
+        Bounds of what is plausible, µV.
     """
 
     rms: float
@@ -110,7 +115,7 @@ class Amplitude:
         return self.low <= self.rms <= self.high
 
     def sentence(self) -> str:
-        """What was measured and what is expected, in plain words."""
+        """Report what was measured and what is expected."""
         return (
             f"typical amplitude (median over channels of the rms, mean removed) is {self.rms:.3g} "
             f"µV; intracranial recordings have {self.low:g} to {self.high:g} µV"
@@ -118,7 +123,7 @@ class Amplitude:
 
 
 def amplitude(signals: Signals, names: Sequence[str], *, blocks: int = 5) -> Amplitude:
-    """Measure the typical amplitude and warn where the unit is probably wrong.
+    """Measure the typical amplitude and warn if the unit is probably wrong.
 
     Nothing is rescaled: correlations do not depend on the unit, and only the owner of the data
     knows what was meant.
@@ -169,6 +174,27 @@ def open_signals(segment: Segment) -> Iterator[Signals]:
         )
     with form.opened(segment) as signals:
         yield signals
+
+
+@contextmanager
+def open_channels(segments: Sequence[Segment], names: Sequence[str]) -> Iterator[list[Reader]]:
+    """Open some channels of each of a participant's recordings.
+
+    Parameters
+    ----------
+    segments
+        From `find`.
+    names
+        The channels, in the order wanted.
+
+    Raises
+    ------
+    InputError
+        As `open_signals`; or if a recording has no such channel.
+    """
+    with ExitStack() as stack:
+        signals = [stack.enter_context(open_signals(segment)) for segment in segments]
+        yield [recording.select(names) for recording in signals]
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
