@@ -10,6 +10,7 @@ from highgamma.errors import InputError
 from highgamma.neural.montage import Montage
 from highgamma.neural.references import REFERENCES, ReferenceScheme
 from highgamma.recording.reader import Reader
+from highgamma.sections import schema_of
 
 RATE = 1024.0
 
@@ -110,5 +111,9 @@ def test_a_registered_scheme_is_a_reference_like_the_others():
         prepared, values = read_through("first", ["A1", "A2", "B1"], data)
         with pytest.raises(InputError, match="expected: two electrodes"):
             read_through("first", ["A1"], data[:, :1])
+        allowed = schema_of(neural.NeuralSettings)["properties"]["reference"]
+        assert "first" in allowed["enum"]
+        assert "`first`: minus the first" in allowed["description"]
+        assert neural.neural_settings({"reference": "first"}).reference == "first"
     assert prepared.montage.names == ("A2", "B1")
     assert np.allclose(values, data[:, 1:] - data[:, :1])

@@ -37,7 +37,7 @@ def mne_signals(segment: Segment) -> Iterator[Signals]:
 
     path = segment.signal
     with warnings.catch_warnings():
-        # What MNE has to say of odd headers (dates, file names) is no news to the user.
+        # MNE warns of unusual headers (dates, file names), which do not matter here.
         warnings.simplefilter("ignore")
         try:
             raw = mne.io.read_raw(path, preload=False, verbose="error")
@@ -79,12 +79,15 @@ def mne_signals(segment: Segment) -> Iterator[Signals]:
 
 
 def _mne_factors(raw: Any) -> FloatArray:
-    """MNE gives volts: 10⁶ for each voltage, 1 for channels in another unit (newton, degrees)."""
+    """Return the factor to µV of each channel, 1 for another unit (newton, degrees).
+
+    MNE converts voltages to volts.
+    """
     from mne.io.constants import FIFF
 
     factors = []
     for name, info in zip(raw.ch_names, raw.info["chs"], strict=True):
-        said = str(raw._orig_units.get(name, "n/a")).strip().lower()
-        other = said not in MICROVOLTS and said not in ("", "n/a")
+        unit = str(raw._orig_units.get(name, "n/a")).strip().lower()
+        other = unit not in MICROVOLTS and unit not in ("", "n/a")
         factors.append(1.0 if other or int(info["unit"]) != int(FIFF.FIFF_UNIT_V) else 1e6)
     return np.array(factors)

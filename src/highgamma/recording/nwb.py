@@ -95,7 +95,14 @@ def clock_of(timestamps: Any, *, path: Path, name: str) -> Clock:
     Parameters
     ----------
     timestamps
-        (samples,) seconds; anything that can be sliced.
+        (sample,), s; anything that can be sliced.
+    path, name
+        The file and its series, for messages.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than three, or if they do not increase.
     """
     n = int(timestamps.shape[0])
     if n < 3:
@@ -134,7 +141,7 @@ def clock_of(timestamps: Any, *, path: Path, name: str) -> Clock:
 
 
 def series_clock(series: Any, *, path: Path) -> Clock:
-    """The clock of an NWB series, from its timestamps or from its rate and starting time."""
+    """Return the clock of an NWB series, from its timestamps or its rate and starting time."""
     if series.timestamps is not None:
         return clock_of(series.timestamps, path=path, name=series.name)
     if series.rate:
@@ -143,7 +150,7 @@ def series_clock(series: Any, *, path: Path) -> Clock:
         f"the series {series.name!r} has neither timestamps nor a rate",
         where=path,
         expected="timestamps in seconds, or a rate in Hz",
-        remedy="download the file again, or write it anew with its timestamps",
+        remedy="download the file again, or write it again with its timestamps",
     )
 
 
@@ -270,40 +277,36 @@ def shown_words(segment: Segment) -> pd.DataFrame:
 
 
 def _units(series: Any, listed: list[str], path: Path) -> tuple[FloatArray, float, str]:
-    """Factors to µV per channel.
+    """Return the factor to µV of each channel, an offset in the series' unit, and the unit.
 
-    NWB says `value = data · conversion + offset` in the series' unit. Where no conversion was
-    given (1), channels.tsv says what the stored numbers are, since writers of electrical series
-    cannot name another unit than volts.
+    In NWB, `value = data · conversion + offset` in the series' unit. Without a conversion (1), the
+    unit is that of channels.tsv, since electrical series can only be written in volts.
     """
     conversion = float(series.conversion if series.conversion is not None else 1.0)
     offset = float(getattr(series, "offset", 0.0) or 0.0)
-    said = str(series.unit or "").strip()
+    unit = str(series.unit or "").strip()
     per_channel = getattr(series, "channel_conversion", None)
     gains = np.ones(len(listed)) if per_channel is None else np.asarray(per_channel[:], float)
     if conversion != 1.0 or per_channel is not None or offset != 0.0:
-        return gains * conversion * MICROVOLTS.get(said.lower(), 1.0), offset, said
-    units = [unit.strip().lower() for unit in listed]
-    fallback = MICROVOLTS.get(said.lower(), 1.0)
-    electrodes = {unit for unit in units if unit in MICROVOLTS}
-    if said.lower() in MICROVOLTS and any(MICROVOLTS[u] != fallback for u in electrodes):
+        return gains * conversion * MICROVOLTS.get(unit.lower(), 1.0), offset, unit
+    listed = [u.strip().lower() for u in listed]
+    fallback = MICROVOLTS.get(unit.lower(), 1.0)
+    voltages = {u for u in listed if u in MICROVOLTS}
+    if unit.lower() in MICROVOLTS and any(MICROVOLTS[u] != fallback for u in voltages):
         LOG.warning(
-            "%s: the series %r is said to be in %r, channels.tsv says %s; channels.tsv is taken",
+            "%s: the unit of the series %r is %r, in channels.tsv it is %s; channels.tsv is used",
             path.name,
             series.name,
-            said,
-            ", ".join(sorted(electrodes)),
+            unit,
+            ", ".join(sorted(voltages)),
         )
-    if not electrodes and said.lower() not in MICROVOLTS:
+    if not voltages and unit.lower() not in MICROVOLTS:
         LOG.warning(
             "%s: neither channels.tsv nor the series %r (%r) names a unit of voltage; the values "
             "are taken as µV",
             path.name,
             series.name,
-            said,
+            unit,
         )
-    factors = np.array(
-        [MICROVOLTS.get(unit, fallback if unit in ("", "n/a") else 1.0) for unit in units]
-    )
-    name = sorted(electrodes)[0] if electrodes else said
-    return factors, 0.0, name
+    factors = np.array([MICROVOLTS.get(u, fallback if u in ("", "n/a") else 1.0) for u in listed])
+    return factors, 0.0, sorted(voltages)[0] if voltages else unit

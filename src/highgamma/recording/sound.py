@@ -30,14 +30,24 @@ RATE = 16_000
 """The rate that speech models hear at, Hz."""
 
 TOLERANCE = 0.1
-"""How much of the recording's start or end may lack sound, s; it is filled with silence."""
+"""How much sound may be missing at either end of the recording, s; it is filled with silence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Mono sound: `samples` (float32, peak ±1), sample k at `start + k / rate` s of its segment.
+    """Mono sound of a segment.
 
-    `peak` is what the samples were divided by, in the source's own unit. No samples: no sound.
+    Attributes
+    ----------
+    samples
+        (sample,), float32, peak ±1; none if there is no sound. Sample k is at `start + k / rate` s
+        of the segment.
+    rate
+        Hz.
+    start
+        Time of sample 0, s.
+    peak
+        What the samples were divided by, in the source's own unit.
     """
 
     samples: SoundArray
@@ -46,7 +56,7 @@ class Sound:
     peak: float = 0.0
 
     def times(self) -> FloatArray:
-        """Time of each sample, s from the start of the segment's neural recording."""
+        """Return the time of each sample, s from the start of the segment's neural recording."""
         return self.start + np.arange(self.samples.size) / self.rate
 
 
@@ -65,7 +75,7 @@ def audio(
 
     Anti-aliased polyphase resampling by a ratio of small whole numbers. The time axis is exact:
     47999.187 Hz is resampled by 1/3 to 15999.729 Hz. Sound before and after the neural recording
-    is cut off; up to 0.1 s that lacks at either end is silence.
+    is cut off; up to 0.1 s that is missing at either end is silence.
 
     Parameters
     ----------
@@ -79,24 +89,24 @@ def audio(
     channel
         The recorded channel that holds the sound, for "channel".
     signals
-        The recording, where it is open already.
+        The recording, if it is open already.
 
     Raises
     ------
     InputError
-        The source is absent, or shorter than the recording.
+        If the source is absent, or shorter than the recording.
     """
     if source == "none":
         return SILENCE
     if signals is None:
         with open_signals(segment) as opened:
             return audio(segment, rate, source=source, channel=channel, signals=opened)
-    with _source(segment, signals, source=source, channel=channel) as found:
-        if found is None:
-            LOG.info("%s: no audio in the recording or beside it", segment.signal.name)
+    with _source(segment, signals, source=source, channel=channel) as sound:
+        if sound is None:
+            LOG.info("%s: no audio in the recording or next to it", segment.signal.name)
             return SILENCE
-        _covers(found, signals, segment)
-        return _resampled(found, rate, stop=signals.duration)
+        _check_coverage(sound, signals, segment)
+        return _resampled(sound, rate, stop=signals.duration)
 
 
 def extent(
@@ -106,23 +116,23 @@ def extent(
     source: str = "auto",
     channel: str | None = None,
 ) -> tuple[float, float, float] | None:
-    """Start and length (s) and rate (Hz) of the sound that `audio` would read; None for no sound.
+    """Return start and length (s) and rate (Hz) of the sound that `audio` would read, or None.
 
     Arguments and errors are those of `audio`; no sample is read.
     """
     if source == "none":
         return None
-    with _source(segment, signals, source=source, channel=channel) as found:
-        if found is None:
+    with _source(segment, signals, source=source, channel=channel) as sound:
+        if sound is None:
             return None
-        _covers(found, signals, segment)
-        return found.start, found.duration, found.rate
+        _check_coverage(sound, signals, segment)
+        return sound.start, sound.duration, sound.rate
 
 
 def audio_file(path: Path, rate: int = RATE) -> Sound:
     """Read a WAV or FLAC file whole: mono mean over channels, resampled, scaled by its peak."""
-    with _file(path) as found:
-        return _resampled(found, rate, stop=math.inf)
+    with _file(path) as sound:
+        return _resampled(sound, rate, stop=math.inf)
 
 
 @contextmanager
@@ -142,11 +152,11 @@ def _source(
         yield _mono(signals.series[SERIES](), f"series {SERIES}")
     elif source in ("auto", "file"):
         if segment.audio is not None:
-            with _file(segment.audio) as found:
-                yield found
+            with _file(segment.audio) as sound:
+                yield sound
         elif source == "file":
             raise InputError(
-                "there is no audio file beside the recording",
+                "there is no audio file next to the recording",
                 where=segment.signal,
                 expected="a WAV or FLAC file in the same folder whose name has the same entities",
                 remedy="put the file there, or choose another dataset.audio.source",
@@ -203,23 +213,22 @@ def _file(path: Path) -> Iterator[Reader]:
         yield _mono(sound, path.name)
 
 
-def _covers(sound: Reader, signals: Signals, segment: Segment) -> None:
-    length = sound.duration
-    late = sound.start
-    early = signals.duration - (sound.start + length)
+def _check_coverage(sound: Reader, signals: Signals, segment: Segment) -> None:
+    """Refuse sound that is much shorter than the recording."""
+    stop = sound.start + sound.duration
+    late, early = sound.start, signals.duration - stop
     if late > TOLERANCE or early > TOLERANCE:
         raise InputError(
-            f"the audio ({sound.names[0]}) covers {sound.start:.2f} to "
-            f"{sound.start + length:.2f} s ({length:.2f} s) of a recording of "
-            f"{signals.duration:.2f} s",
+            f"the audio ({sound.names[0]}) covers {sound.start:.2f} to {stop:.2f} s "
+            f"({sound.duration:.2f} s) of a recording of {signals.duration:.2f} s",
             where=segment.signal if segment.audio is None else segment.audio,
-            expected=f"sound for the whole recording; at most {TOLERANCE:g} s may lack",
+            expected=f"sound for the whole recording; at most {TOLERANCE:g} s may be missing",
             remedy="use the audio of this recording, or set dataset.audio: {source: none} and "
             "leave out models and audits that need sound",
         )
     if late > 1 / sound.rate or early > 1 / sound.rate:
         LOG.info(
-            "%s: %.4f s of sound lack at the start and %.4f s at the end; silence instead",
+            "%s: %.4f s of sound are missing at the start and %.4f s at the end; they are silent",
             segment.signal.name,
             max(0.0, late),
             max(0.0, early),
@@ -227,7 +236,7 @@ def _covers(sound: Reader, signals: Signals, segment: Segment) -> None:
 
 
 def ratio(from_hz: float, to_hz: float) -> Fraction:
-    """Up/down of a polyphase resampling: the nearest ratio whose denominator is at most 1000."""
+    """Return up/down of a polyphase resampling, with a denominator of at most 1000."""
     return Fraction(to_hz / from_hz).limit_denominator(1000)
 
 
@@ -236,6 +245,15 @@ def resampled(sound: Reader, factor: Fraction, *, block: int = 2**20) -> SoundAr
 
     Each piece is read with enough on both sides for the anti-aliasing filter (half its length is
     10·max(up, down) steps of the raised rate), so the pieces join without a seam.
+
+    Parameters
+    ----------
+    sound
+        One channel.
+    factor
+        up / down, see `ratio`.
+    block
+        Samples read at a time.
     """
     from scipy.signal import resample_poly
 
@@ -248,14 +266,12 @@ def resampled(sound: Reader, factor: Fraction, *, block: int = 2**20) -> SoundAr
         end = min(begin + size, sound.n_samples)
         right = min(sound.n_samples, end + context)
         piece = sound.read(left, right)[:, 0]
-        if factor == 1:
-            moved = piece
-        else:
-            moved = resample_poly(piece, up, down)
+        if factor != 1:
+            piece = resample_poly(piece, up, down)
         first = begin * up // down
         last = out.size if end == sound.n_samples else end * up // down
         skip = first - left * up // down
-        out[first:last] = moved[skip : skip + last - first]
+        out[first:last] = piece[skip : skip + last - first]
     return out
 
 
@@ -277,13 +293,13 @@ def _resampled(sound: Reader, rate: int, *, stop: float) -> Sound:
     if math.isfinite(stop):
         lead = max(0, math.floor(start * exact + 1e-6))
         start -= lead / exact
-        want = max(0, math.ceil((stop - start) * exact - 1e-6))
-        tail = max(0, want - lead - samples.size)
-        samples = np.pad(samples[: want - lead], (lead, tail))
+        n_samples = max(0, math.ceil((stop - start) * exact - 1e-6))
+        tail = max(0, n_samples - lead - samples.size)
+        samples = np.pad(samples[: n_samples - lead], (lead, tail))
     if not np.isfinite(samples).all():
         raise InputError(
             f"the audio ({sound.names[0]}) holds {int((~np.isfinite(samples)).sum())} samples that "
-            "are no numbers",
+            "are not numbers",
             where=sound.names[0],
             expected="finite samples",
             remedy="download the file again, or choose another dataset.audio.source",
