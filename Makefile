@@ -52,8 +52,8 @@ bench-scaling: environment ## run one study with 1, 2 and 4 jobs at once, here a
 faults: environment ## kill the demo at random times, and compare what comes out (long)
 	@$(BIN)/python -m benchmarks.faults
 
-config-reference: environment ## write docs/config.md from the schema
-	@$(BIN)/python -m highgamma.settings workflow/schemas/config.schema.yaml docs/config.md
+config-reference: environment ## write docs/config.md and the schema from the sections
+	@$(BIN)/python -m highgamma.settings.reference workflow/schemas/config.schema.yaml docs/config.md
 
 clean: ## remove the demo's data and results, and those of the study on noise
 	rm -rf resources/demo results/demo resources/noise results/paper-noise .snakemake

@@ -85,7 +85,7 @@ def pairs(parts: Any, outer: int, inner: int) -> list[tuple[np.ndarray, np.ndarr
 def measure_ridge() -> dict[str, Any]:
     X, Y = world(SAMPLES, FEATURES, TARGETS)
     parts, began = split(SAMPLES), time.perf_counter()
-    from highgamma.encoding.ridge import nested_ridge
+    from highgamma.encoding.solvers.ridge import nested_ridge
     from highgamma.encoding.statistics import table
 
     fit = nested_ridge(table(X), Y, parts, alphas=ALPHAS)
@@ -159,7 +159,7 @@ def measure_delayed() -> dict[str, Any]:
     X, frames, Y, parts = delayed_world()
     began = time.perf_counter()
     from highgamma.encoding.lags import Delayed
-    from highgamma.encoding.ridge import nested_ridge
+    from highgamma.encoding.solvers.ridge import nested_ridge
 
     fit = nested_ridge(Delayed(X, frames, DELAYS), Y, parts, alphas=ALPHAS)
     seconds = time.perf_counter() - began
@@ -221,6 +221,7 @@ def measure_null() -> dict[str, Any]:
     X, Y = world(SAMPLES, FEATURES, TARGETS)
     parts = split(SAMPLES)
     from highgamma.encoding import nulls
+    from highgamma.encoding.kept_penalties import shifted_sums
     from highgamma.encoding.statistics import block_statistics, table
 
     statistics = block_statistics(table(X), Y, parts)
@@ -231,7 +232,7 @@ def measure_null() -> dict[str, Any]:
     timings = []
     for count in (1, SHIFTS_TIMED):
         began = time.perf_counter()
-        nulls.null_from_statistics(statistics, alpha, shifts[:count], standardize=True)
+        shifted_sums(statistics, alpha, shifts[:count], standardize=True)
         timings.append(time.perf_counter() - began)
     each = (timings[1] - timings[0]) / (SHIFTS_TIMED - 1)
     return {"s": timings[0] + each * (SHIFTS - 1), "mib": held()}
@@ -247,7 +248,7 @@ def measure_elastic_net() -> dict[str, Any]:
     X, Y = world(ELASTIC_SAMPLES, ELASTIC_FEATURES, 128)
     alphas, parts = elastic_alphas(X, Y), split(ELASTIC_SAMPLES, ELASTIC_FOLDS)
     began = time.perf_counter()
-    from highgamma.encoding.elastic_net import choose_elastic_net
+    from highgamma.encoding.solvers.elastic_net import choose_elastic_net
     from highgamma.encoding.statistics import table
 
     best, weights = choose_elastic_net(table(X), Y, parts, alphas=alphas, l1_ratio=0.5)

@@ -13,10 +13,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def analysis(**keys: Any) -> dict[str, Any]:
-    """An analysis with the schema's defaults."""
-    schema = settings.load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+    """The settings of a fit, all others at their defaults."""
     config = {"dataset": {"root": "x"}, "models": ["mel"], "analyses": {"a": keys}}
-    return settings.checked(config, schema)["analyses"]["a"]
+    return settings.fit_settings(settings.checked(config), "a", "mel")
 
 
 FRAMES = {"unit": "frame", "folds": 10}

@@ -17,6 +17,7 @@ from highgamma import catalogue, models, settings
 from highgamma.check import Checked, check, cost, snakemake_command, told
 from highgamma.check.plan import Job, jobs_of
 from highgamma.check.problems import Problem
+from highgamma.encoding.cost import FitSize, ridge_seconds
 
 CONFIG: dict[str, Any] = {
     "run": "own",
@@ -404,8 +405,7 @@ def test_a_job_with_several_files_is_counted_once() -> None:
 
 
 def settled(**changed: Any) -> dict[str, Any]:
-    schema = settings.load_schema(ROOT / "workflow/schemas/config.schema.yaml")
-    return settings.checked({**CONFIG, **changed}, schema)
+    return settings.checked({**CONFIG, **changed})
 
 
 STUDY = cost.Size(seconds=300.0, values=307_200.0 * 127, electrodes=127, words=100, sound=300.0)
@@ -422,7 +422,15 @@ def test_the_estimate_meets_the_published_benchmarks_within_a_factor_of_two() ->
         for one in json.loads((ROOT / "benchmarks/results.json").read_text())
     }
     ridge = measured["nested-ridge", "scikit-learn Ridge, extrapolated"]["ours_s"]
-    assert 0.5 < cost.ridge(30_000, 1024, 128, 55) / ridge < 2
+    size = FitSize(
+        samples=30_000,
+        features=1024,
+        electrodes=128,
+        folds=10,
+        training_sets=55,
+        inner_folds=9,
+    )
+    assert 0.5 < ridge_seconds(size) / ridge < 2
     filtered = measured["high-gamma-mne", "MNE 'iir' filters and apply_hilbert"]["ours_s"]
     assert 0.5 < cost.FILTER_S["fft"] * 300 * 1024 * 128 / filtered < 2
     network = next(one for (name, _), one in measured.items() if name == "embeddings-loop")

@@ -68,7 +68,7 @@ def one(table: pd.DataFrame, **where) -> pd.Series:
 
 
 def test_differences_are_ours_minus_theirs_at_the_same_electrode(delayed, coarse):
-    found = compare.compare(delayed, coarse, settings=group.Settings())
+    found = compare.compare(delayed, coarse, settings=group.GroupSettings())
     assert len(found.electrodes) == 12 and set(found.electrodes["model"]) == {"text"}
     for row in found.electrodes.to_dict("records"):
         at = {"participant": row["participant"], "electrode": row["electrode"], "model": "text"}
@@ -111,7 +111,9 @@ def test_a_draw_pools_the_samples_of_the_folds_that_it_takes(delayed):
 
 
 def test_a_better_fit_is_seen_at_every_electrode_and_at_none_that_follows_nothing(delayed):
-    found = compare.compare(delayed, delayed, models={"text": "noise"}, settings=group.Settings())
+    found = compare.compare(
+        delayed, delayed, models={"text": "noise"}, settings=group.GroupSettings()
+    )
     follows = found.electrodes["electrode"] != "LA3"
     assert (found.electrodes["interval"] == "5 folds").all()
     assert (found.electrodes.loc[follows, "skill_low"] > 0).all()
@@ -122,7 +124,7 @@ def test_a_better_fit_is_seen_at_every_electrode_and_at_none_that_follows_nothin
 
 def test_other_folds_leave_no_interval_for_an_electrode_and_one_for_the_group(results, delayed):
     other = make_run(results, "folds", {"text": {"lags": [0.1, 0.1], "folds": 6}})
-    found = compare.compare(delayed, other, settings=group.Settings())
+    found = compare.compare(delayed, other, settings=group.GroupSettings())
     assert set(found.electrodes["interval"]) == {"none: the runs hold out other samples"}
     assert found.electrodes["skill_low"].isna().all()
     row = one(found.summary, model="text")
@@ -131,7 +133,9 @@ def test_other_folds_leave_no_interval_for_an_electrode_and_one_for_the_group(re
 
 def test_the_summary_names_both_splits_and_the_one_that_leaks(delayed, coarse):
     leaky = coarse.electrodes.assign(flags="leaky-split", distance_s=0.01)
-    found = compare.compare(delayed, Run("leaky", leaky, coarse.scores), settings=group.Settings())
+    found = compare.compare(
+        delayed, Run("leaky", leaky, coarse.scores), settings=group.GroupSettings()
+    )
     row = one(found.summary, model="text")
     assert row["distance_s"] == pytest.approx(delayed.electrodes["distance_s"].min())
     assert row["distance_s"] >= 0.5
@@ -140,7 +144,7 @@ def test_the_summary_names_both_splits_and_the_one_that_leaks(delayed, coarse):
 
 def test_electrodes_and_participants_of_one_run_alone_are_counted(delayed, coarse):
     fewer = Run("fewer", coarse.electrodes[coarse.electrodes["electrode"] != "LA1"], coarse.scores)
-    found = compare.compare(delayed, fewer, settings=group.Settings())
+    found = compare.compare(delayed, fewer, settings=group.GroupSettings())
     row = one(found.summary, model="text")
     assert (row["n_electrodes"], row["only_here"], row["only_there"]) == (9, 3, 0)
     assert "LA1" not in set(found.electrodes["electrode"])
@@ -152,7 +156,7 @@ def test_all_that_stands_in_the_way_is_said_at_once(delayed, coarse):
     with pytest.raises(InputError) as raised:
         compare.compare(
             delayed, strangers, models={"txt": "text", "noise": "nose"},
-            analyses={"frames": "words"}, settings=group.Settings(),
+            analyses={"frames": "words"}, settings=group.GroupSettings(),
         )  # fmt: skip
     said = str(raised.value)
     for part in (
@@ -174,12 +178,14 @@ def test_words_are_not_compared_with_frames(delayed, results):
     write_table(table, folder / "electrodes.tsv")
     words = compare.read_run("words", *compare.files(results, "words"))
     with pytest.raises(InputError, match="frames is of frames here, words is of words there"):
-        compare.compare(delayed, words, analyses={"frames": "words"}, settings=group.Settings())
+        compare.compare(
+            delayed, words, analyses={"frames": "words"}, settings=group.GroupSettings()
+        )
 
 
 def test_a_run_compared_with_itself_needs_other_names(delayed):
     with pytest.raises(InputError, match="needs `analyses` or `models`"):
-        compare.compare(delayed, delayed, settings=group.Settings())
+        compare.compare(delayed, delayed, settings=group.GroupSettings())
 
 
 def test_a_run_that_is_not_there_is_named_with_those_that_are(results, delayed):
@@ -192,7 +198,7 @@ def test_a_run_that_is_not_there_is_named_with_those_that_are(results, delayed):
 
 
 def test_the_figure_says_which_side_is_which(delayed, coarse):
-    found = compare.compare(delayed, coarse, settings=group.Settings())
+    found = compare.compare(delayed, coarse, settings=group.GroupSettings())
     figure = comparison_scatter(found)
     assert "delayed against coarse" in figure.alt
     assert figure.png.startswith(b"\x89PNG") and b"<svg" in figure.svg[:400]

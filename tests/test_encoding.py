@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain, repeat
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.stats import pearsonr
 
 from highgamma.embeddings.position import position_embeddings
-from highgamma.encoding import nulls, scores
+from highgamma.encoding import cost, nulls, scores
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.components import principal_components
 from highgamma.encoding.fit import fit_analysis
@@ -332,11 +333,11 @@ def test_folds_with_different_numbers_of_components_have_one_kind_of_surrogates(
     kept = fit_words(words, target, embeddings, null_penalties="kept", **same)
     chosen = fit_words(words, target, embeddings, null_penalties="chosen", **same)
     # A fold's components decide what choosing anew would cost: here the limit lies between folds.
-    costs = iter([1.0, 1e99, 1e99, 1.0])
-    monkeypatch.setattr(nulls, "choosing_costs", lambda *_, **__: (next(costs),) * 2)
+    costs = chain([1.0, 1.0], repeat(1e99))
+    monkeypatch.setattr(cost, "choosing_operations", lambda size: (next(costs),) * 2)
     fit = fit_words(words, target, embeddings, **same)
     np.testing.assert_array_equal(fit.null_r, chosen.null_r)
-    costs = iter([1e99, 1.0, 1.0, 1.0])
+    costs = chain([1e99, 1e99], repeat(1.0))
     fit = fit_words(words, target, embeddings, **same)
     np.testing.assert_array_equal(fit.null_r, kept.null_r)
 
@@ -437,8 +438,8 @@ def test_unknown_settings_and_layers_are_answered_with_what_was_meant():
     with pytest.raises(InputError, match="did you mean 'folds'"):
         analysis_from({"unit": "frame", "fold": 3})
     with pytest.raises(InputError, match="did you mean 'ridge'"):
-        analysis_from({"estimator": "rigde"})
-    with pytest.raises(InputError, match="lags are set for an analysis of words"):
+        analysis_from({"unit": "frame", "estimator": "rigde"})
+    with pytest.raises(InputError, match="lags: lags are for `unit: frame`"):
         analysis_from({"unit": "word", "lags": [0, 0.1]})
     _, _, embeddings = word_world()
     with pytest.raises(InputError, match="layer 5 is not among the 2 layers"):

@@ -10,7 +10,7 @@ import pytest
 
 from highgamma import group, store
 from highgamma.errors import InputError
-from highgamma.group import Settings
+from highgamma.group import GroupSettings
 from highgamma.report.figures import group_models, group_regions
 
 
@@ -101,7 +101,7 @@ def test_electrodes_of_one_participant_are_no_independent_evidence():
 
 def test_the_mean_of_r_goes_through_fishers_z():
     r = [[0.1, 0.9], [0.5, 0.3], [-0.2, 0.4]]
-    found = group.table(electrodes({"gpt2": people(*r)}), twins={}, settings=Settings())
+    found = group.table(electrodes({"gpt2": people(*r)}), twins={}, settings=GroupSettings())
     one = row(found, group="all", electrodes="all")
     z = [0.5 * np.log((1 + x) / (1 - x)) for own in r for x in own]
     assert one["r_mean"] == pytest.approx(np.tanh(np.mean(z)))
@@ -112,7 +112,7 @@ def test_the_mean_of_r_goes_through_fishers_z():
 
 def test_two_participants_get_a_mean_and_no_interval():
     found = group.table(
-        electrodes({"gpt2": people([0.1] * 4, [0.2] * 4)}), twins={}, settings=Settings()
+        electrodes({"gpt2": people([0.1] * 4, [0.2] * 4)}), twins={}, settings=GroupSettings()
     )
     one = row(found, group="all", electrodes="all")
     assert np.isfinite(one["r_mean"]) and np.isnan(one["r_low"]) and np.isnan(one["skill_high"])
@@ -121,7 +121,7 @@ def test_two_participants_get_a_mean_and_no_interval():
 def test_flagged_electrodes_are_in_all_and_not_in_clean():
     table = electrodes({"gpt2": people([0.1, 0.2, 0.9], [0.1, 0.2, 0.9], [0.1, 0.2, 0.9])})
     table["flags"] = np.where(table["r"] == 0.9, "contaminated,not-significant", "not-significant")
-    found = group.table(table, twins={}, settings=Settings())
+    found = group.table(table, twins={}, settings=GroupSettings())
     assert row(found, group="all", electrodes="all")["n_electrodes"] == 9
     clean = row(found, group="all", electrodes="clean")
     assert clean["n_electrodes"] == 6
@@ -131,7 +131,7 @@ def test_flagged_electrodes_are_in_all_and_not_in_clean():
 def test_an_electrode_without_a_correlation_counts_for_skill_alone():
     table = electrodes({"gpt2": people([0.4, 0.4, 0.4], [0.4, 0.4, 0.4], [0.4, 0.4, 0.4])})
     table.loc[0, ["r", "skill"]] = [np.nan, 0.0]
-    one = row(group.table(table, twins={}, settings=Settings()), group="all", electrodes="all")
+    one = row(group.table(table, twins={}, settings=GroupSettings()), group="all", electrodes="all")
     assert (one["n_electrodes"], one["n_r"]) == (9, 8)
     assert one["r_mean"] == pytest.approx(0.4)
     assert one["skill_mean"] == pytest.approx(8 * 0.16 / 9)
@@ -150,13 +150,13 @@ def test_a_region_needs_enough_participants_and_electrodes():
         regions.get((p, e), "n/a")
         for p, e in zip(table["participant"], table["electrode"], strict=True)
     ]
-    found = group.table(table, twins={}, settings=Settings())
+    found = group.table(table, twins={}, settings=GroupSettings())
     assert set(found.loc[found["group"] == "region", "value"]) == {"S_central"}
     one = row(found, value="S_central", electrodes="all")
     assert (one["n_participants"], one["n_electrodes"]) == (3, 6)
-    apart = group.table(table, twins={}, settings=Settings(hemispheres="separate"))
+    apart = group.table(table, twins={}, settings=GroupSettings(hemispheres="separate"))
     assert not (apart["group"] == "region").any()
-    two = group.table(table, twins={}, settings=Settings(min_participants=2))
+    two = group.table(table, twins={}, settings=GroupSettings(min_participants=2))
     assert set(two.loc[two["group"] == "region", "value"]) == {"Hippocampus", "S_central"}
 
 
@@ -185,7 +185,7 @@ def test_the_trained_model_is_compared_with_its_twin_at_the_same_electrodes():
     table = electrodes(
         {"gpt2": people(*trained), "gpt2-untrained": people(*base), "mel": people(*base)}
     )
-    found = group.table(table, twins={"gpt2": ["gpt2-untrained"]}, settings=Settings())
+    found = group.table(table, twins={"gpt2": ["gpt2-untrained"]}, settings=GroupSettings())
     one = row(found, group="trained-untrained", electrodes="all")
     assert (one["model"], one["value"], one["n_electrodes"]) == ("gpt2", "gpt2-untrained", 100)
     mean = [np.tanh(np.arctanh(np.concatenate(x)).mean()) for x in (trained, base)]
@@ -198,7 +198,7 @@ def test_the_trained_model_is_compared_with_its_twin_at_the_same_electrodes():
 def test_several_twins_are_averaged_before_they_are_compared():
     r = {"gpt2": people(*[[0.5] * 3] * 3), "t0": people(*[[0.1] * 3] * 3),
          "t1": people(*[[0.3] * 3] * 3)}  # fmt: skip
-    found = group.table(electrodes(r), twins={"gpt2": ["t0", "t1"]}, settings=Settings())
+    found = group.table(electrodes(r), twins={"gpt2": ["t0", "t1"]}, settings=GroupSettings())
     one = row(found, group="trained-untrained", electrodes="all")
     assert one["value"] == "t0,t1"
     expected = 0.5 - np.tanh((np.arctanh(0.1) + np.arctanh(0.3)) / 2)
@@ -208,10 +208,10 @@ def test_several_twins_are_averaged_before_they_are_compared():
 
 def test_supported_electrodes_are_counted_where_there_are_verdicts():
     table = electrodes({"gpt2": people([0.5, 0.1], [0.5, 0.1], [0.5, 0.1])})
-    without = group.table(table, twins={}, settings=Settings())
+    without = group.table(table, twins={}, settings=GroupSettings())
     assert without["n_supported"].isna().all()
     table["verdict"] = np.where(table["r"] == 0.5, "supported", "not significant")
-    found = group.table(table, twins={}, settings=Settings())
+    found = group.table(table, twins={}, settings=GroupSettings())
     assert row(found, group="all", electrodes="all")["n_supported"] == 3
 
 
@@ -220,7 +220,7 @@ def test_another_model_changes_no_row(tmp_path):
     one = {"gpt2": people(*rng.uniform(0, 0.5, (4, 6)))}
     more = one | {"mel": people(*rng.uniform(0, 0.5, (4, 6)))}
     first, second = (
-        group.table(electrodes(r), twins={}, settings=Settings(seed=7)) for r in (one, more)
+        group.table(electrodes(r), twins={}, settings=GroupSettings(), seed=7) for r in (one, more)
     )
     pd.testing.assert_frame_equal(
         first, second[second["model"] == "gpt2"].reset_index(drop=True), check_exact=True
@@ -235,9 +235,11 @@ def test_the_figures_show_every_fit_and_only_regions_there_is_enough_of():
     table = electrodes(
         {m: people(*rng.uniform(0, 0.6, (4, 8))) for m in ("gpt2", "gpt2-untrained")}
     )
-    assert group_regions(group.table(table, twins={}, settings=Settings()), "words", []) is None
+    assert (
+        group_regions(group.table(table, twins={}, settings=GroupSettings()), "words", []) is None
+    )
     table["region"] = np.where(table["electrode"] < "LA5", "ctx_lh_S_central", "Left-Insula")
-    found = group.table(table, twins={"gpt2": ["gpt2-untrained"]}, settings=Settings())
+    found = group.table(table, twins={"gpt2": ["gpt2-untrained"]}, settings=GroupSettings())
     models = ["gpt2", "gpt2-untrained"]
     whole, regions = group_models(found, models), group_regions(found, "words", models)
     assert "2 fits" in whole.alt and "training" in whole.caption
@@ -251,7 +253,7 @@ def test_the_figures_show_every_fit_and_only_regions_there_is_enough_of():
 def test_a_table_without_a_column_is_refused():
     table = electrodes({"gpt2": people([0.1], [0.1])}).drop(columns="skill")
     with pytest.raises(InputError, match="lacks skill"):
-        group.table(table, twins={}, settings=Settings())
+        group.table(table, twins={}, settings=GroupSettings())
 
 
 def test_a_study_of_1103_electrodes_and_27_fits_takes_seconds():
@@ -262,6 +264,6 @@ def test_a_study_of_1103_electrodes_and_27_fits_takes_seconds():
     )
     table["region"] = [f"ctx_lh_{k % 40}" for k in range(len(table))]
     began = time.perf_counter()
-    found = group.table(table, twins={"m0": ["m1"]}, settings=Settings())
+    found = group.table(table, twins={"m0": ["m1"]}, settings=GroupSettings())
     assert time.perf_counter() - began < 15
     assert len(found[found["group"] == "region"]) > 27 * 20

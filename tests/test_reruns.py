@@ -367,7 +367,7 @@ def reached_by(script: Path, package: Path) -> set[str]:
     [
         "contamination.py",
         "embeddings/placing.py",
-        "encoding/ridge.py",
+        "encoding/solvers/ridge.py",
         "models/lock.py",
         "neural/filters.py",
         "recording/sound.py",

@@ -155,4 +155,4 @@ def test_the_descriptions_of_a_registrys_items_follow_the_keys_own() -> None:
 
     described = schema_of(Paint)["properties"]["colour"]
     assert described["enum"] == ["red", "blue"]
-    assert described["description"] == "Its colour. `red`: as a fire engine; `blue`: as the sky"
+    assert described["description"] == "Its colour. `red`: as a fire engine; `blue`: as the sky."

@@ -23,9 +23,10 @@ from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.fit import fit_analysis
 from highgamma.errors import InputError
 from highgamma.selftest import files, page, rates, stages, worlds
+from highgamma.selftest.settings import SelftestSettings
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = worlds.Settings(
+SETTINGS = SelftestSettings(
     seeds=(1, 2),
     participants=2,
     words=40,

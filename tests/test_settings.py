@@ -9,9 +9,9 @@ import yaml
 
 from highgamma import settings
 from highgamma.errors import InputError
+from highgamma.settings import reference
 
 ROOT = Path(__file__).parents[1]
-SCHEMA = settings.load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 CONFIGS = sorted((ROOT / "config").glob("**/*.yaml"))
 
 
@@ -28,13 +28,13 @@ def minimal(**further):
     "path", [p for p in CONFIGS if p.name != "models.yaml"], ids=lambda p: p.name
 )
 def test_every_shipped_configuration_is_valid(path):
-    config = settings.checked(yaml.safe_load(path.read_text()), SCHEMA)
+    config = settings.checked(yaml.safe_load(path.read_text()))
     settings.cross_checked(config)
     assert settings.embedded_models(config)
 
 
 def test_defaults_are_the_studys_filter():
-    neural = settings.checked(minimal(), SCHEMA)["neural"]
+    neural = settings.checked(minimal())["neural"]
     assert neural["band"] == [70, 170]
     assert neural["notch"] == [100, 150]
     assert neural["order"] == 4
@@ -45,7 +45,7 @@ def test_defaults_are_the_studys_filter():
 def test_all_problems_are_named_at_once_with_the_nearest_key():
     bad = minimal(nueral={}, analyses={"words": {"unit": "wrd", "alpah": 1}})
     with pytest.raises(InputError) as caught:
-        settings.checked(bad, SCHEMA)
+        settings.checked(bad)
     message = str(caught.value)
     assert "'nueral' (did you mean 'neural'?)" in message
     assert "'alpah' (did you mean 'alpha'?)" in message
@@ -62,7 +62,7 @@ def test_references_between_keys_are_checked():
         signals={"beta": {"band": [13, 35]}},
     )
     with pytest.raises(InputError) as caught:
-        settings.cross_checked(settings.checked(bad, SCHEMA))
+        settings.cross_checked(settings.checked(bad))
     message = str(caught.value)
     for part in ("neural.band", "did you mean 'beta'", "analyses.a.lags", "analyses.b.window"):
         assert part in message
@@ -71,20 +71,19 @@ def test_references_between_keys_are_checked():
 
 def test_a_named_signal_differs_only_in_what_it_states():
     config = settings.checked(
-        minimal(neural={"order": 3}, signals={"beta": {"band": [13, 35]}}), SCHEMA
+        minimal(neural={"order": 3}, signals={"beta": {"band": [13, 35]}}),
     )
     beta = settings.signal_settings(config, "beta")
     assert (beta["band"], beta["order"]) == ([13, 35], 3)
 
 
 def test_a_fit_does_not_depend_on_which_other_models_or_controls_there_are():
-    one = settings.checked(minimal(), SCHEMA)
+    one = settings.checked(minimal())
     more = settings.checked(
         minimal(
             models=["mel", "gpt2"],
             analyses={"words": {"unit": "word", "controls": ["gpt2"], "layers": "last"}},
         ),
-        SCHEMA,
     )
     assert settings.fit_settings(one, "words", "mel") == settings.fit_settings(more, "words", "mel")
 
@@ -95,7 +94,6 @@ def test_an_override_concerns_one_model_alone():
             models=["mel", "gpt2"],
             analyses={"words": {"unit": "word", "overrides": {"mel": {"window": [0, 2]}}}},
         ),
-        SCHEMA,
     )
     assert settings.fit_settings(config, "words", "mel")["window"] == [0, 2]
     assert settings.fit_settings(config, "words", "gpt2")["window"] == [0, 1]
@@ -103,7 +101,7 @@ def test_an_override_concerns_one_model_alone():
 
 def test_the_bands_of_a_banded_ridge_make_one_fit_of_several_models():
     banded = {"unit": "frame", "estimator": "banded-ridge", "bands": ["mel", "gpt2"]}
-    config = settings.checked(minimal(analyses={"both": banded}), SCHEMA)
+    config = settings.checked(minimal(analyses={"both": banded}))
     settings.cross_checked(config)
     assert settings.analysis_models(config, "both") == ["mel+gpt2"]
     assert settings.embedded_models(config) == ["gpt2", "mel"]
@@ -112,7 +110,7 @@ def test_the_bands_of_a_banded_ridge_make_one_fit_of_several_models():
 def test_position_is_fitted_beside_every_model_that_looks_at_its_input():
     def fitted(**analysis):
         whole = {"unit": "frame", "models": ["mel"], **analysis}
-        config = settings.checked(minimal(analyses={"a": whole}), SCHEMA)
+        config = settings.checked(minimal(analyses={"a": whole}))
         settings.cross_checked(config)
         return settings.analysis_models(config, "a")
 
@@ -125,9 +123,9 @@ def test_position_is_fitted_beside_every_model_that_looks_at_its_input():
 
 
 def test_position_beside_the_models_leaves_their_fits_as_they_are():
-    config = settings.checked(minimal(), SCHEMA)
+    config = settings.checked(minimal())
     without = settings.checked(
-        minimal(analyses={"words": {"unit": "word", "position": False}}), SCHEMA
+        minimal(analyses={"words": {"unit": "word", "position": False}}),
     )
     one, other = (settings.fit_settings(c, "words", "mel") for c in (config, without))
     assert one == other
@@ -135,7 +133,7 @@ def test_position_beside_the_models_leaves_their_fits_as_they_are():
 
 def test_a_control_of_a_banded_ridge_is_a_ridge_of_its_own():
     banded = {"unit": "frame", "estimator": "banded-ridge", "bands": ["mel", "gpt2"]}
-    config = settings.checked(minimal(analyses={"b": {**banded, "controls": ["mel"]}}), SCHEMA)
+    config = settings.checked(minimal(analyses={"b": {**banded, "controls": ["mel"]}}))
     assert settings.analysis_models(config, "b") == ["mel+gpt2", "mel"]
     control, joint = (settings.fit_settings(config, "b", m) for m in ("mel", "mel+gpt2"))
     assert (control["estimator"], control["bands"]) == ("ridge", None)
@@ -145,12 +143,12 @@ def test_a_control_of_a_banded_ridge_is_a_ridge_of_its_own():
 def test_bands_without_the_banded_ridge_are_refused():
     alone = {"unit": "frame", "bands": ["mel", "gpt2"]}
     with pytest.raises(InputError, match="go together"):
-        settings.cross_checked(settings.checked(minimal(analyses={"both": alone}), SCHEMA))
+        settings.cross_checked(settings.checked(minimal(analyses={"both": alone})))
 
 
 def test_the_order_of_keys_is_no_change():
-    one = settings.checked(minimal(neural={"order": 3, "edge": 2}), SCHEMA)
-    other = settings.checked(minimal(neural={"edge": 2, "order": 3}), SCHEMA)
+    one = settings.checked(minimal(neural={"order": 3, "edge": 2}))
+    other = settings.checked(minimal(neural={"edge": 2, "order": 3}))
     first, second = (settings.signal_settings(c, "high-gamma") for c in (one, other))
     assert list(first.items()) == list(second.items())
 
@@ -158,16 +156,24 @@ def test_the_order_of_keys_is_no_change():
 def test_every_key_is_described():
     def walk(schema, path):
         for name, part in schema.get("properties", {}).items():
-            assert part.get("description") or part.get("$ref"), f"{path}.{name}"
-            walk(part, f"{path}.{name}")
+            assert part["description"], f"{path}.{name}"
+            for inner in (part, *part.get("oneOf", []), part.get("additionalProperties")):
+                if isinstance(inner, dict):
+                    walk(inner, f"{path}.{name}")
 
-    walk(SCHEMA, "config")
-    for name in ("neural", "analysis"):
-        walk(SCHEMA["$defs"][name], name)
+    walk(settings.schema(), "config")
 
 
-def test_the_reference_in_the_documentation_is_made_from_the_schema():
-    assert (ROOT / "docs/config.md").read_text() == settings.reference(SCHEMA)
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("docs/config.md", reference.reference),
+        ("workflow/schemas/config.schema.yaml", reference.schema_text),
+    ],
+    ids=["reference", "schema"],
+)
+def test_what_is_written_from_the_sections_is_current(path, text):
+    assert (ROOT / path).read_text() == text(), "run `make config-reference`"
 
 
 def leakage(**further):
@@ -175,7 +181,7 @@ def leakage(**further):
 
 
 def test_the_leakage_preset_is_one_analysis_under_three_splits():
-    config = settings.checked(leakage(models=["mel"], lags=[-0.1, 0.1]), SCHEMA)
+    config = settings.checked(leakage(models=["mel"], lags=[-0.1, 0.1]))
     settings.cross_checked(config)
     assert {name: a["split"] for name, a in config["analyses"].items()} == {
         "leak-shuffled": "shuffled",
@@ -187,14 +193,14 @@ def test_the_leakage_preset_is_one_analysis_under_three_splits():
         assert analysis["part_of"] == "leak" and analysis["lags"] == [-0.1, 0.1]
         assert (analysis["permutations"], analysis["layers"]) == (0, "last")
     assert settings.timecourse_analyses(config) == []
-    assert settings.checked(config, SCHEMA) == config
+    assert settings.checked(config) == config
 
 
 def test_a_preset_refuses_what_it_sets_itself_and_names_that_are_taken():
     config = leakage(split="trial", position=False)
     config["analyses"]["leak-shuffled"] = {"unit": "word"}
     with pytest.raises(InputError) as raised:
-        settings.checked(config, SCHEMA)
+        settings.checked(config)
     said = str(raised.value)
     for part in ("analyses.leak.split", "analyses.leak.position", "analyses.leak-shuffled"):
         assert part in said
@@ -204,7 +210,6 @@ def test_an_analysis_of_words_has_no_time_course():
     config = settings.checked(
         minimal(timecourse={"analyses": ["words", "framse"], "window": [1, 0]},
                 analyses={"words": {"unit": "word"}, "frames": {"unit": "frame"}}),
-        SCHEMA,
     )  # fmt: skip
     with pytest.raises(InputError) as raised:
         settings.cross_checked(config)
@@ -214,21 +219,21 @@ def test_an_analysis_of_words_has_no_time_course():
 
 
 def test_what_a_run_is_compared_with_is_a_name_or_a_name_with_other_names():
-    assert settings.compared(settings.checked(minimal(), SCHEMA)) is None
-    short = settings.checked(minimal(compare="older"), SCHEMA)
+    assert settings.compared(settings.checked(minimal())) is None
+    short = settings.checked(minimal(compare="older"))
     assert settings.compared(short) == {"run": "older", "analyses": {}, "models": {}}
-    whole = settings.checked(minimal(compare={"run": "older", "models": {"mel": "fbank"}}), SCHEMA)
+    whole = settings.checked(minimal(compare={"run": "older", "models": {"mel": "fbank"}}))
     assert settings.compared(whole)["models"] == {"mel": "fbank"}
 
 
 def test_the_published_scores_are_paired_with_models_of_their_analysis():
     paired = {"scores": "table.tsv", "analysis": "words", "models": {"mel": "gpt2"}}
-    settings.cross_checked(settings.checked(minimal(published=paired), SCHEMA))
+    settings.cross_checked(settings.checked(minimal(published=paired)))
     for change, problem in (
         ({"analysis": "wrods"}, "published.analysis: there is no analysis 'wrods' .*'words'"),
-        ({"models": {"mle": "gpt2"}}, "published.models: 'mle' is no model of words .*'mel'"),
+        ({"models": {"mle": "gpt2"}}, "published.models: 'mle' is not a model of words .*'mel'"),
     ):
-        config = settings.checked(minimal(published=paired | change), SCHEMA)
+        config = settings.checked(minimal(published=paired | change))
         with pytest.raises(InputError, match=problem):
             settings.cross_checked(config)
 
@@ -237,8 +242,8 @@ def test_a_participant_that_the_simulation_does_not_describe_is_named():
     simulated = {"noise": {"participants": {"sub-01": {"channels": 5}, "sub-02": {"channels": 5}}}}
     asked = minimal(demo=simulated, dataset={"root": "x", "participants": ["02", "sub-03"]})
     with pytest.raises(InputError, match=r"'sub-03' is not described") as caught:
-        settings.cross_checked(settings.checked(asked, SCHEMA))
+        settings.cross_checked(settings.checked(asked))
     assert "sub-02' is not" not in str(caught.value)
-    filled = settings.checked(minimal(demo=simulated), SCHEMA)["demo"]["noise"]
+    filled = settings.checked(minimal(demo=simulated))["demo"]["noise"]
     assert filled["gain_spread"] == 0.2
     assert filled["participants"]["sub-01"] == {"channels": 5, "n_words": 100}

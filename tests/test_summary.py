@@ -464,7 +464,7 @@ def test_every_table_of_a_leaky_split_says_so_and_how_near_its_samples_are(tmp_p
     result = summarised(tmp_path, paths, analyses=analyses, models=["text", "sound"])
     for table in (
         result.electrodes, result.layers, result.participants, result.gains, result.partition,
-        group.table(result.electrodes, twins={}, settings=group.Settings()),
+        group.table(result.electrodes, twins={}, settings=group.GroupSettings()),
     ):  # fmt: skip
         leaky = table["analysis"] == "shuffled"
         assert leaky.any() and not leaky.all()

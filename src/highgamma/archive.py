@@ -193,7 +193,7 @@ def readme(provenance: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 def _to_bring(provenance: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """What no command fetches, and where it has to lie."""
     lines = []
-    if not config["dataset"]["source"] and "demo" not in config:
+    if not config["dataset"]["source"] and config.get("demo") is None:
         lines.append(f"- The data set goes to `{config['dataset']['root']}`; it is not in here.")
     for name, about in provenance["models"].items():
         source = about["entry"].get("source") or {}

@@ -18,11 +18,27 @@ from numpy.typing import NDArray
 
 from highgamma import group, store, summary
 from highgamma.errors import InputError, nearest
+from highgamma.sections import setting
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = NDArray[np.float64]
+
+NAME = "^[A-Za-z0-9][A-Za-z0-9_-]*$"
+"""Pattern of a run's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareSettings:
+    """The section `compare`: the other run, and what its analyses and models are called there."""
+
+    run: str = setting(
+        description="Name of the other run; this run's own name compares its models.", pattern=NAME
+    )
+    analyses: dict[str, str] = setting({}, "For analyses of this run their names in the other.")
+    models: dict[str, str] = setting({}, "For models of this run their names in the other.")
+
 
 MIN_FOLDS = 5
 """Fewer folds leave too few different draws for an interval."""
@@ -304,7 +320,8 @@ def compare(
     *,
     analyses: Mapping[str, str] | None = None,
     models: Mapping[str, str] | None = None,
-    settings: group.Settings,
+    settings: group.GroupSettings,
+    seed: int = 0,
 ) -> Comparison:
     """Compare two runs, or models and analyses of one run.
 
@@ -312,8 +329,8 @@ def compare(
     ----------
     analyses, models
         For names of our run those of the other, where they differ.
-    settings
-        Of the bootstrap; `min_participants` and `min_electrodes` for the group's interval.
+    settings, seed
+        What the group's interval needs, and the seed of the bootstrap.
     """
     import pandas as pd
 
@@ -340,8 +357,8 @@ def compare(
             intervals, said = electrode_intervals(
                 ours.scores.get((analysis, participant, model), ()),
                 theirs.scores.get((other_analysis, participant, other_model), ()),
-                draws=settings.draws,
-                seed=settings.seed,
+                draws=group.DRAWS,
+                seed=seed,
             )
             if said.startswith("none"):
                 log.warning("%s, %s, %s: no intervals (%s)", participant, analysis, model, said)
@@ -350,7 +367,7 @@ def compare(
                 own.append(about | _electrode_row(named, intervals, said))
         rows += own
         if own:
-            summaries.append(about | _summary_row(own, settings) | only | splits)
+            summaries.append(about | _summary_row(own, settings, seed=seed) | only | splits)
     if not rows:
         raise InputError(
             f"no fit of {ours.name} and {theirs.name} has an electrode in common",
@@ -400,11 +417,13 @@ def _electrode_row(
     }
 
 
-def _summary_row(rows: list[dict[str, Any]], settings: group.Settings) -> dict[str, Any]:
+def _summary_row(
+    rows: list[dict[str, Any]], settings: group.GroupSettings, *, seed: int
+) -> dict[str, Any]:
     def column(name: str) -> FloatArray:
         return np.array([row[name] for row in rows], dtype=np.float64)
 
-    draws = group.Draws(np.array([row["participant"] for row in rows]), settings)
+    draws = group.Draws(np.array([row["participant"] for row in rows]), settings, seed=seed)
     everyone = np.arange(len(rows))
     low, high = column("skill_low"), column("skill_high")
     made: dict[str, Any] = {

@@ -13,13 +13,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from highgamma import store
 from highgamma.errors import InputError
+from highgamma.sections import setting
 from highgamma.summary.tables import split_flag
 
 if TYPE_CHECKING:
@@ -94,18 +95,18 @@ def fisher_z(r: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What a group statistic takes.
+class GroupSettings:
+    """The section `group`: statistics over participants and the electrodes within them."""
 
-    A region, and any interval, needs `min_participants` and `min_electrodes` over all of them.
-    `hemispheres` is `pooled` (left and right count as one region) or `separate`.
-    """
-
-    min_participants: int = 3
-    min_electrodes: int = 6
-    hemispheres: str = "pooled"
-    draws: int = DRAWS
-    seed: int = 0
+    min_participants: int = setting(
+        3,
+        "Least number of participants of a region, and of anything that gets an interval.",
+        minimum=2,
+    )
+    min_electrodes: int = setting(6, "The same for electrodes, over all participants.", minimum=2)
+    hemispheres: Literal["pooled", "separate"] = setting(
+        "pooled", "Whether the left and the right side of a region are `pooled` or `separate`."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +128,18 @@ class Draws:
     into it, values as (electrode,) with NaN where there is none.
     """
 
-    def __init__(self, participant: NDArray[Any], settings: Settings) -> None:
+    def __init__(
+        self, participant: NDArray[Any], settings: GroupSettings, *, seed: int = 0
+    ) -> None:
         self.participant = participant
         self.settings = settings
+        self.seed = seed
         self._kept: dict[bytes, FloatArray] = {}
 
     def __call__(self, electrodes: IntArray) -> FloatArray:
         key = electrodes.tobytes()
         if key not in self._kept:
-            self._kept[key] = electrode_counts(
-                self.participant[electrodes],
-                draws=self.settings.draws,
-                seed=self.settings.seed,
-            )
+            self._kept[key] = electrode_counts(self.participant[electrodes], seed=self.seed)
         return self._kept[key]
 
     def n_participants(self, electrodes: IntArray) -> int:
@@ -178,7 +178,8 @@ def table(
     electrodes: pd.DataFrame,
     *,
     twins: Mapping[str, Sequence[str]],
-    settings: Settings,
+    settings: GroupSettings,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Group statistics of a run's electrodes: by model, by region, trained against untrained.
 
@@ -189,6 +190,8 @@ def table(
     twins
         For each trained model the names of its untrained twins; several are averaged electrode by
         electrode (their r after Fisher's z) before they are compared.
+    settings, seed
+        What a region and an interval need, and the seed of the bootstrap.
 
     Returns
     -------
@@ -203,7 +206,7 @@ def table(
     index = pd.MultiIndex.from_frame(keys)
     participant = keys["participant"].to_numpy(dtype=str)
     regions = _regions(electrodes, index, settings)
-    draws = Draws(participant, settings)
+    draws = Draws(participant, settings, seed=seed)
     everyone = np.arange(len(keys))
     rows: list[dict[str, Any]] = []
     for analysis in dict.fromkeys(electrodes["analysis"]):
@@ -257,7 +260,7 @@ def _which(electrodes: IntArray, clean: BoolArray) -> list[tuple[str, IntArray]]
     return [("all", electrodes), ("clean", electrodes[clean[electrodes]])]
 
 
-def _too_few(electrodes: IntArray, draws: Draws, settings: Settings) -> bool:
+def _too_few(electrodes: IntArray, draws: Draws, settings: GroupSettings) -> bool:
     few = len(electrodes) < settings.min_electrodes
     return few or draws.n_participants(electrodes) < settings.min_participants
 
@@ -359,7 +362,7 @@ def region_name(label: str, *, hemispheres: str = "pooled") -> str | None:
 
 
 def _regions(
-    electrodes: pd.DataFrame, index: pd.MultiIndex, settings: Settings
+    electrodes: pd.DataFrame, index: pd.MultiIndex, settings: GroupSettings
 ) -> dict[str, IntArray]:
     """Electrodes of each region, by name; where too few ever stand the region is passed over."""
     first = electrodes.drop_duplicates(["participant", "electrode"])

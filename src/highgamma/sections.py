@@ -34,7 +34,7 @@ _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 def setting(
     default: Any = _REQUIRED,
-    description: str = "",
+    description: str | Callable[[], str] = "",
     *,
     choices: Collection[str] | Callable[[], Iterable[str]] | None = None,
     minimum: float | None = None,
@@ -55,7 +55,8 @@ def setting(
         Its value where the configuration leaves it out; without one the key is required. A section
         as the default means that section's own defaults.
     description
-        What the key means, with its unit; one or two sentences for the configuration's reference.
+        What the key means, with its unit; one or two sentences for the configuration's reference,
+        or a function that writes them when they are needed.
     choices
         The strings it may be; a registry, whose items' descriptions follow the key's own, or a
         function that is called when they are needed.
@@ -126,7 +127,9 @@ def keys_by_model(section: type[Section]) -> list[str]:
 
 def _described(field: dataclasses.Field[Any], hint: Any) -> Schema:
     about = field.metadata
-    description = " ".join(filter(None, [about["description"], _choices_in_words(about)]))
+    description = about["description"]
+    description = description() if callable(description) else description
+    description = " ".join(filter(None, [description, _choices_in_words(about)]))
     schema: Schema = {"description": description} if description else {}
     schema |= _schema_of_type(hint, about)
     factory: Any = field.default_factory
@@ -145,7 +148,8 @@ def _choices_in_words(about: Mapping[str, Any]) -> str:
     if not isinstance(choices, Registry):
         return ""
     described = {name: getattr(item, "description", "") for name, item in choices.items()}
-    return "; ".join(f"`{name}`: {text}" for name, text in described.items() if text)
+    texts = [f"`{name}`: {text}" for name, text in described.items() if text]
+    return "; ".join(texts) + "." if texts else ""
 
 
 def _schema_of_type(hint: Any, about: Mapping[str, Any]) -> Schema:
@@ -221,9 +225,9 @@ def _schema_of_union(members: tuple[Any, ...], about: Mapping[str, Any]) -> Sche
 def section_from(section: type[S], values: Mapping[str, Any], *, where: str) -> S:
     """Build a section from plain values, its defaults filled in.
 
-    Lists become tuples and mappings nested sections, as the fields' types say. Bounds and choices
-    are the schema's business (`highgamma.settings.checked`); here a misspelled choice is refused
-    all the same, since a stage can be called without a configuration.
+    Lists become tuples and mappings nested sections, as the fields' types say. A configuration has
+    been checked against its schema before (`highgamma.settings.checked`); bounds and choices are
+    checked here all the same, since a stage can be called without a configuration.
 
     Parameters
     ----------
@@ -237,14 +241,23 @@ def section_from(section: type[S], values: Mapping[str, Any], *, where: str) -> 
     Raises
     ------
     InputError
-        For an unknown key (the nearest known one is named) or a value that is none of the choices.
+        For an unknown key (the nearest known one is named), a missing one, or a value that is none
+        of the choices or out of bounds.
     """
     fields = {field.name: field for field in dataclasses.fields(section)}
     refuse_unknown(values, list(fields), where=where)
+    missing = [
+        key
+        for key, field in fields.items()
+        if key not in values and field.default is _REQUIRED and field.default_factory is _REQUIRED
+    ]
+    if missing:
+        raise InputError(f"the key {missing[0]!r} is missing", where=where)
     hints = _hints(section)
     typed = {}
     for key, value in values.items():
         typed[key] = _typed(hints[key], value, where=f"{where}.{key}")
+        _refuse_out_of_bounds(key, typed[key], fields[key].metadata, where=f"{where}.{key}")
         choices = fields[key].metadata["choices"]
         if choices is not None and isinstance(value, str):
             allowed = list(choices() if callable(choices) else choices)
@@ -255,6 +268,25 @@ def section_from(section: type[S], values: Mapping[str, Any], *, where: str) -> 
                     expected="one of " + ", ".join(allowed),
                 )
     return section(**typed)
+
+
+def checked_section(section: type[S], values: Mapping[str, Any], *, where: str) -> S:
+    """Build a section as `section_from` does, and refuse it where it contradicts itself.
+
+    Raises
+    ------
+    InputError
+        As `section_from`, and with everything that the section's `problems()` names.
+    """
+    built = section_from(section, values, where=where)
+    problems: list[str] = built.problems() if hasattr(built, "problems") else []
+    if problems:
+        raise InputError(
+            "; ".join(problems),
+            where=where,
+            remedy="correct it; docs/config.md describes every key",
+        )
+    return built
 
 
 def as_mapping(section: Section) -> dict[str, Any]:
@@ -288,6 +320,38 @@ def _typed(hint: Any, value: Any, *, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
+
+
+def _refuse_out_of_bounds(key: str, value: Any, about: Mapping[str, Any], *, where: str) -> None:
+    entries = value if isinstance(value, tuple) else (value,)
+    minimum, above, maximum = (about[name] for name in ("minimum", "above", "maximum"))
+    bounds = [
+        *([f"at least {minimum:g}"] if minimum is not None else []),
+        *([f"above {above:g}"] if above is not None else []),
+        *([f"at most {maximum:g}"] if maximum is not None else []),
+    ]
+    outside = [
+        entry
+        for entry in entries
+        if isinstance(entry, int | float)
+        and not isinstance(entry, bool)
+        and not (
+            (minimum is None or entry >= minimum)
+            and (above is None or entry > above)
+            and (maximum is None or entry <= maximum)
+        )
+    ]
+    if outside:
+        raise InputError(f"{key} is {outside[0]}", where=where, expected=" and ".join(bounds))
+    if isinstance(value, tuple):
+        repeated = about["unique"] and len(set(value)) < len(value)
+        if repeated or len(value) < about["length"]:
+            different = "different " if about["unique"] else ""
+            raise InputError(
+                f"{key} is {list(value)}",
+                where=where,
+                expected=f"at least {about['length']} {different}values",
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -12,13 +12,14 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from highgamma import store, summary
 from highgamma.errors import InputError
+from highgamma.sections import setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,29 @@ BAND = 0.95
 
 BATCH_VALUES = 2**23
 """Values of surrogates held at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimecourseSettings:
+    """The section `timecourse`: activity around the onset of each word."""
+
+    analyses: Literal["all"] | tuple[str, ...] = setting(
+        "all",
+        "`all` (analyses of frames whose split does not leak), or names of analyses.",
+        unique=True,
+    )
+    window: tuple[float, float] = setting(
+        (-0.5, 1.0),
+        "First and last time from the onset, in seconds; negative times come before it.",
+    )
+    permutations: int = setting(
+        500,
+        "Number of permutations of trials that the significance band rests on; 0 for none.",
+        minimum=0,
+    )
+    best: int = setting(
+        8, "Number of electrodes, by skill, whose single trials are kept.", minimum=0
+    )
 
 
 @dataclass(frozen=True, slots=True)

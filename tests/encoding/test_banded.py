@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from himalaya.kernel_ridge import generate_dirichlet_samples
 from himalaya.ridge import solve_group_ridge_random_search
 from himalaya.scoring import correlation_score_split, r2_score_split
 from sklearn.linear_model import Ridge
@@ -9,16 +10,19 @@ from sklearn.preprocessing import StandardScaler
 from worlds import frames, words
 
 from highgamma.encoding import scores
-from highgamma.encoding.banded import (
+from highgamma.encoding.analysis import analysis_from
+from highgamma.encoding.estimators import ESTIMATORS, Spaces, Task
+from highgamma.encoding.solvers.banded_ridge import (
+    SHARE,
+    band_alpha,
     band_of_columns,
-    banded_null,
     drawn_shares,
     nested_banded,
     r_shares,
     refit_banded,
     skill_shares,
 )
-from highgamma.encoding.ridge import nested_ridge
+from highgamma.encoding.solvers.ridge import nested_ridge
 from highgamma.encoding.splits import split_rows
 from highgamma.encoding.statistics import table
 
@@ -62,7 +66,7 @@ def test_the_search_is_himalaya_s_with_many_samples_and_with_many_features(n, wi
             [A[train], B[train]], Y[train], n_iter=shares, alphas=np.asarray(ALPHAS),
             fit_intercept=True, cv=inner, return_weights=True, progress_bar=False, warn=False,
         )  # fmt: skip
-        np.testing.assert_allclose(fit.band_alpha[i], np.exp(-deltas), rtol=1e-8)
+        np.testing.assert_allclose(band_alpha(fit)[i], np.exp(-deltas), rtol=1e-8)
         X = np.concatenate([A, B], axis=1)[fold.test]
         expected = X @ weights + intercept
         found = fit.parts.sum(0)[fold.test] + fit.training_mean[i]
@@ -74,7 +78,12 @@ def test_the_draws_are_himalaya_s_and_begin_with_equal_shares():
     assert shares.shape == (40, 3)
     np.testing.assert_allclose(shares.sum(axis=1), 1)
     np.testing.assert_allclose(shares[0], 1 / 3)
-    np.testing.assert_array_equal(shares, drawn_shares(3, draws=40, seed=5))
+    expected = generate_dirichlet_samples(40, 3, concentration=[0.1, 1.0], random_state=5)
+    np.testing.assert_array_equal(shares[1:], expected[1:])
+    np.testing.assert_array_equal(
+        drawn_shares(3, draws=7, seed=5)[1:],
+        generate_dirichlet_samples(7, 3, concentration=[0.1, 1.0], random_state=5)[1:],
+    )
     np.testing.assert_array_equal(drawn_shares(1, draws=40, seed=5), [[1.0]])
 
 
@@ -121,7 +130,8 @@ def test_a_wide_space_that_says_nothing_is_given_a_large_penalty():
         table(np.concatenate([A, B], axis=1)), Y, split, band=band_of_columns((5, 60)),
         shares=drawn_shares(2, draws=30, seed=0), alphas=ALPHAS,
     )  # fmt: skip
-    assert (fit.band_alpha[:, 1, :2] > 10 * fit.band_alpha[:, 0, :2]).all()
+    alpha = band_alpha(fit)
+    assert (alpha[:, 1, :2] > 10 * alpha[:, 0, :2]).all()
 
 
 def test_shares_are_himalaya_s_and_sum_to_the_joint_score():
@@ -149,9 +159,20 @@ def test_the_null_is_that_of_refitting_every_surrogate(n, widths, splitting):
         design, Y, split, band=band, shares=drawn_shares(2, draws=6, seed=1), alphas=ALPHAS
     )
     surrogates = np.stack([np.random.default_rng(k).permutation(n) for k in range(4)])
-    null = banded_null(design, Y, split, fit, surrogates, band=band)
+    task = Task(
+        design=design,
+        targets=Y,
+        split=split,
+        analysis=analysis_from({"unit": "frame", "estimator": "banded-ridge", "bands": ["a", "b"]}),
+        spaces=Spaces(widths=widths, copies=1, seed=0, design_of=lambda some: design),
+    )
+    gathered = ESTIMATORS["banded-ridge"].null(surrogates)
+    gathered.add(task, None, fit)
+    null = gathered.finish()
     for k, index in enumerate(surrogates):
-        again = refit_banded(design, Y[index], split, band=band, alpha=fit.alpha, share=fit.share)
+        again = refit_banded(
+            design, Y[index], split, band=band, alpha=fit.alpha, share=fit.chosen[SHARE]
+        )
         prediction = again.parts.sum(0) + again.training_mean[split.block]
         expected = scores.fold_sums(prediction, again.training_mean, Y[index], split)
         np.testing.assert_allclose(null.syf[k], expected.syf, atol=1e-8)

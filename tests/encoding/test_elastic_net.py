@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import ElasticNet
 from worlds import frames, linear, loop_nested_ridge, words
 
-from highgamma.encoding import elastic_net_solver
-from highgamma.encoding.elastic_net import nested_elastic_net, refit_elastic_net
+from highgamma.encoding.solvers import elastic_net_minimum as elastic_net_solver
+from highgamma.encoding.solvers.elastic_net import nested_elastic_net, refit_elastic_net
 from highgamma.encoding.splits import split_rows
 from highgamma.encoding.statistics import table
 

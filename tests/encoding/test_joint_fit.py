@@ -290,13 +290,19 @@ def test_layers_of_bands_are_the_last_or_the_ones_given():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bands": None}, "banded-ridge has no bands"),
-        ({"estimator": "ridge"}, "bands are set for another estimator"),
-        ({"bands": ["a"]}, "at least two different models"),
-        ({"bands": ["a", "a"]}, "at least two different models"),
-        ({"null_penalties": "chosen"}, "surrogates of a banded ridge"),
-        ({"components": 3}, "components are set for a banded ridge"),
-        ({"unit": "frame", "lags": [0, 0.1], "lag_mode": "curve"}, "a lag curve is asked"),
+        ({"bands": None}, "bands: `bands` and `estimator: banded-ridge` go together"),
+        ({"estimator": "ridge"}, "bands: `bands` and `estimator: banded-ridge` go together"),
+        ({"bands": ["a"]}, "expected: at least 2 different values"),
+        ({"bands": ["a", "a"]}, "expected: at least 2 different values"),
+        (
+            {"null_penalties": "chosen"},
+            "null_penalties: the search over",
+        ),
+        ({"components": 3}, "components: principal components would mix"),
+        (
+            {"unit": "frame", "lags": [0, 0.1], "lag_mode": "curve"},
+            "lag_mode: a banded ridge has no",
+        ),
     ],
 )
 def test_bands_that_make_no_sense_are_refused(changes, message):

@@ -81,7 +81,7 @@ def test_lagged_products_give_the_gram_matrix_of_explicit_copies(delays):
 def test_delayed_features_are_fitted_as_plain_loops_over_explicit_copies_do(segments):
     from worlds import frames, loop_nested_ridge
 
-    from highgamma.encoding.ridge import nested_ridge
+    from highgamma.encoding.solvers.ridge import nested_ridge
     from highgamma.encoding.splits import split_rows
     from highgamma.encoding.statistics import block_statistics, table
 
@@ -112,6 +112,9 @@ def test_the_null_of_delayed_features_is_that_of_explicit_copies(form):
     from worlds import frames
 
     from highgamma.encoding import nulls
+    from highgamma.encoding.analysis import analysis_from
+    from highgamma.encoding.estimators import ESTIMATORS, Task
+    from highgamma.encoding.kept_penalties import shifted_sums
     from highgamma.encoding.scores import pooled_r
     from highgamma.encoding.splits import split_rows
     from highgamma.encoding.statistics import block_statistics, table
@@ -128,13 +131,18 @@ def test_the_null_of_delayed_features_is_that_of_explicit_copies(form):
     found = []
     for design in (Delayed(X, kept, delays), table(explicit)):
         statistics = block_statistics(design, Y, split)
+        null = nulls.Null(shifts)
         if form == "kept":
-            sums = nulls.null_from_statistics(
-                statistics, np.full((3, 2), 10.0), shifts, standardize=True
-            )
+            alpha = np.full((3, 2), 10.0)
+            null.put(split, shifted_sums(statistics, alpha, shifts, standardize=True))
         else:
-            sums = nulls.null_by_choosing(statistics, shifts, alphas=(1.0, 100.0), standardize=True)
-        found.append(pooled_r(sums))
+            analysis = analysis_from(
+                {"unit": "frame", "alphas": [1.0, 100.0], "null_penalties": "chosen"}
+            )
+            task = Task(design=design, targets=Y, split=split, analysis=analysis)
+            null = ESTIMATORS["ridge"].null(shifts)
+            null.add(task, statistics, ESTIMATORS["ridge"].nested(task, statistics))
+        found.append(pooled_r(null.finish()))
     np.testing.assert_allclose(*found, atol=1e-5 if form == "kept" else 1e-10)
 
 

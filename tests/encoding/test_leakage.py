@@ -56,14 +56,12 @@ def noise_and_position():
 @pytest.fixture(scope="module")
 def fits():
     neural, position, words, known = noise_and_position()
-    schema = settings.load_schema(ROOT / "workflow/schemas/config.schema.yaml")
     config = settings.checked(
         {
             "dataset": {"root": "d"},
             "models": ["mel"],
             "analyses": {"leak": {"preset": "leakage", "unit": "frame"}},
         },
-        schema,
     )
     found = {}
     for name in config["analyses"]:
@@ -117,7 +115,7 @@ def test_the_figure_sets_position_beside_the_model(fits, tmp_path):
     )  # fmt: skip
     given = {name: getattr(made, name) for name in ("electrodes", "participants", "arrays")}
     evidence = Evidence(**(dict.fromkeys(field.name for field in fields(Evidence)) | given))
-    table = group.table(made.electrodes, twins={}, settings=group.Settings())
+    table = group.table(made.electrodes, twins={}, settings=group.GroupSettings())
     assert demonstrations(evidence) == ["leak"]
     rows = leakage_rows(evidence, table, "leak")
     assert [(r.split, r.model) for r in rows] == [(s, m) for s in fits for m in ("mel", "position")]

@@ -5,15 +5,23 @@ import pytest
 from sklearn.linear_model import ElasticNet
 from worlds import autocorrelated, frames, linear, loop_nested_ridge, words
 
-from highgamma.encoding import nulls, scores
+from highgamma.encoding import cost, nulls, scores
 from highgamma.encoding.analysis import analysis_from
-from highgamma.encoding.elastic_net import refit_elastic_net
+from highgamma.encoding.estimators import ESTIMATORS, Task
 from highgamma.encoding.fit import fit_analysis
-from highgamma.encoding.ridge import hat_rows, refit_ridge
+from highgamma.encoding.kept_penalties import shifted_sums
 from highgamma.encoding.samples import Samples
+from highgamma.encoding.solvers.ridge import hat_rows, refit_ridge
 from highgamma.encoding.splits import split_rows
 from highgamma.encoding.statistics import block_statistics, table
 from highgamma.errors import InputError
+
+
+def added(split, sums):
+    """Sums of one design as a null holds them."""
+    null = nulls.Null(np.empty((sums.shape[1], 0), dtype=int))
+    null.put(split, sums)
+    return null.finish()
 
 
 def refitted(X, Y, split, alpha, surrogates):
@@ -34,9 +42,8 @@ def test_all_shifts_at_once_equal_fitting_each(correlated, segments):
     rng = np.random.default_rng(0)
     alpha = rng.choice([0.1, 10.0, 1000.0], size=(5, 4))
     surrogates = nulls.circular_shifts(rows.segment, count=7, min_shift=20, seed=1)
-    sums = nulls.null_from_statistics(
-        block_statistics(table(X), Y, split), alpha, surrogates, standardize=True
-    )
+    statistics = block_statistics(table(X), Y, split)
+    sums = added(split, shifted_sums(statistics, alpha, surrogates, standardize=True))
     np.testing.assert_allclose(
         scores.pooled_r(sums), refitted(X, Y, split, alpha, surrogates), atol=2e-4
     )
@@ -48,13 +55,8 @@ def test_all_permutations_at_once_equal_fitting_each(p):
     split = split_rows(words(40), scheme="leave-one-word-out")
     alpha = np.random.default_rng(0).choice([1.0, 100.0], size=(40, 3))
     surrogates = nulls.word_permutations(np.zeros(40, dtype=int), count=6, block=1, seed=1)
-    sums = nulls.null_from_maps(
-        lambda i: hat_rows(table(X), split, i, alpha[i], standardize=True),
-        alpha,
-        Y,
-        split,
-        surrogates,
-    )
+    maps = [hat_rows(table(X), split, i, alpha[i], standardize=True) for i in range(40)]
+    sums = added(split, nulls.mapped_sums(lambda i, k: maps[i][alpha[i, k]], Y, split, surrogates))
     expected = refitted(X, Y, split, alpha, surrogates)
     np.testing.assert_allclose(scores.pooled_r(sums), expected, atol=1e-8)
 
@@ -102,21 +104,15 @@ def test_seeds_come_from_names_alone():
     assert nulls.seed_from(1, "sub-01") == expected
 
 
-@pytest.mark.parametrize(("form", "p"), [("statistics", 4), ("kernels", 4), ("kernels", 60)])
-def test_surrogates_that_choose_their_penalty_go_through_the_whole_procedure(form, p):
+@pytest.mark.parametrize(("form", "p"), [("primal", 4), ("dual", 4), ("dual", 60)])
+def test_surrogates_that_choose_their_penalty_go_through_the_whole_procedure(form, p, monkeypatch):
     X, Y = linear(45, p, 3, noise=2.0)
     rows = words(45)
     split = split_rows(rows, scheme="contiguous", folds=5, gap=0.0)
     alphas = (0.1, 10.0, 1000.0, 1e5)
     surrogates = nulls.word_permutations(np.zeros(45, dtype=int), count=5, block=1, seed=3)
-    if form == "statistics":
-        sums = nulls.null_by_choosing(
-            block_statistics(table(X), Y, split), surrogates, alphas=alphas, standardize=True
-        )
-    else:
-        sums = nulls.null_of_words_by_choosing(
-            table(X), Y, split, surrogates, alphas=alphas, standardize=True
-        )
+    monkeypatch.setattr(cost, "choosing_form", lambda *_, **__: form)
+    sums = gathered("ridge", X, Y, split, surrogates, alphas=alphas, null_penalties="chosen")
     for k, index in enumerate(surrogates):
         prediction, _, _ = loop_nested_ridge(X, Y[index], split, alphas)
         mean = np.stack([Y[index][fold.train].mean(0) for fold in split.folds])[split.block]
@@ -125,6 +121,17 @@ def test_surrogates_that_choose_their_penalty_go_through_the_whole_procedure(for
                 Y[index][:, target] - mean[:, target], prediction[:, target] - mean[:, target]
             )[0, 1]
             assert scores.pooled_r(sums)[k, target] == pytest.approx(expected, abs=1e-8)
+
+
+def gathered(estimator, X, Y, split, surrogates, **changes):
+    """The null's sums as the estimator of this name gathers them."""
+    chosen = ESTIMATORS[estimator]
+    analysis = analysis_from({"unit": "word", "estimator": estimator} | changes)
+    task = Task(design=table(X), targets=Y, split=split, analysis=analysis)
+    prepared = chosen.prepared(task)
+    null = chosen.null(surrogates)
+    null.add(task, prepared, chosen.nested(task, prepared))
+    return null.finish()
 
 
 def noise_run(*, electrodes, **changes):
@@ -138,7 +145,14 @@ def noise_run(*, electrodes, **changes):
         channels={"channel": ("channel", [f"LA{k}" for k in range(electrodes)])},
     )  # fmt: skip
     analysis = analysis_from(
-        {"alphas": [1.0, 100.0, 1e4], "folds": 5, "permutations": 99, "min_shift": 1.0} | changes
+        {
+            "unit": "frame",
+            "alphas": [1.0, 100.0, 1e4],
+            "folds": 5,
+            "permutations": 99,
+            "min_shift": 1.0,
+        }
+        | changes
     )
     assert analysis.split == "contiguous"
     return fit_analysis(samples, analysis=analysis, layers=[0], seed=12, names=("sub-01", "frames"))
@@ -167,9 +181,8 @@ def test_shifts_of_features_with_few_different_rows_equal_fitting_each(dtype):
     split = split_rows(rows, scheme="contiguous", folds=5, gap=0.1, step=0.01)
     alpha = rng.choice([10.0, 1000.0], size=(5, 4))
     surrogates = nulls.circular_shifts(rows.segment, count=7, min_shift=20, seed=1)
-    sums = nulls.null_from_statistics(
-        block_statistics(table(X), Y, split, dtype=dtype), alpha, surrogates, standardize=True
-    )
+    statistics = block_statistics(table(X), Y, split, dtype=dtype)
+    sums = added(split, shifted_sums(statistics, alpha, surrogates, standardize=True))
     np.testing.assert_allclose(
         scores.pooled_r(sums), refitted(X, Y, split, alpha, surrogates), atol=2e-4
     )
@@ -178,17 +191,21 @@ def test_shifts_of_features_with_few_different_rows_equal_fitting_each(dtype):
 def test_surrogates_fitted_side_by_side_equal_fitting_each(monkeypatch):
     X, Y = linear(30, 4, 3, noise=3.0)
     split = split_rows(words(30), scheme="leave-one-word-out")
-    alpha = np.full((30, 3), 0.3)
     surrogates = nulls.word_permutations(np.zeros(30, dtype=int), count=5, block=1, seed=2)
     # Room for two surrogates at once: batches of two, two and one.
     monkeypatch.setattr(nulls, "BATCH_BYTES", 2 * 8 * 3 * (30 + 4 * 34))
+    estimator, counts = ESTIMATORS["elastic-net"], []
+    refit = type(estimator).refit
 
-    def refit(moved):
-        copies = moved.shape[1] // 3
-        assert copies <= 2
-        return refit_elastic_net(table(X), moved, split, np.tile(alpha, copies))
+    def counting(self, task, chosen):
+        counts.append(task.targets.shape[1] // 3)
+        return refit(self, task, chosen)
 
-    sums = nulls.null_by_refitting(refit, Y, split, surrogates, held=4 * 34)
+    monkeypatch.setattr(type(estimator), "refit", counting)
+    sums = gathered(
+        "elastic-net", X, Y, split, surrogates, alpha=0.3, standardize=False, unit="word"
+    )
+    assert counts == [2, 2, 1]
     for k, index in enumerate(surrogates):
         for target in range(3):
             y, predicted, mean = Y[index][:, target], np.empty(30), np.empty(30)

@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from worlds import frames, linear, loop_nested_ridge, words
 
 from highgamma.encoding import scores
-from highgamma.encoding.ridge import (
+from highgamma.encoding.solvers.ridge import (
     hat_rows,
     nested_ridge,
     refit_ridge,

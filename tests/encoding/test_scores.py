@@ -7,7 +7,7 @@ from sklearn.metrics import r2_score
 from worlds import frames, words
 
 from highgamma.encoding import scores
-from highgamma.encoding.ridge import empty_fit
+from highgamma.encoding.fits import empty_fit
 from highgamma.encoding.splits import split_rows
 
 

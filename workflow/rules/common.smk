@@ -51,8 +51,7 @@ def beside(path):
     return os.path.relpath(Path(workflow.basedir) / path)
 
 
-SCHEMA = settings.load_schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
-config = or_say(settings.checked, config, SCHEMA)
+config = or_say(settings.checked, config)
 or_say(settings.cross_checked, config)
 
 # What a run is compared with changes nothing in it.
@@ -73,8 +72,8 @@ DATASET = settings.in_order(
     {k: v for k, v in config["dataset"].items() if k not in ("participants", "source")}
 )
 ROOT = Path(DATASET["root"])
-IS_DEMO = "demo" in config
-HAS_STIMULUS = "stimulus" in DATASET
+IS_DEMO = config["demo"] is not None
+HAS_STIMULUS = DATASET["stimulus"] is not None
 DEMO_WORDS = Path(beside("resources/demo-words"))
 DEMO_MODELS = Path("resources/demo/models")
 RESULTS = Path("results") / config["run"]
@@ -88,7 +87,8 @@ def participant_labels():
     named = config["dataset"]["participants"]
     awaited = IS_DEMO or (config["dataset"]["source"] and not ROOT.is_dir())
     if named == "all":
-        simulated = config.get("demo", {}).get("noise", {}).get("participants", [])
+        noise = (config["demo"] or {}).get("noise") or {}
+        simulated = noise.get("participants", [])
         named = list(simulated) if awaited else or_say(recordings.participants, ROOT)
     labels = sorted(n if n.startswith("sub-") else f"sub-{n}" for n in map(str, named))
     for label in labels:
@@ -132,8 +132,8 @@ def demo_files(participant):
 def simulated_how(wildcards):
     """Settings of one participant's simulation."""
     demo = config["demo"]
-    if "noise" not in demo:
-        return settings.in_order(demo)
+    if demo["noise"] is None:
+        return settings.in_order({k: v for k, v in demo.items() if k != "noise"})
     own = demo["noise"]["participants"][wildcards.participant]
     spread = demo["noise"]["gain_spread"]
     return settings.in_order({"seed": demo["seed"], "gain_spread": spread, **own})

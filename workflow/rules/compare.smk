@@ -24,7 +24,8 @@ rule compare:
     params:
         run=config["run"],
         compared=COMPARED,
-        settings={**config["group"], "seed": config["seed"]},
+        settings=config["group"],
+        seed=config["seed"],
         code=code("compare"),
     message:
         "comparing {params.run} with {OTHER}"

@@ -24,7 +24,7 @@ rule demo:
         root=lambda wildcards, output: str(Path(output.truth).parents[1]),
         participant="{participant}",
         words_folder=lambda wildcards, input: str(Path(input.words).parent),
-        kind="noise" if "noise" in config["demo"] else "planted",
+        kind="noise" if config["demo"]["noise"] else "planted",
         settings=simulated_how,
         code=code("demo"),
     message:

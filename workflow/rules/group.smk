@@ -22,7 +22,8 @@ rule group:
         mem_mb=megabytes(1000, 10.0),
         runtime=minutes(20),
     params:
-        settings={**config["group"], "seed": config["seed"]},
+        settings=config["group"],
+        seed=config["seed"],
         twins=untrained_twins(),
         code=code("group"),
     message:

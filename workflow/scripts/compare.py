@@ -12,7 +12,8 @@ with job(snakemake.log[0], threads=snakemake.threads):
         compare.read_run(compared["run"], given.other_electrodes, given.other_scores),
         analyses=compared["analyses"],
         models=compared["models"],
-        settings=group.Settings(**snakemake.params.settings),
+        settings=group.GroupSettings(**snakemake.params.settings),
+        seed=snakemake.params.seed,
     )
     compare.write(
         found,

@@ -9,7 +9,8 @@ with job(snakemake.log[0], threads=snakemake.threads):
         group.table(
             group.read_electrodes(snakemake.input.electrodes),
             twins=snakemake.params.twins,
-            settings=group.Settings(**snakemake.params.settings),
+            settings=group.GroupSettings(**snakemake.params.settings),
+            seed=snakemake.params.seed,
         ),
         snakemake.output.group,
     )

@@ -6,9 +6,11 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path
 
     from highgamma.demo.spoken import read_words
+    from highgamma.sections import section_from
     from highgamma.selftest import files, stages, worlds
+    from highgamma.selftest.settings import SelftestSettings
 
-    settings = worlds.Settings.from_mapping(snakemake.params.settings)
+    settings = section_from(SelftestSettings, snakemake.params.settings, where="selftest")
     seed, participant = int(snakemake.params.seed), snakemake.params.participant
     stages.run(
         worlds.simulate(

@@ -3,10 +3,12 @@
 from highgamma.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
-    from highgamma.selftest import page, rates, worlds
+    from highgamma.sections import section_from
+    from highgamma.selftest import page, rates
+    from highgamma.selftest.settings import SelftestSettings
     from highgamma.store import write_table
 
-    settings = worlds.Settings.from_mapping(snakemake.params.settings)
+    settings = section_from(SelftestSettings, snakemake.params.settings, where="selftest")
     electrodes = rates.electrodes_of(snakemake.params.folder, settings)
     write_table(electrodes, snakemake.output.electrodes)
     page.write(

@@ -76,8 +76,7 @@ def check(
     """
     base = Path(workflow)
     problems = Problems([])
-    settled = _settled(config, settings.load_schema(base / "workflow/schemas/config.schema.yaml"),
-                       problems)  # fmt: skip
+    settled = _settled(config, problems)
     entries = _entries(settled, base / "config/models.yaml", problems)
     # What no catalogue has is told; the rest of the configuration is checked without it.
     usable = _known_alone(settled, entries)
@@ -86,7 +85,7 @@ def check(
         entries,
         lock=base / "config/models.lock.yaml",
         device=str(usable["device"]),
-        demo="demo" in usable,
+        demo=usable["demo"] is not None,
         problems=problems,
     )
     signals = analyses.signals_of(usable, problems)
@@ -136,13 +135,11 @@ def snakemake_command(snakefile: str | Path) -> list[str]:
 # --- the parts
 
 
-def _settled(
-    config: Mapping[str, Any], schema: Mapping[str, Any], problems: Problems
-) -> settings.Settings:
+def _settled(config: Mapping[str, Any], problems: Problems) -> settings.Settings:
     """The configuration with its defaults; of one with mistakes, the parts that have none."""
-    whole = problems.attempt(CONFIGURATION, settings.checked, config, schema)
+    whole = problems.attempt(CONFIGURATION, settings.checked, config)
     if whole is None:
-        whole = _without_mistakes(config, schema)
+        whole = _without_mistakes(config)
     try:
         settings.cross_checked(whole)
     except InputError as error:
@@ -150,10 +147,10 @@ def _settled(
     return whole
 
 
-def _without_mistakes(config: Mapping[str, Any], schema: Mapping[str, Any]) -> settings.Settings:
+def _without_mistakes(config: Mapping[str, Any]) -> settings.Settings:
     def right(trial: Mapping[str, Any]) -> settings.Settings | None:
         try:
-            return settings.checked(trial, schema)
+            return settings.checked(trial)
         except InputError:
             return None
 
@@ -169,7 +166,7 @@ def _without_mistakes(config: Mapping[str, Any], schema: Mapping[str, Any]) -> s
             value = base or kept.get(key, {})
         if right({**kept, key: value}) is not None:
             kept[key] = value
-    return settings.checked(kept, schema)
+    return settings.checked(kept)
 
 
 def _entries(config: Mapping[str, Any], path: Path, problems: Problems) -> dict[str, Any]:
@@ -205,7 +202,7 @@ def _labels(config: Mapping[str, Any], problems: Problems) -> tuple[list[str], l
     from highgamma.recording import files
 
     root, named = Path(config["dataset"]["root"]), config["dataset"]["participants"]
-    demo = "demo" in config
+    demo = config["demo"] is not None
     if not demo and config["dataset"]["source"] and not root.is_dir():
         problems.add(
             Problem(
@@ -236,7 +233,7 @@ def _labels(config: Mapping[str, Any], problems: Problems) -> tuple[list[str], l
 def _to_be_fetched(config: Mapping[str, Any]) -> list[str]:
     """Participants by name whose data set `snakemake dataset` has yet to fetch."""
     dataset = config["dataset"]
-    if "demo" in config or not dataset["source"] or Path(dataset["root"]).is_dir():
+    if config["demo"] is not None or not dataset["source"] or Path(dataset["root"]).is_dir():
         return []
     if dataset["participants"] == "all":
         return []
@@ -331,7 +328,7 @@ def _sizes(
         for one in participants
         if one.recordings
     }
-    seconds = DEMO_WORD_S * config.get("demo", {}).get("n_words", 0)
+    seconds = DEMO_WORD_S * (config["demo"] or {}).get("n_words", 0)
     for name in awaited:
         sizes[name] = cost.Size(
             seconds, seconds * 1024 * DEMO_CHANNELS, DEMO_CHANNELS,

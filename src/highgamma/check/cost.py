@@ -19,7 +19,9 @@ from typing import Any
 
 from highgamma import catalogue, settings
 from highgamma.check.plan import Job
-from highgamma.encoding.analysis import Analysis, analysis_from
+from highgamma.encoding import cost as fit_cost
+from highgamma.encoding.analysis import analysis_from
+from highgamma.encoding.cost import FitSize
 from highgamma.provenance import job_times
 
 START_S = 0.6
@@ -40,22 +42,6 @@ NETWORK_S = 2.2e-11
 GPU_FLOPS = 1e13
 """Operations a second of a GPU in float32: half the peak of NVIDIA's A100 (19.5e12, its data
 sheet). An assumption: no GPU was measured."""
-
-GRAM_S, SOLVE_S, ROTATE_S, MODEL_S = 1.4e-10, 4.9e-11, 5.2e-10, 5.4e-4
-"""CPU seconds of a ridge, per n·p·m, per model and m³, per model and m²·t, per model (see `ridge`).
-Fitted to 15 sizes, `nested-ridge` in results.json among them, n 72 to 30,000, p 23 to 3000, t 25 to
-128; each is met within a factor of 2.5, those above a second within two."""
-KEPT_S = 3.6e-11
-"""Per surrogate, electrode, sample and feature: `null` in results.json, 143 s for 1000 shifts."""
-CHOSEN_S = 6e-11
-"""Per operation of choosing penalties anew (demo: 3.2e10 operations, 2.0 s a layer)."""
-CHOSEN_LIMIT = 2e11
-"""Above it penalties are kept: `highgamma.encoding.layer.CHOOSING_LIMIT`."""
-MAPS_S = 1e-9
-"""Per surrogate, electrode and pair of words, with penalties kept."""
-ELASTIC_S, ELASTIC_SQUARE_S = 6e-5, 9.5e-9
-"""Per fold, penalty and electrode, and the same by features² (95 words × 66 components × 122, 0.73
-s; benchmark `elastic-net`, 3000 frames × 300 features × 128, 20 penalties and six sets, 14 s)."""
 
 NETWORK_BYTES = 2.33
 """Bytes a stored value of 4 digits: `size_ratio` 0.583 of `embeddings-netcdf`, times 4."""
@@ -212,76 +198,30 @@ def _embeddings(run: Run, model: str, participant: str) -> Cost:
     )
 
 
-def ridge(n: float, p: float, t: int, models: float) -> float:
-    """CPU seconds of a nested ridge: statistics, then for every training set one factorisation.
-
-    `n p m` for the Gram matrix, then `m³` and `m² t` for each of the models, with m = min(n, p).
-    """
-    m = min(n, p)
-    return GRAM_S * n * p * m + models * (m**2 * (SOLVE_S * m + ROTATE_S * t) + MODEL_S)
-
-
-def null(n: float, p: float, t: int, models: float, fit: Analysis, folds: float) -> float:
-    """CPU seconds of the surrogates, with penalties chosen anew where that is affordable."""
-    count, alphas = fit.permutations, len(fit.penalties)
-    if not count:
-        return 0.0
-    most = min(fit.inner_folds, folds - 1)
-    primal = models * p * (alphas * (6 * p + 128) + 96) + n * (2 * p + 64)
-    dual = models * alphas * n / most * (2 * n + 48)
-    operations = count * t * (min(primal, dual) if n <= 1500 else primal)
-    if alphas > 1 and operations <= CHOSEN_LIMIT and fit.null_penalties != "kept":
-        return CHOSEN_S * operations
-    if fit.null_penalties == "chosen":
-        return CHOSEN_S * operations
-    return count * t * n * (MAPS_S * n if n <= 1500 else KEPT_S * p)
-
-
 def _encoding(run: Run, analysis: str, participant: str, model: str, layers: str) -> Cost:
     size = run.size(participant)
     fit = analysis_from(settings.fit_settings(run.config, analysis, model))
-    of = settings.signal_settings(run.config, fit.signal)
-    n = float(size.words) if fit.unit == "word" else _frames(size, of)
-    n = max(n, 2.0)
-    t = max(size.electrodes, 1)
-    parts_of = model.split("+")
-    parts = [run.entries[part] for part in parts_of]
-    p = float(sum(width(entry, size) for entry in parts))
-    if fit.features == "flatten":
-        p *= 50 * (fit.window[1] - fit.window[0])
-    if fit.components is not None:
-        p = min(p, fit.components if fit.components >= 1 else 0.5 * n)
-    lags = 1
-    if fit.lags is not None:
-        lags = math.floor(fit.lag_span / fit.lag_step + 1e-9) + 1
-    repeats = 1
-    if lags > 1 and fit.lag_mode == "curve":
-        repeats = lags
-    else:
-        p *= lags
-    each = fit.split == "leave-one-word-out"
-    folds = n if each else float(fit.folds)
-    inner = min(float(fit.inner_folds), folds - 1)
-    models = folds * (folds + 1) / 2 if inner >= folds - 1 else folds * inner
-    if fit.estimator == "elastic-net":
-        # With a fixed penalty the last layer alone has surrogates.
-        layers_each = run.entries[parts_of[-1]]["layers"] + 1 if len(fit.penalties) == 1 else 1
-        fits = (1 + fit.permutations / layers_each) * folds * len(fit.penalties)
-        one = fits * t * (ELASTIC_S + ELASTIC_SQUARE_S * min(n, p) ** 2)
-    elif fit.estimator == "mean":
-        one = 0.1
-    else:
-        one = ridge(n, p, t, models) + null(n, p, t, models, fit, folds)
-        one *= fit.band_draws if fit.bands else 1
+    signal = settings.signal_settings(run.config, fit.signal)
+    fitted = FitSize.of_analysis(
+        fit,
+        samples=float(size.words) if fit.unit == "word" else _frames(size, signal),
+        width=float(sum(width(run.entries[part], size) for part in model.split("+"))),
+        electrodes=size.electrodes,
+        words=float(size.words),
+    )
     first, *last = layers.split("-")
     count = int(last[0]) - int(first) + 1 if last else 1
-    stored = 5.0 * n * t + 4.0 * fit.permutations * t * count + 30.0 * folds * t * count
-    data = (n * p / (lags if repeats == 1 else 1) * 4 + n * t * 8) / 1e6
+    blocks = int(run.entries[model.split("+")[-1]]["layers"]) + 1
+    seconds = fit_cost.total_seconds(fit, fitted, layers=count, of=blocks)
+    n, p, t = fitted.samples, fitted.features, fitted.electrodes
+    stored = 5.0 * n * t + (4.0 * fit.permutations + 30.0 * fitted.folds) * t * count
+    delayed = fit_cost.n_lags(fit) / fit_cost.n_fits(fit)
+    data = (n * p / delayed * 4 + n * t * 8) / 1e6
     # The Gram matrices of the folds, where features are the smaller side (measured: 9 of them).
-    grams = 9.0 * min(n, p) ** 2 * 8 / 1e6 if n > p else 0.0
+    grams = 9.0 * fitted.rank**2 * 8 / 1e6 if n > p else 0.0
     # Surrogates and lags of frames go through in batches (demo: up to 650 MB).
     least = 550.0 if fit.unit == "frame" else 250.0
-    return Cost(START_S + one * repeats * count, least + 4.5 * data + grams, stored)
+    return Cost(START_S + seconds, least + 4.5 * data + grams, stored)
 
 
 def _tables(run: Run, *_: str) -> Cost:

@@ -1,79 +1,151 @@
-"""The settings of one analysis, checked before any data are read."""
+"""The section `analyses`: what one analysis fits, to which samples, split and tested how."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from highgamma.errors import InputError, nearest, refuse_unknown
-
-CHOICES = {
-    "unit": ("word", "frame"),
-    "align": ("prompt", "voice"),
-    "features": ("mean", "flatten"),
-    "components_fit": ("train", "all"),
-    "estimator": ("ridge", "elastic-net", "banded-ridge", "mean"),
-    "split": ("contiguous", "leave-one-word-out", "trial", "word", "recording", "shuffled"),
-    "lag_mode": ("delays", "curve"),
-    "null_penalties": ("auto", "chosen", "kept"),
-    "precision": ("float64", "float32"),
-}
-# Settings of an analysis that say what is fitted, not how.
-ELSEWHERE = ("models", "layers", "controls", "overrides")
-RIDGE_ALPHAS = tuple(10.0 ** (k / 2) for k in range(13))
-ELASTIC_NET_ALPHAS = tuple(10.0 ** (k / 3) for k in range(-9, 4))
+from highgamma.encoding.estimators import ESTIMATORS
+from highgamma.encoding.splits import SPLITS
+from highgamma.sections import (
+    as_mapping,
+    checked_section,
+    keys_by_model,
+    partial_schema,
+    setting,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """One analysis of the config; times in seconds.
+    """How one model is fitted and tested; times in seconds."""
 
-    `alphas` are the penalties among which inner folds choose, per electrode; a single `alpha` fixes
-    the penalty instead. `inner_folds` is an upper bound: there are never more
-    inner folds than other outer blocks. The purge gap that is used is `gap` plus the span of
-    `lags`. `permutation_block` is the number of neighbouring words permuted together.
-    `bands` are the models whose features enter one banded ridge together, each with a penalty of
-    its own; `band_draws` is the number of divisions of the penalty among them that are tried.
-    """
-
-    unit: str = "frame"
-    signal: str = "high-gamma"
-    align: str = "prompt"
-    window: tuple[float, float] = (0.0, 1.0)
-    features: str = "mean"
-    components: int | float | None = None
-    components_fit: str = "train"
-    estimator: str = "ridge"
-    alphas: tuple[float, ...] | None = None
-    alpha: float | None = None
-    l1_ratio: float = 0.5
-    standardize: bool = True
-    split: str = "contiguous"
-    folds: int = 10
-    inner_folds: int = 9
-    gap: float = 0.5
-    lags: tuple[float, float] | None = None
-    lag_step: float = 0.05
-    lag_mode: str = "delays"
-    permutations: int = 1000
-    permutation_block: int = 1
-    min_shift: float = 5.0
-    null_penalties: str = "auto"
-    precision: str = "float64"
-    bands: tuple[str, ...] | None = None
-    band_draws: int = 50
+    unit: Literal["word", "frame"] = setting(
+        description="`word` (one sample a word) or `frame` (one sample a window of the envelope)."
+    )
+    signal: str = setting(
+        "high-gamma", "`high-gamma` (the settings under `neural`), or a name from `signals`."
+    )
+    align: Literal["prompt", "voice"] = setting(
+        "prompt",
+        "What a word's window is counted from: the `prompt`'s onset or the `voice`'s.",
+        by_model=True,
+    )
+    window: tuple[float, float] = setting(
+        (0.0, 1.0), "Start and end of a word's window, in seconds.", by_model=True
+    )
+    features: Literal["mean", "flatten"] = setting(
+        "mean",
+        "How frames become one word's features: their `mean` over the window, or all of them, "
+        "`flatten`.",
+        by_model=True,
+    )
+    components: float | None = setting(
+        None,
+        "Principal components kept of the features: a number, a share of the variance below 1, or "
+        "`null` for no reduction.",
+        above=0,
+        by_model=True,
+    )
+    components_fit: Literal["train", "all"] = setting(
+        "train",
+        "Samples that the components are fitted on: `train` (right), or `all` (as the study did).",
+        by_model=True,
+    )
+    estimator: str = setting(
+        "ridge",
+        "How weights are found.",
+        choices=ESTIMATORS,
+        by_model=True,
+    )
+    bands: tuple[str, ...] | None = setting(
+        None,
+        "The models of a banded ridge; each enters with its last layer. The variance that they "
+        "predict is divided among them.",
+        length=2,
+        unique=True,
+    )
+    band_draws: int = setting(
+        50, "How many divisions of the penalty among the bands are tried.", minimum=1
+    )
+    alphas: tuple[float, ...] | None = setting(
+        None,
+        lambda: (
+            "Penalties to choose from, for each electrode, inside the training folds; `null` "
+            "takes the estimator's own: "
+            + "; ".join(f"{e.name}: {e.alphas_in_words}" for e in ESTIMATORS.values() if e.alphas)
+            + "."
+        ),
+        above=0,
+        length=1,
+        by_model=True,
+    )
+    alpha: float | None = setting(
+        None,
+        "One fixed penalty instead of a choice (the study's elastic net has 1).",
+        above=0,
+        by_model=True,
+    )
+    l1_ratio: float = setting(
+        0.5, "Share of the L1 penalty in the elastic net.", above=0, maximum=1, by_model=True
+    )
+    standardize: bool = setting(
+        True,
+        "Whether features are z-scored with the training samples' mean and standard deviation.",
+        by_model=True,
+    )
+    split: str = setting("contiguous", "How samples are held out.", choices=SPLITS)
+    folds: int = setting(
+        10,
+        lambda: (
+            "Number of outer folds (of "
+            + ", ".join(f"`{s.name}`" for s in SPLITS.values() if s.counts_folds)
+            + ")."
+        ),
+        minimum=2,
+    )
+    inner_folds: int = setting(
+        9,
+        "Number of contiguous inner folds that the penalty is chosen on, where these are not the "
+        "other outer folds.",
+        minimum=2,
+    )
+    gap: float = setting(
+        0.5,
+        "Least time between a training and a test sample, in seconds; the lags' span is added to "
+        "it.",
+        minimum=0,
+    )
+    lags: tuple[float, float] | None = setting(
+        None,
+        "First and last lag of the signal behind the features, in seconds; negative lags: the "
+        "brain comes first. `null` for none.",
+        by_model=True,
+    )
+    lag_step: float = setting(0.05, "Step between lags, in seconds.", above=0, by_model=True)
+    lag_mode: Literal["delays", "curve"] = setting(
+        "delays", "`delays` (all lags in one fit) or `curve` (one fit for each lag).", by_model=True
+    )
+    permutations: int = setting(
+        1000,
+        "Number of shifts (frames) or permutations (words) of the null; 0 for none.",
+        minimum=0,
+    )
+    permutation_block: int = setting(1, "Neighbouring words that are permuted together.", minimum=1)
+    null_penalties: Literal["auto", "chosen", "kept"] = setting(
+        "auto",
+        "Whether surrogates have their penalties `chosen` anew (exact p-values), or `kept` from "
+        "the measured signal (faster, mostly conservative); `auto` chooses anew where that takes "
+        "less than about a quarter of a minute of one core a layer.",
+    )
+    min_shift: float = setting(5.0, "Least circular shift of the null, in seconds.", above=0)
+    precision: Literal["float64", "float32"] = setting("float64", "Arithmetic of the fit.")
 
     @property
     def penalties(self) -> tuple[float, ...]:
-        """The penalties to choose from, ascending; one only where it is fixed."""
-        if self.estimator == "mean":
-            return (0.0,)
-        if self.alpha is not None:
-            return (float(self.alpha),)
-        if self.estimator == "elastic-net":
-            return tuple(sorted(self.alphas or ELASTIC_NET_ALPHAS))
-        return tuple(sorted(self.alphas or RIDGE_ALPHAS))
+        """The penalties to choose from, ascending; only one where it is fixed."""
+        return ESTIMATORS[self.estimator].penalties(self)
 
     @property
     def lag_span(self) -> float:
@@ -81,106 +153,76 @@ class Analysis:
         return 0.0 if self.lags is None else float(self.lags[1] - self.lags[0])
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings as plain values, for a file's attributes."""
-        return asdict(self)
+        """Return the settings as plain values, for a file's attributes."""
+        return as_mapping(self)
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the analysis, each as `key: message`."""
+        problems = []
+        for key in ("window", "lags"):
+            pair = getattr(self, key)
+            if pair is not None and pair[0] > pair[1]:
+                problems.append(f"{key}: {list(pair)} runs backward; the lower end comes first")
+        if self.window[0] == self.window[1]:
+            problems.append(f"window: {list(self.window)} is empty")
+        if self.unit == "word" and self.lags is not None:
+            problems.append("lags: lags are for `unit: frame`; shift the window instead")
+        if self.components is not None and self.components >= 1 and self.components % 1:
+            problems.append(f"components: {self.components:g} is neither a count nor a share")
+        if self.unit not in SPLITS[self.split].units:
+            units = " or ".join(f"`unit: {unit}`" for unit in SPLITS[self.split].units)
+            problems.append(f"split: {self.split} is for {units}")
+        return problems + ESTIMATORS[self.estimator].problems(self)
 
 
-def analysis_from(settings: Mapping[str, Any]) -> Analysis:
-    """Check the settings of one analysis and fill in the defaults.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisSettings(Analysis):
+    """One entry of the section `analyses`: how models are fitted, and which."""
 
-    Raises `InputError` for a key or value that is not known, an empty or negative penalty list, a
-    window or lag range that ends before it starts, or fewer than two folds.
+    overrides: dict[str, Mapping[str, Any]] = setting(
+        {},
+        "Keys of this analysis that differ for one model, by the model's name.",
+        entries=lambda: partial_schema(Analysis, keys_by_model(Analysis)),
+    )
+    preset: Literal["leakage"] | None = setting(
+        None,
+        "`leakage` makes three analyses of this one, `<name>-shuffled`, `<name>-contiguous` and "
+        "`<name>-leave-one-word-out`, with position features beside the models of each: what a "
+        "split gives away, they show. Without other words it takes the last layer and draws no "
+        "permutations.",
+    )
+    part_of: str | None = setting(
+        None, "The preset analysis that this one was made of; written by the workflow."
+    )
+    models: Literal["all"] | tuple[str, ...] = setting(
+        "all", "`all`, or the models that this analysis takes.", length=1, unique=True
+    )
+    layers: Literal["all", "last"] | tuple[int, ...] = setting(
+        "all",
+        "`all`, `last`, or a list of layers; 0 enters the first block, L leaves the last.",
+        minimum=0,
+        length=1,
+        unique=True,
+    )
+    controls: tuple[str, ...] = setting(
+        (),
+        "Models whose skill is subtracted from that of the others to give `gain`.",
+        unique=True,
+    )
+    position: bool = setting(
+        True,
+        "Whether features that know nothing but the time are fitted beside the models, under the "
+        "same split and with the same estimator (not beside `mean`, nor a banded ridge): what they "
+        "reach, neighbouring samples give away.",
+    )
+
+
+def analysis_from(values: Mapping[str, Any], *, where: str = "analyses") -> Analysis:
+    """Build the settings of one fit, its defaults filled in.
+
+    Raises
+    ------
+    InputError
+        For a key or value that is not known, and for settings that contradict each other.
     """
-    values = {key: value for key, value in settings.items() if key not in ELSEWHERE}
-    refuse_unknown(values, [field.name for field in fields(Analysis)], where="analyses")
-    for key in ("window", "lags", "alphas", "bands"):
-        if isinstance(values.get(key), list):
-            values[key] = tuple(values[key])
-    analysis = Analysis(**values)
-    for key, choices in CHOICES.items():
-        found = getattr(analysis, key)
-        if found not in choices:
-            raise InputError(
-                f"{key} is {found!r}{nearest(str(found), choices)}",
-                where=f"analyses: {key}",
-                expected="one of " + ", ".join(choices),
-            )
-    if analysis.estimator != "mean" and min(analysis.penalties) <= 0:
-        raise InputError(
-            f"a penalty is {min(analysis.penalties)}",
-            where="analyses: alphas",
-            expected="penalties above 0",
-        )
-    if not 0 < analysis.l1_ratio <= 1:
-        raise InputError(
-            f"l1_ratio is {analysis.l1_ratio}",
-            where="analyses: l1_ratio",
-            expected="above 0, at most 1",
-            remedy="for no sparse part at all use estimator: ridge",
-        )
-    for key in ("window", "lags"):
-        pair = getattr(analysis, key)
-        if pair is not None and (len(pair) != 2 or pair[1] < pair[0]):
-            raise InputError(
-                f"{key} is {list(pair)}", where=f"analyses: {key}", expected="[start, stop] in s"
-            )
-    if analysis.lags is not None and analysis.unit == "word":
-        raise InputError(
-            "lags are set for an analysis of words",
-            where="analyses: lags",
-            expected="unit: frame",
-            remedy="remove lags, or move the window",
-        )
-    if analysis.lags is not None and analysis.lag_step <= 0:
-        raise InputError(
-            f"lag_step is {analysis.lag_step}", where="analyses: lag_step", expected="above 0 s"
-        )
-    for key, least in (
-        ("folds", 2), ("inner_folds", 2), ("gap", 0), ("permutations", 0), ("min_shift", 0),
-        ("permutation_block", 1), ("band_draws", 1),
-    ):  # fmt: skip
-        if getattr(analysis, key) < least:
-            raise InputError(
-                f"{key} is {getattr(analysis, key)}",
-                where=f"analyses: {key}",
-                expected=f"at least {least}",
-            )
-    _check_bands(analysis)
-    return analysis
-
-
-def _check_bands(analysis: Analysis) -> None:
-    banded = analysis.estimator == "banded-ridge"
-    if banded != (analysis.bands is not None):
-        raise InputError(
-            "bands are set for another estimator" if not banded else "banded-ridge has no bands",
-            where="analyses: bands",
-            expected="estimator: banded-ridge together with bands: [model, model, ...]",
-        )
-    if analysis.bands is None:
-        return
-    if len(analysis.bands) < 2 or len(set(analysis.bands)) < len(analysis.bands):
-        raise InputError(
-            f"bands is {list(analysis.bands)}",
-            where="analyses: bands",
-            expected="at least two different models",
-        )
-    if analysis.components is not None:
-        raise InputError(
-            "components are set for a banded ridge",
-            where="analyses: components",
-            expected="features as they are; principal components would mix the bands",
-            remedy="remove components",
-        )
-    if analysis.lags is not None and analysis.lag_mode == "curve":
-        raise InputError(
-            "a lag curve is asked for a banded ridge",
-            where="analyses: lag_mode",
-            expected="lag_mode: delays",
-        )
-    if analysis.null_penalties == "chosen":
-        raise InputError(
-            "surrogates of a banded ridge are to choose their penalties anew",
-            where="analyses: null_penalties",
-            expected="auto or kept; the search over penalties is too long for every surrogate",
-        )
+    return checked_section(Analysis, values, where=where)

@@ -12,13 +12,12 @@ import numpy as np
 
 from highgamma.encoding import nulls, scores
 from highgamma.encoding.analysis import Analysis
-from highgamma.encoding.banded import search_seed
-from highgamma.encoding.joint import fit_bands
+from highgamma.encoding.estimators import ESTIMATORS
 from highgamma.encoding.lags import finite_delayed, lag_frames
 from highgamma.encoding.layer import Fitted, Problem, fit_lags, fit_layer
 from highgamma.encoding.outcome import outcome
 from highgamma.encoding.samples import Samples
-from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, split_rows
+from highgamma.encoding.splits import BoolArray, IntArray, split_rows
 from highgamma.encoding.statistics import Real
 from highgamma.encoding.usable import usable_samples
 from highgamma.errors import InputError
@@ -121,14 +120,13 @@ def fit_analysis(
         surrogates=_surrogates(samples, rows.segment, analysis, seed, names),
         shuffle=_shuffled_order(samples, rows.segment, nulls.seed_from(seed, *names, "shuffle")),
         widths=widths,
-        search=search_seed(seed, *names),
+        search=nulls.seed_from(seed, *names, "bands"),
     )
     untested = replace(problem, surrogates=problem.surrogates[:0])
-    only_last = analysis.estimator == "elastic-net" and len(analysis.penalties) == 1
+    only_last = not ESTIMATORS[analysis.estimator].chooses_layers(analysis)
     last_layer = layers[-1] if last_layer is None else last_layer
     fitted: list[Fitted] = []
     curves: list[dict[str, Any]] = []
-    partition: dict[str, FloatArray] = {}
     for number, layer in enumerate(layers):
         began = time.monotonic()
         values = first if number == 0 else samples.features(layer)
@@ -138,9 +136,7 @@ def fit_analysis(
                 f"layer {layer} lacks features where layer {layers[0]} has them",
                 remedy="delete the embeddings and run again",
             )
-        if analysis.bands is not None:
-            one, partition = fit_bands(problem, values, delays)
-        elif analysis.lag_mode == "curve" and analysis.lags is not None:
+        if analysis.lag_mode == "curve" and analysis.lags is not None:
             one, extra = fit_lags(problem, values, delays)
             curves.append(extra)
         elif only_last and layer != last_layer:
@@ -158,14 +154,14 @@ def fit_analysis(
             float(np.nanmax(best)) if np.isfinite(best).any() else np.nan,
             time.monotonic() - began,
         )  # fmt: skip
-    return outcome(samples, problem, usable, layers, fitted, curves, partition, delays, gap, seed)
+    return outcome(samples, problem, usable, layers, fitted, curves, delays, gap, seed)
 
 
 def _surrogates(
     samples: Samples, segment: IntArray, analysis: Analysis, seed: int, names: Sequence[str]
 ) -> IntArray:
     n = len(segment)
-    if analysis.permutations == 0 or analysis.estimator == "mean":
+    if analysis.permutations == 0 or not ESTIMATORS[analysis.estimator].uses_input:
         return np.empty((0, n), dtype=np.int64)
     own = nulls.seed_from(seed, *names, "null")
     if samples.unit == "word":

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from highgamma.encoding import nulls, scores
+from highgamma.encoding import scores
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.components import principal_components
-from highgamma.encoding.estimators import ESTIMATORS, Task
+from highgamma.encoding.estimators import ESTIMATORS, Spaces, Task
+from highgamma.encoding.fits import NestedFit, empty_fit
 from highgamma.encoding.lags import Delayed, rows_read
-from highgamma.encoding.ridge import NestedFit, empty_fit, hat_rows, is_wide
 from highgamma.encoding.scores import FoldSums
 from highgamma.encoding.splits import FloatArray, IntArray, Split
-from highgamma.encoding.statistics import (
-    BlockStatistics,
-    Design,
-    Real,
-    Reordered,
-    Table,
-    block_statistics,
-)
-
-MAPS_UP_TO = 1500
-# Floating-point operations, ten to twenty seconds of one core.
-CHOOSING_LIMIT = 2e11
+from highgamma.encoding.statistics import Design, Real, Reordered, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +37,39 @@ class Problem:
     widths: tuple[int, ...] = ()
     search: int = 0
 
-    def designs(
-        self, values: Real, delays: Sequence[int]
-    ) -> Iterator[tuple[Design, Sequence[int] | None]]:
-        """Designs and the outer folds each is for: one for all, unless components are fitted."""
+    def tasks(self, values: Real, delays: Sequence[int]) -> Iterator[Task]:
+        """What is fitted: one design for all outer folds, unless components are fitted in each."""
         components = self.analysis.components
         if components is None:
-            yield self.design(values, delays), None
+            yield self.task(values, delays)
         elif self.analysis.components_fit == "all":
             read = rows_read(self.kept, delays)
-            yield self.design(principal_components(values, read, components), delays), None
+            yield self.task(principal_components(values, read, components), delays)
         else:
             for i, fold in enumerate(self.split.folds):
                 read = rows_read(self.kept[fold.train], delays)
-                yield self.design(principal_components(values, read, components), delays), [i]
+                reduced = principal_components(values, read, components)
+                yield replace(self.task(reduced, delays), outer=[i])
 
-    def choosing(self, design: Design) -> tuple[str, bool]:
-        """The cheaper form for surrogates to choose penalties anew, and whether they are to."""
-        analysis = self.analysis
-        primal, dual = nulls.choosing_costs(
-            design.shape,
-            self.split,
-            targets=self.targets.shape[1],
-            surrogates=len(self.surrogates),
-            alphas=len(analysis.penalties),
+    def task(self, values: Real, delays: Sequence[int]) -> Task:
+        """The fit of all outer folds to these features."""
+        return Task(
+            design=self.design(values, delays),
+            targets=self.targets,
+            split=self.split,
+            analysis=self.analysis,
+            spaces=self.spaces(values, delays) if self.widths else None,
         )
-        wide = is_wide(design.shape, self.split)
-        form = "dual" if wide or (dual < primal and len(self.targets) <= MAPS_UP_TO) else "primal"
-        affordable = (dual if form == "dual" else primal) <= CHOOSING_LIMIT
-        wanted = analysis.null_penalties == "chosen" or (
-            affordable and analysis.null_penalties == "auto"
-        )
-        return form, wanted and len(analysis.penalties) > 1
+
+    def spaces(self, values: Real, delays: Sequence[int]) -> Spaces:
+        """The feature spaces of a joint fit, which lie next to one another in `values`."""
+        edges = np.concatenate([[0], np.cumsum(self.widths)])
+
+        def design_of(some: Sequence[int]) -> Design:
+            columns = [values[:, edges[b] : edges[b + 1]] for b in some]
+            return self.design(np.concatenate(columns, axis=1), delays)
+
+        return Spaces(widths=self.widths, copies=len(delays), seed=self.search, design_of=design_of)
 
     def moved(self, design: Design) -> Design:
         """The design with its samples shuffled, for the predictor that knows nothing."""
@@ -93,150 +83,77 @@ class Problem:
         return Delayed(values, self.kept, tuple(delays))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Fitted:
-    """One layer at one set of delays; `null_r` is r of each surrogate, (permutation, t)."""
+    """One layer at one set of delays.
+
+    Attributes
+    ----------
+    fit, sums
+        The outcome, and its sums over held-out samples.
+    shuffled
+        (n, t) prediction of the same fit with shuffled samples; None where it was not made.
+    null_r
+        (P, t) r of each surrogate; None without surrogates.
+    null_penalties
+        What became of the surrogates' penalties: `fixed`, `kept`, `chosen`, or `none`.
+    extras
+        Further results of the estimator, by the names of score columns.
+    """
 
     fit: NestedFit
     sums: FoldSums
     shuffled: FloatArray | None
     null_r: FloatArray | None
     null_penalties: str = "none"
-
-
-def _merge(whole: NestedFit, part: NestedFit, split: Split, outer: Sequence[int]) -> None:
-    for i in outer:
-        test = split.folds[i].test
-        whole.prediction[test] = part.prediction[test]
-        for name in ("training_mean", "inner_score", "alpha", "n_nonzero"):
-            getattr(whole, name)[i] = getattr(part, name)[i]
+    extras: dict[str, FloatArray] = field(default_factory=dict)
 
 
 def fit_layer(
     problem: Problem, values: Real, delays: Sequence[int], *, ignorant: bool = True
 ) -> Fitted:
-    """Fit one layer; `values` (m, p) on the whole grid of samples.
+    """Fit one layer with its null.
 
-    `ignorant` adds the predictor that knows nothing, the same fit with shuffled samples.
+    Parameters
+    ----------
+    problem
+        What all layers share.
+    values
+        (m, p) features on the whole grid of samples.
+    delays
+        Delays of the features, in samples.
+    ignorant
+        Whether the same fit with shuffled samples is added, a predictor that knows nothing.
     """
-    analysis, Y, split = problem.analysis, problem.targets, problem.split
-    estimator = ESTIMATORS[analysis.estimator]
-    n, t = Y.shape
-    everyone = list(range(len(split.folds)))
-    whole = empty_fit(n, len(split.folds), t)
-    shuffled = np.full((n, t), np.nan)
-    null: FoldSums | None = None
-    maps: dict[int, dict[float, FloatArray]] = {}
-    anew: bool | None = None
-    null_penalties = "none"
-    if len(problem.surrogates):
-        null_penalties = "kept" if len(analysis.penalties) > 1 else "fixed"
-    for design, outer in problem.designs(values, delays):
-        own = everyone if outer is None else outer
-        linear = analysis.estimator == "ridge"
-        statistics = None
-        if linear and not is_wide(design.shape, split):
-            statistics = block_statistics(design, Y, split, dtype=np.dtype(analysis.precision).type)
-        task = Task(design, Y, split, analysis, outer)
-        fit = estimator.nested(task, statistics)
-        _merge(whole, fit, split, own)
-        if outer is None:
-            whole.coefficients = fit.coefficients
-        if len(problem.surrogates) and linear:
-            form, wanted = problem.choosing(design)
-            # Folds may have different numbers of components; they have one kind of surrogates.
-            anew = wanted if anew is None else anew
-            if anew:
-                null_penalties = "chosen"
-                part = _null_chosen(problem, design, None if form == "dual" else statistics, outer)
-                null = part if null is None else _added(null, part)
-            elif statistics is None or n <= MAPS_UP_TO:
-                for i in own:
-                    maps[i] = hat_rows(
-                        design, split, i, fit.alpha[i], standardize=analysis.standardize
-                    )
-            else:
-                part = nulls.null_from_statistics(
-                    statistics,
-                    fit.alpha,
-                    problem.surrogates,
-                    standardize=analysis.standardize,
-                    outer=own,
-                )
-                null = part if null is None else _added(null, part)
-        elif len(problem.surrogates) and analysis.estimator == "elastic-net":
-            alpha: FloatArray | None = fit.alpha
-            if analysis.null_penalties == "chosen" and null_penalties != "fixed":
-                null_penalties, alpha = "chosen", None
-            part = _null_refitted(problem, task, alpha)
-            null = part if null is None else _added(null, part)
-        del statistics
-        if ignorant:
-            again = estimator.refit(replace(task, design=problem.moved(design)), whole.alpha)
-            for i in own:
+    Y, split = problem.targets, problem.split
+    estimator = ESTIMATORS[problem.analysis.estimator]
+    whole = empty_fit(len(Y), len(split.folds), Y.shape[1])
+    shuffled = np.full(Y.shape, np.nan) if ignorant else None
+    null = estimator.null(problem.surrogates) if len(problem.surrogates) else None
+    extras: dict[str, FloatArray] = {}
+    for task in problem.tasks(values, delays):
+        prepared = estimator.prepared(task)
+        fit = estimator.nested(task, prepared)
+        if null is not None:
+            null.add(task, prepared, fit)
+        del prepared
+        if task.outer is None:
+            whole = fit
+            extras = estimator.extras(task, fit)
+        else:
+            whole.merge(fit, split, task.outer)
+        if shuffled is not None:
+            again = estimator.refit(replace(task, design=problem.moved(task.design)), whole)
+            for i in task.folds:
                 shuffled[split.folds[i].test] = again.prediction[split.folds[i].test]
-    if maps:
-        null = nulls.null_from_maps(lambda i: maps[i], whole.alpha, Y, split, problem.surrogates)
-    sums = scores.fold_sums(whole.prediction, whole.training_mean, Y, split)
-    return Fitted(whole, sums, shuffled if ignorant else None, surrogate_r(null), null_penalties)
-
-
-def surrogate_r(null: FoldSums | None) -> FloatArray | None:
-    return None if null is None else scores.pooled_r(null)
-
-
-def _null_chosen(
-    problem: Problem,
-    design: Design,
-    statistics: BlockStatistics | None,
-    outer: Sequence[int] | None,
-) -> FoldSums:
-    analysis = problem.analysis
-    if statistics is None:
-        return nulls.null_of_words_by_choosing(
-            design,
-            problem.targets,
-            problem.split,
-            problem.surrogates,
-            alphas=analysis.penalties,
-            standardize=analysis.standardize,
-            outer=outer,
-        )
-    return nulls.null_by_choosing(
-        statistics,
-        problem.surrogates,
-        alphas=analysis.penalties,
-        standardize=analysis.standardize,
-        outer=outer,
-    )
-
-
-def _null_refitted(problem: Problem, task: Task, alpha: FloatArray | None) -> FoldSums:
-    """Surrogates fitted one and all, with penalties (K, t), or with their own where None."""
-    estimator, penalties = ESTIMATORS[task.analysis.estimator], len(task.analysis.penalties)
-
-    def fitted(moved: FloatArray) -> NestedFit:
-        again = replace(task, targets=moved)
-        if alpha is None:
-            return _complete(estimator.nested(again, None))
-        return _complete(estimator.refit(again, np.tile(alpha, moved.shape[1] // alpha.shape[1])))
-
-    # Weights, starts and steps of a fold; of fewer features than samples each fold's products too.
-    features = task.design.shape[1] * (1 if alpha is not None else penalties)
-    held = features * (4 if is_wide(task.design.shape, task.split) else 4 + len(task.split.folds))
-    return nulls.null_by_refitting(fitted, task.targets, task.split, problem.surrogates, held=held)
-
-
-def _complete(fit: NestedFit) -> NestedFit:
-    """Zeros in the folds that were not fitted, so that they add nothing to the sums."""
-    fit.prediction = np.nan_to_num(fit.prediction)
-    fit.training_mean = np.nan_to_num(fit.training_mean)
-    return fit
-
-
-def _added(a: FoldSums, b: FoldSums) -> FoldSums:
-    return FoldSums(
-        a.n, *(getattr(a, name) + getattr(b, name) for name in ("sy", "sf", "syy", "sff", "syf"))
+    null_sums = None if null is None else null.finish()
+    return Fitted(
+        fit=whole,
+        sums=scores.fold_sums(whole.prediction, whole.training_mean, Y, split),
+        shuffled=shuffled,
+        null_r=None if null_sums is None else scores.pooled_r(null_sums),
+        null_penalties="none" if null is None else null.penalties,
+        extras=extras,
     )
 
 
@@ -286,5 +203,11 @@ def fit_lags(problem: Problem, values: Real, lags: Sequence[int]) -> tuple[Fitte
     }
     sums = scores.take_folds([one.sums for one in fits], chosen)
     ways = sorted({one.null_penalties for one in fits})
-    one = Fitted(fit, sums, choose_prediction(shuffled, chosen, split), null_r, ", ".join(ways))
+    one = Fitted(
+        fit=fit,
+        sums=sums,
+        shuffled=choose_prediction(shuffled, chosen, split),
+        null_r=null_r,
+        null_penalties=", ".join(ways),
+    )
     return one, extra

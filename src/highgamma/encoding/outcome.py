@@ -29,7 +29,6 @@ def outcome(
     layers: Sequence[int],
     fitted: Sequence[Fitted],
     curves: Sequence[dict[str, Any]],
-    partition: dict[str, FloatArray],
     delays: Sequence[int],
     gap: float,
     seed: int,
@@ -37,7 +36,7 @@ def outcome(
     """Put everything that was fitted into one dataset, see docs/files.md.
 
     `delays` are in frames, `gap` in s; `fitted` holds one entry for each layer, `curves` too where
-    lags were fitted one by one, `partition` what a joint fit says of each feature space.
+    lags were fitted one by one.
     """
     import xarray as xr
 
@@ -169,9 +168,9 @@ def outcome(
     if curves:
         coordinates["lag"] = ("lag", seconds, {"units": "s", "long_name": "signal after features"})
         _put_curves(put, whole, curves, seconds, seed)
-    if partition:
+    if samples.spaces:
         coordinates["space"] = ("space", [name for name, _ in samples.spaces])
-        _put_partition(put, whole, partition)
+        _put_partition(put, whole, fitted[-1].extras)
     _put_coefficients(put, whole, coordinates, fitted, delays, seconds)
     rows = samples.rows.take(problem.kept)
     coordinates |= {

@@ -7,12 +7,12 @@ each fold can be pooled from them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from highgamma.encoding.ridge import NestedFit
+from highgamma.encoding.fits import NestedFit
 from highgamma.encoding.splits import FloatArray, IntArray, Split
 
 # Deviations below this share of the target's magnitude are rounding, not signal.
@@ -36,19 +36,26 @@ class FoldSums:
 
 
 def fold_sums(
-    prediction: FloatArray, training_mean: FloatArray, targets: FloatArray, split: Split
+    prediction: FloatArray,
+    training_mean: FloatArray,
+    targets: FloatArray,
+    split: Split,
+    *,
+    folds: Iterable[int] | None = None,
 ) -> FoldSums:
-    """Sum up predictions (n, t) of targets (n, t), fold by fold, from training means (K, t)."""
-    folds, t = len(split.folds), targets.shape[1]
-    sums = np.zeros((5, folds, t))
-    n = np.zeros(folds)
-    for i, fold in enumerate(split.folds):
+    """Sum up predictions (n, t) of targets (n, t), fold by fold, from training means (K, t).
+
+    Of some `folds` alone, the sums of the others are 0.
+    """
+    sums = np.zeros((5, len(split.folds), targets.shape[1]))
+    n = np.array([len(fold.test) for fold in split.folds], dtype=np.float64)
+    for i in range(len(split.folds)) if folds is None else folds:
+        fold = split.folds[i]
         y = targets[fold.test] - training_mean[i]
         f = prediction[fold.test] - training_mean[i]
         magnitude = np.abs(training_mean[i]) + np.abs(targets[fold.test]).max(axis=0)
         for deviation in (y, f):
             deviation[:, np.abs(deviation).max(axis=0) <= CONSTANT * magnitude] = 0.0
-        n[i] = len(fold.test)
         sums[:, i] = (y.sum(0), f.sum(0), (y * y).sum(0), (f * f).sum(0), (y * f).sum(0))
     return FoldSums(n, *sums)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.errors import InputError
+from highgamma.registry import Registry
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -189,23 +190,115 @@ def shuffled_blocks(rows: Rows, *, folds: int, seed: int) -> IntArray:
     return block
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
-    """A way to form blocks; `purged`: whether the gap applies."""
+def _by_number(rows: Rows, test: IntArray, number: int, name: str) -> str:
+    return f"{name} {number}"
 
+
+def _by_recording(rows: Rows, test: IntArray, number: int, name: str) -> str:
+    return f"recording {int(rows.segment[test[0]])}"
+
+
+def _by_time(rows: Rows, test: IntArray, number: int, name: str) -> str:
+    first, last = test[0], test[-1]
+    return (
+        f"{int(rows.segment[first])}:{rows.start[first]:.2f}-"
+        f"{int(rows.segment[last])}:{rows.stop[last]:.2f} s"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitScheme:
+    """A way of holding samples out.
+
+    Attributes
+    ----------
+    name
+        What the configuration calls it.
+    description
+        One clause for docs/config.md.
+    blocks
+        ``blocks(rows, folds=…, seed=…)`` returns the number of the fold (n,) that holds each row
+        out, 0 to K − 1.
+    n_folds
+        ``n_folds(folds, words, recordings)`` returns how many folds come out of it.
+    counts_folds
+        Whether the setting `folds` says how many folds there are.
+    units
+        The units of analysis that it is for.
+    purged
+        The units for which training samples keep the gap to held-out ones.
+    needs_long_folds
+        Whether a fold that is shorter than the gap is refused.
+    leaky
+        Whether neighbours in time are on both sides by design.
+    label
+        ``label(rows, held_out, number, name)`` returns the name of a fold.
+    """
+
+    name: str
+    description: str
     blocks: Callable[..., IntArray]
-    purged: bool
+    n_folds: Callable[[int, float, int], float]
+    counts_folds: bool = True
+    units: tuple[str, ...] = ("word", "frame")
+    purged: tuple[str, ...] = ("word", "frame")
+    needs_long_folds: bool = False
     leaky: bool = False
+    label: Callable[[Rows, IntArray, int, str], str] = _by_number
 
 
-SCHEMES = {
-    "contiguous": Scheme(contiguous_blocks, purged=True),
-    "trial": Scheme(trial_blocks, purged=True),
-    "word": Scheme(word_blocks, purged=True),
-    "recording": Scheme(recording_blocks, purged=True),
-    "leave-one-word-out": Scheme(each_word_blocks, purged=False),
-    "shuffled": Scheme(shuffled_blocks, purged=False, leaky=True),
-}
+SPLITS: Registry[SplitScheme] = Registry("split")
+
+for _scheme in (
+    SplitScheme(
+        name="contiguous",
+        description="blocks of neighbouring samples, with a gap",
+        blocks=contiguous_blocks,
+        n_folds=lambda folds, words, recordings: folds,
+        needs_long_folds=True,
+        label=_by_time,
+    ),
+    SplitScheme(
+        name="trial",
+        description="whole trials, dealt out to the folds in turn",
+        blocks=trial_blocks,
+        n_folds=lambda folds, words, recordings: folds,
+    ),
+    SplitScheme(
+        name="leave-one-word-out",
+        description="each word by itself; of frames all of a word's, with a gap: as many fits as "
+        "there are words",
+        blocks=each_word_blocks,
+        n_folds=lambda folds, words, recordings: words,
+        counts_folds=False,
+        # Words that are left out one by one are apart; the frames of neighbouring words are not.
+        purged=("frame",),
+    ),
+    SplitScheme(
+        name="word",
+        description="by the identity of words, dealt out to the folds in turn; a repeated word is "
+        "never on both sides",
+        blocks=word_blocks,
+        n_folds=lambda folds, words, recordings: folds,
+        units=("word",),
+    ),
+    SplitScheme(
+        name="recording",
+        description="each recording by itself",
+        blocks=recording_blocks,
+        n_folds=lambda folds, words, recordings: recordings,
+        counts_folds=False,
+    ),
+    SplitScheme(
+        name="shuffled",
+        description="samples at random; leaks, is allowed as a demonstration, and is flagged",
+        blocks=shuffled_blocks,
+        n_folds=lambda folds, words, recordings: folds,
+        purged=(),
+        leaky=True,
+    ),
+):
+    SPLITS.register(_scheme)
 
 
 def split_rows(
@@ -225,7 +318,7 @@ def split_rows(
     rows
         Where the rows lie in time; only rows that can be used.
     scheme
-        A name in `SCHEMES`.
+        A name in `SPLITS`.
     folds
         Number of outer folds, where the scheme leaves it open.
     inner_folds
@@ -245,13 +338,11 @@ def split_rows(
     InputError
         A contiguous fold shorter than the gap, or a fold that leaves nothing to train on.
     """
-    chosen = SCHEMES[scheme]
+    chosen = SPLITS[scheme]
     block = chosen.blocks(rows, folds=folds, seed=seed)
-    # Words that are left out one by one stand apart; the frames of neighbouring words do not.
-    purged = chosen.purged or (scheme == "leave-one-word-out" and step > 0)
-    gap = gap if purged else 0.0
+    gap = gap if ("frame" if step > 0 else "word") in chosen.purged else 0.0
     n_blocks = int(block.max()) + 1
-    if scheme == "contiguous" and gap > 0:
+    if chosen.needs_long_folds and gap > 0:
         _refuse_short_folds(rows, block, gap=gap, step=step)
     outer = []
     nearest_pair = np.inf
@@ -267,7 +358,7 @@ def split_rows(
             )
         nearest_pair = min(nearest_pair, float(distance[train].min()))
         test = np.flatnonzero(held_out)
-        outer.append(Fold(train, test, _label(rows, test, number, scheme)))
+        outer.append(Fold(train, test, chosen.label(rows, test, number, scheme)))
     return Split(
         folds=tuple(outer),
         block=block,
@@ -310,15 +401,3 @@ def _refuse_short_folds(rows: Rows, block: IntArray, *, gap: float, step: float)
             expected="folds longer than the gap (the configured gap plus the lag span)",
             remedy="ask for fewer folds, a shorter gap or a narrower range of lags",
         )
-
-
-def _label(rows: Rows, test: IntArray, number: int, scheme: str) -> str:
-    if scheme == "recording":
-        return f"recording {int(rows.segment[test[0]])}"
-    if scheme == "contiguous":
-        first, last = test[0], test[-1]
-        return (
-            f"{int(rows.segment[first])}:{rows.start[first]:.2f}-"
-            f"{int(rows.segment[last])}:{rows.stop[last]:.2f} s"
-        )
-    return f"{scheme} {number}"

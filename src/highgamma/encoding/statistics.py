@@ -8,7 +8,7 @@ in double precision as a whole.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -158,6 +158,27 @@ class BlockStatistics:
     dtype: Any
     mean_square: Real
     repeating: RepeatingDesign | None = None
+
+    def with_targets(self, targets: FloatArray) -> BlockStatistics:
+        """The same features' statistics with other targets (n, m); Gram matrices are shared."""
+        moved = replace(self, targets=targets, y_origin=targets.mean(axis=0), blocks=[])
+        p = self.design.shape[1]
+        for fold, block in zip(self.split.folds, self.blocks, strict=True):
+            Y = moved.centred_targets(fold.test)
+            cross = np.zeros((p, targets.shape[1]), dtype=self.dtype)
+            for part in slabs(len(fold.test), p):
+                cross += self.centred_rows(fold.test[part]).T @ Y[part]
+            yy = np.einsum("it,it->t", Y, Y)
+            moved.blocks.append(Moments(block.n, block.x, Y.sum(axis=0), block.gram, cross, yy))
+        moved.total = Moments(
+            self.total.n,
+            self.total.x,
+            np.sum([block.y for block in moved.blocks], axis=0),
+            self.total.gram,
+            np.sum([block.cross for block in moved.blocks], axis=0),
+            np.sum([block.yy for block in moved.blocks], axis=0),
+        )
+        return moved
 
     def centred_rows(self, index: IntArray) -> Real:
         """Features (m, p) of these rows from the origin."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from highgamma.errors import InputError
 from highgamma.neural.references import REFERENCES
-from highgamma.sections import section_from, setting
+from highgamma.sections import checked_section, setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +92,7 @@ def neural_settings(values: Mapping[str, Any], *, where: str = "neural") -> Neur
     InputError
         For an unknown key (the nearest known one is named) or an impossible value.
     """
-    settings = section_from(NeuralSettings, values, where=where)
-    problems = settings.problems()
-    if problems:
-        raise InputError(
-            "; ".join(problems), where=where, remedy="correct the values in the config"
-        )
-    return settings
+    return checked_section(NeuralSettings, values, where=where)
 
 
 def check_recording(

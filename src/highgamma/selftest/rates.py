@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from highgamma import store, summary
 from highgamma.errors import InputError
 from highgamma.selftest import files, stages
-from highgamma.selftest.worlds import Settings
+from highgamma.selftest.settings import SelftestSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ class Check:
 # ------------------------------------------------------------------------------ reading the runs
 
 
-def electrodes_of(folder: str | Path, settings: Settings) -> pd.DataFrame:
+def electrodes_of(folder: str | Path, settings: SelftestSettings) -> pd.DataFrame:
     """The electrode table of every seed, made by the stage `summary`, beside what was planted.
 
     Parameters
@@ -327,7 +327,7 @@ def verdicts(table: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:
 # ------------------------------------------------------------------------------------ the checks
 
 
-def checks(table: pd.DataFrame, settings: Settings) -> list[Check]:
+def checks(table: pd.DataFrame, settings: SelftestSettings) -> list[Check]:
     """All checks of the self-test; see docs/selftest.md."""
     people = len(settings.seeds) * settings.participants
     made: list[Check] = []
@@ -448,7 +448,7 @@ def _place_checks(table: pd.DataFrame) -> list[Check]:
 # ------------------------------------------------------------------------------------ the result
 
 
-def result(table: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+def result(table: pd.DataFrame, settings: SelftestSettings) -> dict[str, Any]:
     """Everything that `selftest.json` says; see docs/selftest.md for the keys."""
     positives, discoveries = false_positives(table), false_discoveries(table)
     rows = audited(table)
@@ -500,7 +500,7 @@ def result(table: pd.DataFrame, settings: Settings) -> dict[str, Any]:
     return plain
 
 
-def _of_seed(table: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+def _of_seed(table: pd.DataFrame, settings: SelftestSettings) -> dict[str, Any]:
     rows = audited(table)
     clean = rows[~rows["kind"].isin(["contaminated", "flat"])]
     return {

@@ -26,7 +26,8 @@ from highgamma.recording.outputs import sound_dataset, with_voice
 from highgamma.recording.reader import Reader
 from highgamma.recording.sound import RATE, Sound, ratio, resampled
 from highgamma.selftest.files import FITS, score_name
-from highgamma.selftest.worlds import Settings, World
+from highgamma.selftest.settings import SelftestSettings
+from highgamma.selftest.worlds import World
 from highgamma.targets import targets
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ ACOUSTIC: dict[str, dict[str, Any]] = {
 }
 
 
-def analyses(settings: Settings) -> dict[str, dict[str, Any]]:
+def analyses(settings: SelftestSettings) -> dict[str, dict[str, Any]]:
     """The analyses, as a configuration names them; what is not said is the default.
 
     Where few of a family's electrodes are to be found, p must reach far below the level: with n
@@ -195,7 +196,9 @@ def samples_of(made: Prepared, analysis: str, model: str, how: Mapping[str, Any]
     return frame_samples(features, made.words, signal, settled)
 
 
-def run(world: World, settings: Settings, *, participant: str, seed: int, folder: Path) -> None:
+def run(
+    world: World, settings: SelftestSettings, *, participant: str, seed: int, folder: Path
+) -> None:
     """Filter, fit and audit one participant.
 
     Below `folder`, as the workflow lays them: `scores/…` (without the held-out predictions),

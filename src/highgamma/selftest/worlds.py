@@ -7,14 +7,14 @@ for every word, apart from the sound, so that an electrode which follows the sou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.demo import dataset, semantics, signals, spoken, truth
+from highgamma.selftest.settings import SelftestSettings
 
 FloatArray = NDArray[np.float64]
 
@@ -36,40 +36,6 @@ DRIFT = 0.4
 forgets the autocorrelation finds too much in such an envelope."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What is simulated, for each participant of each seed; a participant's job knows no others.
-
-    seeds : one simulated run each. participants : of a run. words : that each reads. noise :
-    electrodes with nothing planted. planted : electrodes of each kind at each level. snr_frames :
-    levels of acoustic and speech-on-off electrodes, snr_words : of language electrodes (both as in
-    `demo.truth.Planted`). contamination_db : levels of contaminated electrodes: power of the copy
-    of the microphone while there is speech, over the power of the electrode's own high-gamma
-    carrier, both within 70–170 Hz, dB. permutations : surrogates of frames; words have three times
-    as many and two (`stages.analyses`).
-    """
-
-    seeds: tuple[int, ...] = ()
-    participants: int = 1
-    words: int
-    noise: int
-    planted: int
-    snr_frames: tuple[float, ...]
-    snr_words: tuple[float, ...]
-    contamination_db: tuple[float, ...]
-    permutations: int
-
-    @classmethod
-    def from_mapping(cls, settings: Mapping[str, Any]) -> Settings:
-        """Read settings as the config gives them; levels ascend."""
-        values = {f.name: settings[f.name] for f in fields(cls) if f.name in settings}
-        for name in ("snr_frames", "snr_words", "contamination_db"):
-            values[name] = tuple(sorted(float(value) for value in values[name]))
-        if "seeds" in values:
-            values["seeds"] = tuple(int(seed) for seed in values["seeds"])
-        return cls(**values)
-
-
 @dataclass(frozen=True, slots=True)
 class World:
     """A simulated participant.
@@ -86,7 +52,7 @@ class World:
     control: FloatArray
 
 
-def plan_electrodes(settings: Settings, *, rng: np.random.Generator) -> truth.Plan:
+def plan_electrodes(settings: SelftestSettings, *, rng: np.random.Generator) -> truth.Plan:
     """Electrodes of all kinds: noise, planted at every level, contaminated, and one flat."""
     planted: list[truth.Planted] = []
 
@@ -110,15 +76,15 @@ def plan_electrodes(settings: Settings, *, rng: np.random.Generator) -> truth.Pl
 
     for _ in range(settings.noise):
         add("noise", np.nan)
-    for level, snr in enumerate(settings.snr_frames):
+    for level, snr in enumerate(sorted(settings.snr_frames)):
         for number in range(settings.planted):
             lag = LAGS[(level + number) % len(LAGS)]
             add("acoustic", snr, lag=lag, model="envelope")
             add("speech-on-off", snr, lag=0.0, model="word-onoff")
-    for snr in settings.snr_words:
+    for snr in sorted(settings.snr_words):
         for _ in range(settings.planted):
             add("language", snr, model="language")
-    for decibels in settings.contamination_db:
+    for decibels in sorted(settings.contamination_db):
         for _ in range(settings.planted):
             add("contaminated", 10 ** (decibels / 10), lag=0.0)
     add("flat", np.nan)
@@ -147,7 +113,11 @@ def language_layers(words: Sequence[str], *, seed: int) -> tuple[FloatArray, Flo
 
 
 def simulate(
-    settings: Settings, spoken_words: tuple[spoken.SpokenWord, ...], *, seed: int, number: int
+    settings: SelftestSettings,
+    spoken_words: tuple[spoken.SpokenWord, ...],
+    *,
+    seed: int,
+    number: int,
 ) -> World:
     """Simulate one participant.
 

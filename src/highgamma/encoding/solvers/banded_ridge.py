@@ -21,19 +21,20 @@ from typing import Any
 
 import numpy as np
 
-from highgamma.encoding.nulls import seed_from, with_targets
-from highgamma.encoding.ridge import (
+from highgamma.encoding.fits import NestedFit, empty_fit
+from highgamma.encoding.solvers.ridge import (
     InnerScores,
     best_penalties,
     dual_model,
+    fold_sums_of_weights,
     inner_plan,
     inner_sums,
     is_wide,
+    maps_of_kernel,
     solve_each,
     solve_path,
     training_kernels,
 )
-from highgamma.encoding.scores import FoldSums
 from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Split
 from highgamma.encoding.statistics import (
     BlockStatistics,
@@ -45,30 +46,14 @@ from highgamma.encoding.statistics import (
 )
 
 CONCENTRATIONS = (0.1, 1.0)
-COLUMNS_BYTES = 160 * 2**20
+SHARE = "share"
+"""What `NestedFit.chosen` calls the shares γ, (K, B, t)."""
 
 
-@dataclass(slots=True)
-class BandedFit:
-    """A nested cross-validation's outcome; B spaces, K outer folds, t targets, n samples.
-
-    parts (B, n, t): each space's part of ŷ − ȳ_train for every held-out sample; they sum to it.
-    training_mean (K, t): mean target of each fold's training set.
-    inner_score (K, t): skill of the chosen penalties on the inner folds.
-    alpha (K, t): the chosen α; share (K, B, t): the chosen γ.
-    """
-
-    parts: FloatArray
-    training_mean: FloatArray
-    inner_score: FloatArray
-    alpha: FloatArray
-    share: FloatArray
-
-    @property
-    def band_alpha(self) -> FloatArray:
-        """Penalty (K, B, t) of each space, α/γ; infinite where a space's share is 0."""
-        with np.errstate(divide="ignore"):
-            return np.asarray(self.alpha[:, None] / self.share)
+def band_alpha(fit: NestedFit) -> FloatArray:
+    """Return the penalty (K, B, t) of each space, α/γ; infinite where a space's share is 0."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(fit.alpha[:, None] / fit.chosen[SHARE])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +80,13 @@ def drawn_shares(bands: int, *, draws: int, seed: int) -> FloatArray:
     """Shares γ (draws, bands): equal ones first, then half each from Dirichlet(0.1) and (1)."""
     if bands == 1:
         return np.ones((1, 1))
-    from himalaya.kernel_ridge import generate_dirichlet_samples
-
-    shares = generate_dirichlet_samples(
-        draws, bands, concentration=list(CONCENTRATIONS), random_state=seed % 2**32
-    )
+    # himalaya's draws (`generate_dirichlet_samples`): its generator, concentrations in turn.
+    generator = np.random.RandomState(seed % 2**32)
+    each = -(-draws // len(CONCENTRATIONS))
+    drawn = [generator.dirichlet([c] * bands, each) for c in CONCENTRATIONS]
+    shares = np.stack(drawn, axis=1).reshape(-1, bands)[:draws]
     shares[0] = 1.0 / bands
-    return np.asarray(shares, dtype=np.float64)
+    return shares
 
 
 def nested_banded(
@@ -114,7 +99,7 @@ def nested_banded(
     alphas: Sequence[float],
     standardize: bool = True,
     statistics: BlockStatistics | None = None,
-) -> BandedFit:
+) -> NestedFit:
     """Nested cross-validation of banded ridge, shares and penalty chosen per target and fold.
 
     Parameters
@@ -168,21 +153,32 @@ def refit_banded(
     share: FloatArray,
     standardize: bool = True,
     statistics: BlockStatistics | None = None,
-) -> BandedFit:
+) -> NestedFit:
     """Fit and predict every outer fold with α (K, t) and shares (K, B, t) already chosen."""
     n, t = targets.shape
-    fit = BandedFit(
-        np.full((share.shape[1], n, t), np.nan),
-        np.full(alpha.shape, np.nan),
-        np.full(alpha.shape, np.nan),
-        alpha,
-        share,
-    )
+    fit = empty_fit(n, len(split.folds), t)
+    fit.alpha, fit.chosen = alpha, {SHARE: share}
+    fit.n_nonzero[:] = design.shape[1]
+    fit.parts = np.full((share.shape[1], n, t), np.nan)
     if is_wide(design.shape, split):
-        _predict_dual(fit, design, targets, split, band, standardize)
-        return fit
-    if statistics is None:
-        statistics = block_statistics(design, targets, split)
+        _predict_dual(fit, fit.parts, design, targets, split, band, standardize)
+    else:
+        if statistics is None:
+            statistics = block_statistics(design, targets, split)
+        _predict_primal(fit, fit.parts, statistics, band, standardize)
+    fit.prediction = fit.parts.sum(axis=0) + fit.training_mean[split.block]
+    return fit
+
+
+def _predict_primal(
+    fit: NestedFit,
+    parts: FloatArray,
+    statistics: BlockStatistics,
+    band: IntArray,
+    standardize: bool,
+) -> None:
+    """Fill in training means and the spaces' parts (B, n, t), fold by fold."""
+    split, alpha, share = statistics.split, fit.alpha, fit.chosen[SHARE]
     for i, fold in enumerate(split.folds):
         model = standardised(statistics, statistics.training([i]), standardize=standardize)
         weights = _solve_shares(model, band, alpha[i], share[i])
@@ -190,9 +186,8 @@ def refit_banded(
         for start in range(0, len(fold.test), 4096):
             rows = fold.test[start : start + 4096]
             X = statistics.centred_rows(rows) - model.mean
-            for b, part in enumerate(fit.parts):
+            for b, part in enumerate(parts):
                 part[rows] = X[:, band == b] @ weights[band == b]
-    return fit
 
 
 def _groups(share: FloatArray) -> list[tuple[FloatArray, IntArray]]:
@@ -297,7 +292,8 @@ def _kernels(design: Design, mask: BoolArray, band: IntArray, standardize: bool)
 
 
 def _predict_dual(
-    fit: BandedFit,
+    fit: NestedFit,
+    parts: FloatArray,
     design: Design,
     targets: FloatArray,
     split: Split,
@@ -308,98 +304,59 @@ def _predict_dual(
         kernels = _kernels(design, fold.train, band, standardize)
         train = np.flatnonzero(fold.train)
         fit.training_mean[i] = targets[train].mean(axis=0)
-        for share, columns in _groups(fit.share[i]):
+        for share, columns in _groups(fit.chosen[SHARE][i]):
             model = dual_model(np.tensordot(share, kernels, 1), train, targets[:, columns])
-            for part, own, kernel in zip(fit.parts, share, kernels, strict=True):
+            for part, own, kernel in zip(parts, share, kernels, strict=True):
                 rows = own * kernel[np.ix_(fold.test, train)]
                 part[np.ix_(fold.test, columns)] = model.predict_each(rows, fit.alpha[i, columns])
 
 
-# ------------------------------------------------------------------ the null
+# ------------------------------------------------------------------ what surrogates need
 
 
-def banded_null(
+def kept_sums(
+    statistics: BlockStatistics, fit: NestedFit, target: int, *, band: IntArray, standardize: bool
+) -> FloatArray:
+    """Return the sums (5, K, m) of surrogates of one target, its penalties kept, primal form.
+
+    `statistics` are those of the surrogates' targets (n, m).
+    """
+    folds, m = len(statistics.split.folds), statistics.targets.shape[1]
+    sums = np.zeros((5, folds, m))
+    for i in range(folds):
+        model = standardised(statistics, statistics.training([i]), standardize=standardize)
+        weights = _solve_shares(
+            model,
+            band,
+            np.full(m, fit.alpha[i, target]),
+            np.repeat(fit.chosen[SHARE][i, :, target, None], m, axis=1),
+        )
+        sums[:, i] = fold_sums_of_weights(statistics, i, model, weights)
+    return sums
+
+
+def banded_hat_rows(
     design: Design,
-    targets: FloatArray,
     split: Split,
-    fit: BandedFit,
-    surrogates: IntArray,
+    fold: int,
+    fit: NestedFit,
     *,
     band: IntArray,
-    standardize: bool = True,
-    statistics: BlockStatistics | None = None,
-) -> FoldSums:
-    """Null sums (P, K, t) of surrogates (P, n), with the measured signal's penalties kept."""
-    form = _null_dual if is_wide(design.shape, split) else _null_primal
-    if statistics is None and form is _null_primal:
-        statistics = block_statistics(design, targets, split)
-    sums = np.zeros((5, len(surrogates), *fit.alpha.shape))
-    form(sums, design, targets, split, fit, surrogates, band, standardize, statistics)
-    return FoldSums(np.array([len(fold.test) for fold in split.folds], dtype=np.float64), *sums)
-
-
-def _null_primal(
-    sums: FloatArray,
-    design: Design,
-    targets: FloatArray,
-    split: Split,
-    fit: BandedFit,
-    surrogates: IntArray,
-    band: IntArray,
     standardize: bool,
-    statistics: BlockStatistics | None,
-) -> None:
-    from highgamma.encoding.nulls import fold_sums_of_weights
+) -> list[FloatArray]:
+    """Return for every target the map H (n_test, n) with ŷ − ȳ = H y, see `ridge.hat_rows`.
 
-    if statistics is None:
-        return
-    n, p = design.shape
-    batch = max(1, COLUMNS_BYTES // (8 * (2 * n + p * (len(split.folds) + 4))))
-    for channel in range(targets.shape[1]):
-        for start in range(0, len(surrogates), batch):
-            part = surrogates[start : start + batch]
-            moved = with_targets(statistics, targets[part.T, channel])
-            for i in range(len(split.folds)):
-                model = standardised(moved, moved.training([i]), standardize=standardize)
-                m = len(part)
-                weights = _solve_shares(
-                    model,
-                    band,
-                    np.full(m, fit.alpha[i, channel]),
-                    np.repeat(fit.share[i, :, channel, None], m, axis=1),
-                )
-                sums[:, start : start + m, i, channel] = fold_sums_of_weights(
-                    moved, i, model, weights
-                )
-
-
-def _null_dual(
-    sums: FloatArray,
-    design: Design,
-    targets: FloatArray,
-    split: Split,
-    fit: BandedFit,
-    surrogates: IntArray,
-    band: IntArray,
-    standardize: bool,
-    statistics: BlockStatistics | None,
-) -> None:
-    for i, fold in enumerate(split.folds):
-        kernels = _kernels(design, fold.train, band, standardize)
-        train = np.flatnonzero(fold.train)
-        for share, columns in _groups(fit.share[i]):
-            kernel = np.tensordot(share, kernels, 1)
-            values, vectors = np.linalg.eigh(kernel[np.ix_(train, train)])
-            rotated = kernel[np.ix_(fold.test, train)] @ vectors
-            for channel in columns.tolist():
-                shrunk = rotated / (np.maximum(values, 0) + fit.alpha[i, channel])
-                moved = targets[surrogates, channel].T
-                y_mean = moved[train].mean(axis=0)
-                f = shrunk @ (vectors.T @ (moved[train] - y_mean))
-                y = moved[fold.test] - y_mean
-                sums[:, :, i, channel] = (
-                    y.sum(0), f.sum(0), (y * y).sum(0), (f * f).sum(0), (y * f).sum(0)
-                )  # fmt: skip
+    Targets of the same shares and penalty have the same map, one array.
+    """
+    kernels = _kernels(design, split.folds[fold].train, band, standardize)
+    train, test = np.flatnonzero(split.folds[fold].train), split.folds[fold].test
+    alpha = fit.alpha[fold]
+    maps: list[FloatArray] = [np.empty((0, 0))] * len(alpha)
+    for share, targets in _groups(fit.chosen[SHARE][fold]):
+        by_penalty = maps_of_kernel(np.tensordot(share, kernels, 1), train, test, alpha[targets])
+        for target in targets.tolist():
+            maps[target] = by_penalty[float(alpha[target])]
+    return maps
 
 
 # ------------------------------------------------------------------ shares of the joint score
@@ -437,8 +394,3 @@ def r_shares(
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = np.einsum("bnt,nt->bt", centred, y) / spread
     return np.asarray(np.where(defined, shares, np.nan))
-
-
-def search_seed(seed: int, *names: str) -> int:
-    """Seed of the draws, the same for every electrode, fold and part of an analysis."""
-    return seed_from(seed, *names, "bands")

@@ -3,8 +3,8 @@
 For a training set of n samples with centred features Z (scaled to unit SD only on demand) and
 centred targets y: argmin_w ‖y − Zw‖²/(2n) + α·l1_ratio·‖w‖₁ + α·(1 − l1_ratio)/2·‖w‖².
 
-`elastic_net_solver` finds the minima. Where there are more features than training samples, it takes
-the samples themselves, and no Gram matrix is made.
+`elastic_net_minimum` finds the minima. Where there are more features than training samples, it
+takes the samples themselves, and no Gram matrix is made.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highgamma.encoding.elastic_net_solver import Gram, Neighbour, Quadratic, Rows, minimise
-from highgamma.encoding.ridge import (
+from highgamma.encoding.fits import NestedFit, empty_fit
+from highgamma.encoding.solvers.elastic_net_minimum import (
+    Gram,
+    Neighbour,
+    Quadratic,
+    Rows,
+    minimise,
+)
+from highgamma.encoding.solvers.ridge import (
     InnerScores,
-    NestedFit,
     best_penalties,
-    empty_fit,
     held_out_sums,
     inner_plan,
     is_wide,

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from highgamma.encoding.routines import lapack
+from highgamma.encoding.solvers.routines import lapack
 from highgamma.encoding.splits import BoolArray, FloatArray
 
 SingleArray = NDArray[np.float32]

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from highgamma.encoding.routines import blas, lapack
+from highgamma.encoding.fits import NestedFit, empty_fit
+from highgamma.encoding.solvers.routines import blas, lapack
 from highgamma.encoding.splits import FloatArray, IntArray, Split
 from highgamma.encoding.statistics import (
     BlockStatistics,
@@ -28,7 +29,6 @@ from highgamma.encoding.statistics import (
     Real,
     Standardised,
     block_statistics,
-    column_means,
     feature_scale,
     slabs,
     standardised,
@@ -37,37 +37,6 @@ from highgamma.encoding.statistics import (
 FEW_PENALTIES = 3
 COEFFICIENT_LIMIT = 4096
 KERNEL_BYTES = 256 * 2**20
-
-
-@dataclass(slots=True)
-class NestedFit:
-    """A nested cross-validation's outcome; K outer folds, t targets, n samples.
-
-    prediction (n, t): every sample from the fold that held it out (NaN where none did).
-    training_mean (K, t): mean target of each fold's training set.
-    inner_score (K, t): skill of the chosen penalty, pooled over the inner folds.
-    alpha (K, t): the chosen penalty.
-    n_nonzero (K, t): non-zero coefficients.
-    coefficients (p, t) or None: mean over folds, target units per feature unit.
-    """
-
-    prediction: FloatArray
-    training_mean: FloatArray
-    inner_score: FloatArray
-    alpha: FloatArray
-    n_nonzero: IntArray
-    coefficients: FloatArray | None = None
-
-
-def empty_fit(n: int, folds: int, targets: int) -> NestedFit:
-    """An outcome in which nothing is filled in yet."""
-    return NestedFit(
-        np.full((n, targets), np.nan),
-        np.full((folds, targets), np.nan),
-        np.full((folds, targets), np.nan),
-        np.full((folds, targets), np.nan),
-        np.zeros((folds, targets), dtype=np.int64),
-    )
 
 
 @dataclass(slots=True)
@@ -394,6 +363,43 @@ def fit_primal(
     return fit
 
 
+def held_out_fold_sums(
+    statistics: BlockStatistics, alpha: FloatArray, *, standardize: bool, outer: Sequence[int]
+) -> FloatArray:
+    """Sums (5, K, t) of `scores.FoldSums` (sy, sf, syy, sff, syf) without forming predictions."""
+    sums = np.zeros((5, *alpha.shape))
+    for i in outer:
+        model = standardised(statistics, statistics.training([i]), standardize=standardize)
+        weights = solve_each(model.gram, model.cross, alpha[i]) * model.scale[:, None]
+        sums[:, i] = fold_sums_of_weights(statistics, i, model, weights)
+    return sums
+
+
+def fold_sums_of_weights(
+    statistics: BlockStatistics, i: int, model: Standardised, weights: Real
+) -> FloatArray:
+    """Sums (5, t) over the held-out rows of fold i (sy, sf, syy, sff, syf) of one fit's weights."""
+    test = statistics.blocks[i]
+    mean, y_mean = model.mean @ weights, model.y_mean
+    sf = test.x @ weights - test.n * mean
+    # Sums of (x − mean)·w squared, and times y − ȳ.
+    if statistics.repeating is None:
+        squared = np.einsum("pm,pm->m", weights, test.gram @ weights)
+    else:
+        squared = squared_predictions(statistics, statistics.split.folds[i].test, weights)
+    sff = squared - 2 * mean * (test.x @ weights) + test.n * mean**2
+    syf = np.einsum("pm,pm->m", test.cross, weights) - mean * test.y - y_mean * sf
+    return np.stack(
+        [
+            test.y - test.n * y_mean,
+            sf,
+            test.yy - 2 * y_mean * test.y + test.n * y_mean**2,
+            np.maximum(sff, 0),
+            syf,
+        ]
+    )
+
+
 # ------------------------------------------------------------------ dual form
 
 
@@ -555,13 +561,20 @@ def hat_rows(
     train = np.flatnonzero(split.folds[fold].train)
     test = split.folds[fold].test
     kernel = training_kernels(design, [split.folds[fold].train], standardize=standardize)[0]
+    return maps_of_kernel(kernel, train, test, alpha)
+
+
+def maps_of_kernel(
+    kernel: FloatArray, train: IntArray, test: IntArray, alpha: FloatArray
+) -> dict[float, FloatArray]:
+    """Return for each distinct penalty the map H (n_test, n) of a kernel (n, n)."""
     values, vectors = np.linalg.eigh(kernel[np.ix_(train, train)])
     rotated = kernel[np.ix_(test, train)] @ vectors
     maps = {}
     for value in np.unique(alpha):
         H = (rotated / (np.maximum(values, 0) + value)) @ vectors.T
         H -= H.mean(axis=1, keepdims=True)
-        full = np.zeros((len(test), len(split.block)))
+        full = np.zeros((len(test), len(kernel)))
         full[:, train] = H
         maps[float(value)] = full
     return maps
@@ -634,12 +647,3 @@ def refit_ridge(
         return fit_dual(design, targets, split, alpha, standardize=standardize, outer=chosen)
     statistics = block_statistics(design, targets, split, dtype=dtype)
     return fit_primal(statistics, alpha, standardize=standardize, outer=chosen)
-
-
-__all__ = [
-    "NestedFit",
-    "column_means",
-    "hat_rows",
-    "nested_ridge",
-    "refit_ridge",
-]

@@ -1,0 +1,254 @@
+"""What a fit costs: operations, and seconds of one core, from sizes alone.
+
+The engine decides by these formulas whether surrogates choose their penalties anew, the workflow
+how many layers make a job, and the check how long a run takes.
+
+The unit costs were measured in the benchmarks (benchmarks/results.json) and in the demo's jobs on
+one machine (Intel Xeon, 2 cores, numpy with OpenBLAS, one thread); other machines differ by a
+factor of two or three.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from highgamma.encoding.analysis import Analysis
+    from highgamma.encoding.splits import Split
+
+MAPS_UP_TO = 1500
+"""Samples up to which a fold's predictions are one matrix times the targets."""
+CHOOSING_LIMIT = 2e11
+"""Operations of a layer's null up to which `null_penalties: auto` chooses penalties anew: ten to
+twenty seconds of one core."""
+
+GRAM_S, SOLVE_S, ROTATE_S, MODEL_S = 1.4e-10, 4.9e-11, 5.2e-10, 5.4e-4
+"""Seconds of a ridge, per n·p·m, per training set and m³, per training set and m²·t, per training
+set (see `ridge_seconds`). Fitted to 15 sizes, `nested-ridge` in results.json among them, n 72 to
+30,000, p 23 to 3000, t 25 to 128; each is met within a factor of 2.5, those above a second within
+two."""
+KEPT_S = 3.6e-11
+"""Per surrogate, electrode, sample and feature: `null` in results.json, 143 s for 1000 shifts."""
+CHOSEN_S = 6e-11
+"""Per operation of choosing penalties anew (demo: 3.2e10 operations, 2.0 s a layer)."""
+MAPS_S = 1e-9
+"""Per surrogate, electrode and pair of words, with penalties kept."""
+ELASTIC_S, ELASTIC_SQUARE_S = 6e-5, 9.5e-9
+"""Per fold, penalty and electrode, and the same by features² (95 words × 66 components × 122, 0.73
+s; benchmark `elastic-net`, 3000 frames × 300 features × 128, 20 penalties and six sets, 14 s)."""
+EMBEDDED_RATE = 50.0
+"""Frames of a speech model in a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitSize:
+    """The sizes of one layer's fit.
+
+    Attributes
+    ----------
+    samples, features, electrodes
+        Numbers of samples, of features with delayed copies, and of electrodes.
+    folds
+        Outer folds.
+    training_sets
+        Different training sets of the inner cross-validation.
+    inner_folds
+        Inner folds of an outer fold.
+    held_out
+        Blocks that an inner fold holds out together.
+    penalties
+        Penalties to choose from.
+    surrogates
+        Surrogates of the null.
+    """
+
+    samples: float
+    features: float
+    electrodes: int
+    folds: float
+    training_sets: float
+    inner_folds: float
+    held_out: int = 1
+    penalties: int = 1
+    surrogates: int = 0
+
+    @classmethod
+    def of_split(
+        cls,
+        shape: tuple[int, int],
+        split: Split,
+        *,
+        electrodes: int,
+        penalties: int,
+        surrogates: int,
+    ) -> FitSize:
+        """Return the sizes of a design (samples, features) under a split that is known."""
+        training_sets = {
+            frozenset((i, *group)) for i, groups in enumerate(split.inner) for group in groups
+        }
+        return cls(
+            samples=shape[0],
+            features=shape[1],
+            electrodes=electrodes,
+            folds=len(split.folds),
+            training_sets=len(training_sets),
+            inner_folds=max(len(groups) for groups in split.inner),
+            held_out=max(len(group) for groups in split.inner for group in groups),
+            penalties=penalties,
+            surrogates=surrogates,
+        )
+
+    @classmethod
+    def of_analysis(
+        cls,
+        analysis: Analysis,
+        *,
+        samples: float,
+        width: float,
+        electrodes: int,
+        words: float,
+        recordings: int = 1,
+    ) -> FitSize:
+        """Return the expected sizes of an analysis, before any data are read.
+
+        Parameters
+        ----------
+        samples
+            Words or frames.
+        width
+            Features of a layer (of all models of a joint fit).
+        words, recordings
+            Different words and recordings, by which some splits count their folds.
+        """
+        from highgamma.encoding.splits import SPLITS
+
+        samples = max(samples, 2.0)
+        folds = max(2.0, SPLITS[analysis.split].n_folds(analysis.folds, words, recordings))
+        inner = min(float(analysis.inner_folds), folds - 1)
+        every_pair = inner >= folds - 1
+        return cls(
+            samples=samples,
+            features=n_features(analysis, width=width, samples=samples),
+            electrodes=max(electrodes, 1),
+            folds=folds,
+            training_sets=folds * (folds + 1) / 2 if every_pair else folds * inner,
+            inner_folds=inner,
+            penalties=len(analysis.penalties),
+            surrogates=analysis.permutations,
+        )
+
+    @property
+    def rank(self) -> float:
+        """The smaller of samples and features."""
+        return min(self.samples, self.features)
+
+
+def n_lags(analysis: Analysis) -> int:
+    """Return how many lags an analysis has."""
+    if analysis.lags is None:
+        return 1
+    return math.floor(analysis.lag_span / analysis.lag_step + 1e-9) + 1
+
+
+def n_fits(analysis: Analysis) -> int:
+    """Return how many fits a layer takes: one, or one for each lag of a curve."""
+    return n_lags(analysis) if analysis.lag_mode == "curve" else 1
+
+
+def n_features(analysis: Analysis, *, width: float, samples: float) -> float:
+    """Return how many features a fit has: flattened, reduced to components, delayed."""
+    features = width
+    if analysis.features == "flatten":
+        features *= EMBEDDED_RATE * (analysis.window[1] - analysis.window[0])
+    if analysis.components is not None:
+        share = analysis.components < 1
+        features = min(features, 0.5 * samples if share else analysis.components)
+    return features if analysis.lag_mode == "curve" else features * n_lags(analysis)
+
+
+def choosing_operations(size: FitSize) -> tuple[float, float]:
+    """Return the rough operations of choosing penalties anew for every surrogate.
+
+    Returns
+    -------
+    primal, dual
+        From block statistics, and from kernels. A pass over memory counts as 16 operations for
+        each element.
+    """
+    n, p, sets = size.samples, size.features, size.training_sets
+    columns = size.electrodes * size.surrogates
+    primal = sets * p * (size.penalties * (6.0 * p + 128) + 48 * (size.held_out + 1))
+    primal += n * (2.0 * p + 64)
+    dual = sets * (size.penalties * n / size.inner_folds * (2.0 * n + 48))
+    dual += sets * n**3 / max(columns, 1)
+    return columns * primal, columns * dual
+
+
+def choosing_form(size: FitSize, *, wide: bool) -> str:
+    """Return the cheaper form, `primal` or `dual`, of choosing penalties anew."""
+    primal, dual = choosing_operations(size)
+    return "dual" if wide or (dual < primal and size.samples <= MAPS_UP_TO) else "primal"
+
+
+def chooses_anew(size: FitSize, null_penalties: str, *, wide: bool) -> bool:
+    """Return whether surrogates choose their penalties anew.
+
+    Parameters
+    ----------
+    null_penalties
+        The setting: `chosen`, `kept`, or `auto` for anew up to `CHOOSING_LIMIT` operations.
+    wide
+        Whether features outnumber the training samples.
+    """
+    if size.penalties < 2 or null_penalties == "kept":
+        return False
+    primal, dual = choosing_operations(size)
+    operations = dual if choosing_form(size, wide=wide) == "dual" else primal
+    return null_penalties == "chosen" or operations <= CHOOSING_LIMIT
+
+
+def ridge_seconds(size: FitSize) -> float:
+    """Return the seconds of a nested ridge: statistics, then a factorisation a training set.
+
+    n·p·m for the Gram matrix, then m³ and m²·t for each training set, with m the smaller of
+    samples and features.
+    """
+    m = size.rank
+    gram = GRAM_S * size.samples * size.features * m
+    return gram + size.training_sets * (m**2 * (SOLVE_S * m + ROTATE_S * size.electrodes) + MODEL_S)
+
+
+def ridge_null_seconds(size: FitSize, null_penalties: str) -> float:
+    """Return the seconds of a ridge's surrogates."""
+    if not size.surrogates:
+        return 0.0
+    wide = size.features > size.samples
+    if chooses_anew(size, null_penalties, wide=wide):
+        primal, dual = choosing_operations(size)
+        return CHOSEN_S * (dual if choosing_form(size, wide=wide) == "dual" else primal)
+    columns = size.surrogates * size.electrodes
+    if size.samples <= MAPS_UP_TO:
+        return columns * MAPS_S * size.samples**2
+    return columns * KEPT_S * size.samples * size.features
+
+
+def elastic_net_seconds(size: FitSize, *, fits: float) -> float:
+    """Return the seconds of elastic nets: `fits` times every fold, penalty and electrode."""
+    each = ELASTIC_S + ELASTIC_SQUARE_S * size.rank**2
+    return fits * size.folds * size.penalties * size.electrodes * each
+
+
+def total_seconds(analysis: Analysis, size: FitSize, *, layers: int = 1, of: int = 1) -> float:
+    """Return the seconds of fitting some layers, of all that a model has.
+
+    Where fits have no inner scores, only the last layer has surrogates; they are shared out.
+    """
+    from highgamma.encoding.estimators import ESTIMATORS
+
+    estimator = ESTIMATORS[analysis.estimator]
+    untested = estimator.seconds(analysis, replace(size, surrogates=0))
+    tested = estimator.seconds(analysis, size)
+    share = 1.0 if estimator.chooses_layers(analysis) else 1.0 / of
+    return (untested + share * (tested - untested)) * n_fits(analysis) * layers

@@ -1,0 +1,194 @@
+"""Ridge regression, its penalty chosen for each electrode and outer fold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from highgamma.encoding import cost
+from highgamma.encoding.estimators import ESTIMATORS, Estimator, Task
+from highgamma.encoding.fits import NestedFit
+from highgamma.encoding.kept_penalties import shifted_sums
+from highgamma.encoding.nulls import (
+    BATCH_BYTES,
+    Null,
+    mapped_sums,
+    refitted_sums,
+    sums_of_fit,
+)
+from highgamma.encoding.scores import FoldSums
+from highgamma.encoding.solvers.ridge import (
+    choose_dual,
+    choose_primal,
+    fit_dual,
+    hat_rows,
+    held_out_fold_sums,
+    is_wide,
+    nested_ridge,
+    refit_ridge,
+)
+from highgamma.encoding.splits import FloatArray, IntArray
+from highgamma.encoding.statistics import BlockStatistics, block_statistics
+
+if TYPE_CHECKING:
+    from highgamma.encoding.analysis import Analysis
+
+DECADES = tuple(10.0**k for k in range(7))
+
+
+def decades_in_words() -> str:
+    """Return what `DECADES` are, for docs/config.md."""
+    return f"{DECADES[0]:g} to {DECADES[-1]:,.0f} in decades"
+
+
+class Ridge(Estimator):
+    """Ridge regression: argmin_w ‖y − Zw‖² + α‖w‖²."""
+
+    name = "ridge"
+    description = "squared penalty"
+    alphas = DECADES
+    alphas_in_words = decades_in_words()
+    alpha_unit = "a sum of squares over the training samples, as in scikit-learn's Ridge"
+
+    def seconds(self, analysis: Analysis, size: cost.FitSize) -> float:
+        """Return the expected seconds of one core for one layer, its null included."""
+        return cost.ridge_seconds(size) + cost.ridge_null_seconds(size, analysis.null_penalties)
+
+    def prepared(self, task: Task) -> BlockStatistics | None:
+        """Return the blocks' statistics, or None where the kernels are the smaller form."""
+        if is_wide(task.design.shape, task.split):
+            return None
+        precision = np.dtype(task.analysis.precision).type
+        return block_statistics(task.design, task.targets, task.split, dtype=precision)
+
+    def nested(self, task: Task, prepared: BlockStatistics | None = None) -> NestedFit:
+        """Fit with penalties chosen on the inner folds."""
+        return nested_ridge(
+            task.design,
+            task.targets,
+            task.split,
+            alphas=task.analysis.penalties,
+            standardize=task.analysis.standardize,
+            statistics=prepared,
+            outer=task.outer,
+        )
+
+    def refit(self, task: Task, chosen: NestedFit) -> NestedFit:
+        """Fit with given penalties."""
+        return refit_ridge(
+            task.design,
+            task.targets,
+            task.split,
+            chosen.alpha,
+            standardize=task.analysis.standardize,
+            dtype=np.dtype(task.analysis.precision),
+            outer=task.outer,
+        )
+
+    def null(self, surrogates: IntArray) -> Null:
+        """Return the surrogates' scores, penalties chosen anew where that is affordable."""
+        return RidgeNull(surrogates)
+
+
+class RidgeNull(Null):
+    """Surrogates of a ridge, by the cheapest of three ways to their sums."""
+
+    def __init__(self, surrogates: IntArray) -> None:
+        super().__init__(surrogates)
+        self._anew: bool | None = None
+        self._maps: dict[int, dict[float, FloatArray]] = {}
+        self._alpha: dict[int, FloatArray] = {}
+        self._task: Task | None = None
+
+    def add(self, task: Task, prepared: BlockStatistics | None, fit: NestedFit) -> None:
+        """Add the surrogates of one design and its outer folds."""
+        analysis, split = task.analysis, task.split
+        wide = is_wide(task.design.shape, split)
+        size = cost.FitSize.of_split(
+            task.design.shape,
+            split,
+            electrodes=task.targets.shape[1],
+            penalties=len(analysis.penalties),
+            surrogates=len(self.surrogates),
+        )
+        if self._anew is None:
+            # Folds may have different numbers of components; they have one kind of surrogates.
+            self._anew = cost.chooses_anew(size, analysis.null_penalties, wide=wide)
+            kept = "kept" if size.penalties > 1 else "fixed"
+            self.penalties = "chosen" if self._anew else kept
+        if self._anew:
+            form = cost.choosing_form(size, wide=wide)
+            if prepared is None or form == "dual":
+                sums = _chosen_in_dual_form(task, self.surrogates)
+            else:
+                sums = _chosen_in_primal_form(task, prepared, self.surrogates)
+            self.put(split, sums)
+        elif prepared is None or len(task.targets) <= cost.MAPS_UP_TO:
+            self._task = task
+            for i in task.folds:
+                self._alpha[i] = fit.alpha[i]
+                self._maps[i] = hat_rows(
+                    task.design, split, i, fit.alpha[i], standardize=analysis.standardize
+                )
+        else:
+            sums = shifted_sums(
+                prepared,
+                fit.alpha,
+                self.surrogates,
+                standardize=analysis.standardize,
+                outer=task.folds,
+            )
+            self.put(split, sums)
+
+    def finish(self) -> FoldSums | None:
+        """Return the sums of all designs; the maps of all folds are applied together."""
+        if self._task is not None:
+
+            def map_of(fold: int, target: int) -> FloatArray:
+                return self._maps[fold][float(self._alpha[fold][target])]
+
+            targets, split = self._task.targets, self._task.split
+            self.put(split, mapped_sums(map_of, targets, split, self.surrogates))
+            self._task = None
+        return super().finish()
+
+
+def _chosen_in_primal_form(
+    task: Task, statistics: BlockStatistics, surrogates: IntArray
+) -> FloatArray:
+    """Sums (5, P, K, t) of surrogates that choose their penalties, from block statistics."""
+    alphas, standardize = task.analysis.penalties, task.analysis.standardize
+    grid = np.asarray(alphas, dtype=np.float64)
+
+    def sums_of(moved: FloatArray) -> FloatArray:
+        of_moved = statistics.with_targets(moved)
+        best, _ = choose_primal(of_moved, alphas=alphas, standardize=standardize, outer=task.folds)
+        return held_out_fold_sums(of_moved, grid[best], standardize=standardize, outer=task.folds)
+
+    n, p = task.design.shape
+    width = n + p * (len(task.split.folds) + 3 * len(alphas))
+    batch = BATCH_BYTES // (8 * task.targets.shape[1] * width)
+    return refitted_sums(sums_of, task.targets, surrogates, batch=batch)
+
+
+def _chosen_in_dual_form(task: Task, surrogates: IntArray) -> FloatArray:
+    """The same from kernels: few samples, any number of features."""
+    alphas, standardize = task.analysis.penalties, task.analysis.standardize
+    grid = np.asarray(alphas, dtype=np.float64)
+
+    def sums_of(moved: FloatArray) -> FloatArray:
+        arguments = (task.design, moved, task.split)
+        best, _ = choose_dual(*arguments, alphas=alphas, standardize=standardize, outer=task.folds)
+        fit = fit_dual(*arguments, grid[best], standardize=standardize, outer=task.folds)
+        return sums_of_fit(fit, replace(task, targets=moved))
+
+    n = len(task.targets)
+    largest = max((len(fold.test) for fold in task.split.folds), default=1)
+    width = 4 * n + 3 * len(alphas) * max(largest, n // 8)
+    batch = 2 * BATCH_BYTES // (8 * task.targets.shape[1] * width)
+    return refitted_sums(sums_of, task.targets, surrogates, batch=batch)
+
+
+ESTIMATORS.register(Ridge())

@@ -1,0 +1,1 @@
+"""The estimators' arithmetic: nested fits and refits on arrays."""

@@ -1,0 +1,81 @@
+"""The section `dataset`: which recordings, where the sound is, which rows are words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from highgamma.sections import setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioSettings:
+    """Where the sound of a recording is."""
+
+    source: Literal["auto", "channel", "file", "none"] = setting(
+        "auto",
+        "`auto` (the NWB series `Audio`, else a sound file beside the recording, else none), "
+        "`channel` (a channel of the recording), `file` (a sound file beside the recording), or "
+        "`none`.",
+    )
+    channel: str | None = setting(
+        None, "Name of the recorded channel that carries the sound, for `source: channel`."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordSettings:
+    """Which rows of events.tsv are words."""
+
+    trial_type: str | None = setting(
+        "word",
+        "Value of the column `trial_type` that marks a word; `null` for a recording without words.",
+    )
+    column: str = setting("value", "Column that holds the word itself.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StimulusSettings:
+    """The sound and transcript that all participants of a listening set share."""
+
+    audio: str = setting(description="Sound file, relative to the data set.")
+    words: str = setting(
+        description="Transcript, relative to the data set; tab- or comma-separated columns `word`, "
+        "`onset` and `offset` (or `duration`), in seconds from the start of the sound.",
+    )
+    onset: float = setting(0.0, "Start of the sound on the clock of each recording, in seconds.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSettings:
+    """The recordings, in BIDS layout."""
+
+    root: str = setting(
+        description="Folder of the data set, absolute or relative to the working directory."
+    )
+    source: str | None = setting(
+        None,
+        "Where `snakemake dataset` fetches the data set from: `osf:<project>` or "
+        "`openneuro:<accession>`; `null` for a data set that is already there.",
+        pattern="^(osf:[a-z0-9]{5}|openneuro:ds[0-9]{6})$",
+    )
+    task: str | None = setting(None, "The BIDS task; `null` takes recordings of any task.")
+    participants: Literal["all"] | tuple[str, ...] = setting(
+        "all",
+        "`all` (the rows of `participants.tsv`), or a list of labels such as `sub-01`.",
+        length=1,
+        unique=True,
+        pattern="^(sub-)?[A-Za-z0-9]+$",
+    )
+    audio: AudioSettings = setting(AudioSettings(), "Where the sound is.")
+    words: WordSettings = setting(WordSettings(), "Which rows of `events.tsv` are words.")
+    stimulus: StimulusSettings | None = setting(
+        None,
+        "For listening sets, the one sound file and transcript that all participants hear.",
+    )
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the section, each as `key: message`."""
+        if self.audio.source == "channel" and self.audio.channel is None:
+            return ["audio.channel: name the channel that carries the sound"]
+        return []

@@ -1,0 +1,30 @@
+"""The configuration: its sections, its checks, and what it fits."""
+
+from highgamma.settings.checking import checked, cross_checked
+from highgamma.settings.configuration import schema
+from highgamma.settings.fits import (
+    POSITION,
+    Settings,
+    analysis_models,
+    compared,
+    embedded_models,
+    fit_settings,
+    in_order,
+    signal_settings,
+    timecourse_analyses,
+)
+
+__all__ = [
+    "POSITION",
+    "Settings",
+    "analysis_models",
+    "checked",
+    "compared",
+    "cross_checked",
+    "embedded_models",
+    "fit_settings",
+    "in_order",
+    "schema",
+    "signal_settings",
+    "timecourse_analyses",
+]

@@ -1,0 +1,210 @@
+"""The configuration, checked whole before anything runs, with its defaults filled in."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from highgamma.encoding.analysis import Analysis
+from highgamma.errors import InputError, nearest
+from highgamma.neural.settings import NeuralSettings
+from highgamma.recording.settings import DatasetSettings
+from highgamma.sections import section_from
+from highgamma.settings.configuration import schema
+from highgamma.settings.fits import (
+    CHOICES,
+    Settings,
+    analysis_models,
+    expanded,
+    preset_problems,
+)
+
+
+def checked(config: Mapping[str, Any]) -> Settings:
+    """Check a configuration against its schema and fill in the defaults.
+
+    All problems are named at once: unknown keys with the nearest known name, wrong types and
+    values with what was expected.
+
+    Raises
+    ------
+    InputError
+        If anything is wrong.
+    """
+    from jsonschema import Draft202012Validator
+
+    filled = copy.deepcopy(dict(config))
+    errors = Draft202012Validator(schema()).iter_errors(filled)
+    problems: list[str] = []
+    for error in sorted(errors, key=lambda e: [str(p) for p in e.path]):
+        problems += _in_words(error)
+    _refuse(problems or preset_problems(filled["analyses"]))
+    filled["analyses"] = expanded(filled["analyses"])
+    _fill(filled, schema())
+    return filled
+
+
+def _fill(values: Any, part: Mapping[str, Any]) -> None:
+    """Fill in the defaults of a schema, sections within sections too."""
+    if not isinstance(values, dict):
+        return
+    properties = part.get("properties", {})
+    for name, described in properties.items():
+        if name not in values and "default" in described:
+            values[name] = copy.deepcopy(described["default"])
+        if name in values:
+            _fill(values[name], described)
+    further = part.get("additionalProperties")
+    if isinstance(further, dict):
+        for name, item in values.items():
+            if name not in properties:
+                _fill(item, further)
+
+
+def cross_checked(config: Mapping[str, Any]) -> None:
+    """Check what a schema cannot: names that refer to other keys, keys that contradict others.
+
+    Raises
+    ------
+    InputError
+        With all problems at once.
+    """
+    problems = [
+        f"dataset.{p}"
+        for p in section_from(DatasetSettings, config["dataset"], where="dataset").problems()
+    ]
+    problems += _signal_problems(config)
+    problems += _analysis_problems(config)
+    problems += _timecourse_problems(config)
+    problems += _published_problems(config)
+    problems += _unsimulated(config)
+    _refuse(problems)
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        count = "one problem:" if len(problems) == 1 else f"{len(problems)} problems:"
+        raise InputError(
+            f"the configuration has {count}\n  - " + "\n  - ".join(problems),
+            remedy="correct the configuration; docs/config.md describes every key",
+        )
+
+
+def _signal_problems(config: Mapping[str, Any]) -> list[str]:
+    """What is wrong with `neural`, and with what each further signal changes in it."""
+    problems = []
+    for where, differing in [("neural", {})] + [
+        (f"signals.{name}", given) for name, given in config["signals"].items()
+    ]:
+        whole = section_from(NeuralSettings, {**config["neural"], **differing}, where=where)
+        problems += [f"{where}.{problem}" for problem in whole.problems()]
+    return problems
+
+
+def _analysis_problems(config: Mapping[str, Any]) -> list[str]:
+    problems = []
+    signals = ["high-gamma", *config["signals"]]
+    for name, analysis in config["analyses"].items():
+        where = f"analyses.{name}"
+        fitted = analysis_models(config, name)
+        problems += [
+            f"{where}.overrides: {model!r} is not a model of this analysis{nearest(model, fitted)}"
+            for model in analysis["overrides"]
+            if model not in fitted
+        ]
+        named = analysis["models"] if analysis["models"] != "all" else []
+        problems += [
+            f"{where}.models: {model!r} is not among `models`{nearest(model, config['models'])}"
+            for model in named
+            if model not in config["models"]
+        ]
+        if analysis["signal"] not in signals:
+            hint = nearest(analysis["signal"], signals)
+            problems.append(f"{where}.signal: there is no signal {analysis['signal']!r}{hint}")
+        told: set[str] = set()
+        for place, fit in _with_overrides(where, analysis):
+            section = section_from(Analysis, fit, where=place)
+            # What is wrong with the analysis itself is not told again for every override.
+            problems += [f"{place}.{p}" for p in section.problems() if p not in told]
+            told |= set(section.problems())
+    return problems
+
+
+def _with_overrides(where: str, analysis: Settings) -> Iterator[tuple[str, Settings]]:
+    """An analysis as written and as overridden for each model: place and settings of a fit."""
+    fit = {key: value for key, value in analysis.items() if key not in CHOICES}
+    yield where, fit
+    for model, differing in analysis["overrides"].items():
+        yield f"{where}.overrides.{model}", {**fit, **differing}
+
+
+def _timecourse_problems(config: Mapping[str, Any]) -> list[str]:
+    of = config["timecourse"]
+    problems = []
+    for name in of["analyses"] if of["analyses"] != "all" else []:
+        if name not in config["analyses"]:
+            hint = nearest(name, list(config["analyses"]))
+            problems.append(f"timecourse.analyses: there is no analysis {name!r}{hint}")
+        elif config["analyses"][name]["unit"] != "frame":
+            problems.append(f"timecourse.analyses: {name!r} is of words; words have no time course")
+    if of["window"][0] >= of["window"][1]:
+        problems.append(f"timecourse.window: {of['window']} is empty or runs backward")
+    return problems
+
+
+def _published_problems(config: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the names in `published`."""
+    published = config["published"]
+    if published is None:
+        return []
+    analysis = published["analysis"]
+    if analysis not in config["analyses"]:
+        hint = nearest(analysis, list(config["analyses"]))
+        return [f"published.analysis: there is no analysis {analysis!r}{hint}"]
+    fitted = analysis_models(config, analysis)
+    return [
+        f"published.models: {model!r} is not a model of {analysis}{nearest(model, fitted)}"
+        for model in published["models"]
+        if model not in fitted
+    ]
+
+
+def _unsimulated(config: Mapping[str, Any]) -> list[str]:
+    """Participants that are named and that the simulation does not describe."""
+    noise = (config["demo"] or {}).get("noise")
+    named = config["dataset"]["participants"]
+    if noise is None or named == "all":
+        return []
+    known = list(noise["participants"])
+    labels = [name if name.startswith("sub-") else f"sub-{name}" for name in map(str, named)]
+    return [
+        f"dataset.participants: {label!r} is not described under demo.noise.participants"
+        + nearest(label, known)
+        for label in labels
+        if label not in known
+    ]
+
+
+def _in_words(error: Any) -> list[str]:
+    """One problem in the user's words, each with the path of its key."""
+    here = ".".join(str(part) for part in error.absolute_path)
+    prefix = f"{here}: " if here else ""
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        return [
+            f"{prefix}unknown key {name!r}{nearest(str(name), known)}"
+            for name in error.instance
+            if name not in known
+        ]
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return [f"{prefix}the key {name!r} is missing" for name in missing][:1]
+    described = " ".join(str(error.schema.get("description", "")).split())
+    expected = f" (expected: {described})" if described else ""
+    if error.validator == "enum":
+        hint = nearest(str(error.instance), [str(v) for v in error.validator_value])
+        return [f"{prefix}{error.instance!r} is none of {error.validator_value}{hint}"]
+    if error.validator in ("oneOf", "not", "pattern"):
+        return [f"{prefix}{error.instance!r} does not fit{expected}"]
+    return [f"{prefix}{error.message}{expected}"]

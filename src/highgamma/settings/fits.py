@@ -1,0 +1,145 @@
+"""What a checked configuration fits: models of each analysis, settings of each fit."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from highgamma.encoding.analysis import Analysis, AnalysisSettings
+from highgamma.encoding.estimators import ESTIMATORS
+
+Settings = dict[str, Any]
+
+CHOICES = tuple(
+    field.name
+    for field in fields(AnalysisSettings)
+    if field.name not in {fit.name for fit in fields(Analysis)}
+)
+"""Keys of an analysis that say what is fitted, not how."""
+
+POSITION = "position"
+"""The catalogue's model that knows nothing but the time, fitted with the others."""
+
+LEAKAGE_SPLITS = ("shuffled", "contiguous", "leave-one-word-out")
+"""Splits that the preset `leakage` compares."""
+
+
+def expanded(analyses: Mapping[str, Any]) -> Settings:
+    """Return the analyses, each preset replaced by those that it stands for."""
+    expanded_analyses: Settings = {}
+    for name, given in analyses.items():
+        preset = given.get("preset") is not None
+        expanded_analyses |= leakage(name, given) if preset else {name: given}
+    return expanded_analyses
+
+
+def leakage(name: str, given: Mapping[str, Any]) -> Settings:
+    """Return the same analysis under every split, with position features among its models."""
+    settings = {"layers": "last", "permutations": 0, **given, "part_of": name, "position": True}
+    del settings["preset"]
+    controls = list(dict.fromkeys([*given.get("controls", []), POSITION]))
+    return {
+        f"{name}-{split}": copy.deepcopy({**settings, "controls": controls, "split": split})
+        for split in LEAKAGE_SPLITS
+    }
+
+
+def preset_problems(analyses: Mapping[str, Any]) -> list[str]:
+    """Return what stands in the way of presets: keys that they set, names that are taken."""
+    problems = []
+    for name, given in analyses.items():
+        if given.get("preset") is None:
+            continue
+        problems += [
+            f"analyses.{name}.{key}: the preset {given['preset']} sets it"
+            for key in ("split", "position", "part_of")
+            if key in given
+        ]
+        if given.get("bands"):
+            problems.append(f"analyses.{name}.bands: the preset takes one model at a time")
+        problems += [
+            f"analyses.{made}: the preset of {name} makes an analysis of this name"
+            for made in leakage(name, given)
+            if made in analyses
+        ]
+    return problems
+
+
+def analysis_models(config: Mapping[str, Any], analysis: str) -> list[str]:
+    """Return the names of what an analysis fits: models (bands joined by `+`), controls, position.
+
+    Position features are fitted with the same estimator wherever that uses its input; a joint fit
+    has its own bands instead.
+    """
+    settings = config["analyses"][analysis]
+    if settings["bands"]:
+        return list(dict.fromkeys(["+".join(settings["bands"]), *settings["controls"]]))
+    models = config["models"] if settings["models"] == "all" else settings["models"]
+    uses_input = ESTIMATORS[settings["estimator"]].uses_input
+    position = [POSITION] if settings["position"] and uses_input else []
+    return list(dict.fromkeys([*models, *settings["controls"], *position]))
+
+
+def embedded_models(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of all models whose embeddings any analysis needs, sorted."""
+    fitted = {m for a in config["analyses"] for m in analysis_models(config, a)}
+    return sorted({part for name in fitted for part in name.split("+")})
+
+
+def timecourse_analyses(config: Mapping[str, Any]) -> list[str]:
+    """Return the analyses whose activity is followed around the onset of each word.
+
+    `all` are those of frames but for demonstrations and splits that leak, which show nothing of
+    the brain.
+    """
+    from highgamma.encoding.splits import SPLITS
+
+    wanted = config["timecourse"]["analyses"]
+    if wanted != "all":
+        return [name for name in config["analyses"] if name in wanted]
+    return [
+        name
+        for name, analysis in config["analyses"].items()
+        if analysis["unit"] == "frame"
+        and not SPLITS[analysis["split"]].leaky
+        and analysis["part_of"] is None
+    ]
+
+
+def compared(config: Mapping[str, Any]) -> Settings | None:
+    """Return the run to compare with and the names of analyses and models there, or None."""
+    given = config.get("compare")
+    if given is None:
+        return None
+    settings = {"run": given} if isinstance(given, str) else given
+    return {"analyses": {}, "models": {}, **settings}
+
+
+def fit_settings(config: Mapping[str, Any], analysis: str, model: str) -> Settings:
+    """Return what the fit of a model depends on: its analysis and the overrides for the model.
+
+    The choices of models, layers and controls are left out: a model that is added, or a control
+    that is named later, leaves the fits of the others as they are. A control of a joint fit is
+    fitted by itself.
+    """
+    settings = config["analyses"][analysis]
+    settings = {**settings, **settings["overrides"].get(model, {})}
+    if settings["bands"] and "+" not in model:
+        alone = ESTIMATORS[settings["estimator"]].of_one_space
+        settings |= {"estimator": alone, "bands": None}
+    return in_order({k: v for k, v in settings.items() if k not in CHOICES})
+
+
+def in_order(settings: Mapping[str, Any]) -> Settings:
+    """Return the same settings with sorted keys: the order they are written in is no change."""
+    return {
+        key: in_order(value) if isinstance(value, Mapping) else value
+        for key, value in sorted(settings.items())
+    }
+
+
+def signal_settings(config: Mapping[str, Any], signal: str) -> Settings:
+    """Return the settings of a signal: those of `neural`, and what `signals` says differs."""
+    return in_order({**config["neural"], **config["signals"].get(signal, {})})
