@@ -343,7 +343,7 @@ def test_a_null_that_forgets_the_autocorrelation_is_caught(world, monkeypatch, b
     made = replace(made, signal=signal.assign(high_gamma=(("time", "channel"), noise)))
     if broken:
         monkeypatch.setattr(nulls, "circular_shifts", frames_in_any_order)
-    how = stages.analyses(SMALL)["frames"] | {"alpha": 100.0}
+    how = stages.fit_settings(stages.analyses(SMALL)["frames"], "envelope") | {"alpha": 100.0}
     scores = fit_analysis(
         stages.samples_of(made, "frames", "envelope", how),
         analysis=analysis_from(how),

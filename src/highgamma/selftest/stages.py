@@ -28,6 +28,7 @@ from highgamma.recording.sound import RATE, Sound, ratio, resampled
 from highgamma.selftest.files import FITS, score_name
 from highgamma.selftest.settings import SelftestSettings
 from highgamma.selftest.worlds import World
+from highgamma.settings.fits import CHOICES
 from highgamma.targets import targets
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ def analyses(settings: SelftestSettings) -> dict[str, dict[str, Any]]:
             "overrides": {"language-untrained": {"permutations": 0}},
         },
     }
+
+
+def fit_settings(analysis: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Return how a model is fitted: its analysis with what `overrides` states for the model."""
+    settings = {**analysis, **analysis.get("overrides", {}).get(model, {})}
+    return {key: value for key, value in settings.items() if key not in CHOICES}
 
 
 def heard(world: World) -> Sound:
@@ -208,9 +215,8 @@ def run(
 
     made = prepare(world)
     for analysis, models in FITS.items():
-        of = analyses(settings)[analysis]
         for model in models:
-            how = of | of.get("overrides", {}).get(model, {})
+            how = fit_settings(analyses(settings)[analysis], model)
             scores = fit_analysis(
                 samples_of(made, analysis, model, how),
                 analysis=analysis_from(how),
