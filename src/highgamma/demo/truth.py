@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ LAYER = 4
 COMPONENTS = 4
 GAIN_SPREAD = 0.65  # standard deviation of the log gain over channels
 SPACING = 3.5  # mm between contacts
+_SNR = {"speech-on-off": (0.8, 1.6), "contaminated": (0.5, 2.0)}
 _SHAFT_CONTACTS, _MOST_RECORDED = 16, 14  # of a shaft whose electrodes follow nothing
 
 # One shaft: letter, entry point and direction (mm, left hemisphere), contacts on it, and what its
@@ -97,17 +99,21 @@ _SHAFTS = (
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One contact of a shaft: its place (mm, ACPC) and label."""
+    """One contact of a shaft: its position (mm, ACPC) and label."""
 
     name: str
     position: tuple[float, float, float]
     region: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Planted:
     """What one recorded electrode follows.
 
+    Attributes
+    ----------
+    contact
+        The electrode.
     kind
         acoustic (the broadband envelope of the microphone, at a lag), language (leading
         components of a layer of the language model), speech-on-off, noise, contaminated (noise
@@ -129,12 +135,12 @@ class Planted:
 
     contact: Contact
     kind: str
-    lag: float
-    model: str
-    layer: int | None
-    snr: float
     gain: float
-    weights: tuple[float, ...]
+    lag: float = math.nan
+    model: str = "n/a"
+    layer: int | None = None
+    snr: float = math.nan
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,6 @@ def plan_electrodes(*, hemisphere: str, rng: np.random.Generator) -> Plan:
     """
     planted: list[Planted] = []
     contacts: list[Contact] = []
-    mirror = 1.0 if hemisphere == "L" else -1.0
     for letter, entry, direction, n_contacts, roles in _SHAFTS:
         # The deepest contact is number 1, as electrodes are numbered from the tip.
         unit = np.array(direction) / np.linalg.norm(direction)
@@ -164,11 +169,7 @@ def plan_electrodes(*, hemisphere: str, rng: np.random.Generator) -> Plan:
         for number in range(1, n_contacts + 1):
             x, y, z = np.array(entry) + shift + (n_contacts - number) * SPACING * unit
             role, region = roles[recorded[number]] if number in recorded else ("", "n/a")
-            contact = Contact(
-                name=f"{hemisphere}{letter}{number}",
-                position=(round(mirror * float(x), 3), round(float(y), 3), round(float(z), 3)),
-                region=_label(region, hemisphere),
-            )
+            contact = _contact(f"{letter}{number}", (x, y, z), region, hemisphere)
             contacts.append(contact)
             if role:
                 planted.append(_plant(contact, role, rng))
@@ -178,13 +179,12 @@ def plan_electrodes(*, hemisphere: str, rng: np.random.Generator) -> Plan:
 def plan_noise(
     channels: int, *, hemisphere: str, gain_spread: float, rng: np.random.Generator
 ) -> Plan:
-    """Electrodes that follow nothing, on shafts of 16 contacts of which at most 14 are recorded.
+    """Place electrodes that follow nothing on shafts of 16 contacts, at most 14 of them recorded.
 
-    Places, labels and gains are drawn. `gain_spread` is the standard deviation of the log gain.
+    Positions, labels and gains are drawn. `gain_spread` is the standard deviation of the log gain.
     """
     planted: list[Planted] = []
     contacts: list[Contact] = []
-    mirror = 1.0 if hemisphere == "L" else -1.0
     n_shafts = -(-channels // _MOST_RECORDED)
     for shaft, recorded in enumerate(np.array_split(np.arange(channels), n_shafts)):
         entry = np.array([-62.0, rng.uniform(-60, 40), rng.uniform(-15, 40)])
@@ -192,35 +192,53 @@ def plan_noise(
         for number in range(1, _SHAFT_CONTACTS + 1):
             x, y, z = entry + np.array([(_SHAFT_CONTACTS - number) * SPACING, 0.0, 0.0])
             region = _LABELS[int(rng.integers(len(_LABELS)))] if number in numbers else "n/a"
-            contact = Contact(
-                name=f"{hemisphere}{chr(ord('A') + shaft)}{number}",
-                position=(round(mirror * float(x), 3), round(float(y), 3), round(float(z), 3)),
-                region=_label(region, hemisphere),
-            )
+            name = f"{chr(ord('A') + shaft)}{number}"
+            contact = _contact(name, (x, y, z), region, hemisphere)
             contacts.append(contact)
             if number in numbers:
                 gain = float(np.exp(rng.normal(0.0, gain_spread)))
-                nan = float("nan")
-                planted.append(Planted(contact, "noise", nan, "n/a", None, nan, gain, ()))
+                planted.append(Planted(contact=contact, kind="noise", gain=gain))
     return Plan(planted=tuple(planted), contacts=tuple(contacts))
+
+
+def _contact(name: str, left: tuple[float, float, float], region: str, hemisphere: str) -> Contact:
+    """A contact in a hemisphere, from its position and label in the left one."""
+    x, y, z = map(float, left)
+    mirrored = x if hemisphere == "L" else -x
+    return Contact(
+        name=f"{hemisphere}{name}",
+        position=(round(mirrored, 3), round(y, 3), round(z, 3)),
+        region=_label(region, hemisphere),
+    )
 
 
 def _plant(contact: Contact, role: str, rng: np.random.Generator) -> Planted:
     gain = float(np.exp(rng.normal(0.0, GAIN_SPREAD)))
-    kind, lag, model, layer, snr = role, float("nan"), "n/a", None, float("nan")
-    weights: tuple[float, ...] = ()
     if role.startswith("acoustic"):
-        kind, model, snr = "acoustic", "envelope", float(rng.uniform(0.8, 1.6))
-        lag = AFTER if role.endswith("+") else BEFORE
-    elif role == "language":
-        model, layer, snr = MODEL, LAYER, float(rng.uniform(6.0, 10.0))
+        return Planted(
+            contact=contact,
+            kind="acoustic",
+            gain=gain,
+            lag=AFTER if role.endswith("+") else BEFORE,
+            model="envelope",
+            snr=float(rng.uniform(0.8, 1.6)),
+        )
+    if role == "language":
+        snr = float(rng.uniform(6.0, 10.0))
         direction = rng.standard_normal(COMPONENTS)
-        weights = tuple((direction / np.linalg.norm(direction)).tolist())
-    elif role == "speech-on-off":
-        lag, snr = 0.0, float(rng.uniform(0.8, 1.6))
-    elif role == "contaminated":
-        lag, snr = 0.0, float(rng.uniform(0.5, 2.0))
-    return Planted(contact, kind, lag, model, layer, snr, gain, weights)
+        return Planted(
+            contact=contact,
+            kind=role,
+            gain=gain,
+            model=MODEL,
+            layer=LAYER,
+            snr=snr,
+            weights=tuple((direction / np.linalg.norm(direction)).tolist()),
+        )
+    if role in _SNR:
+        snr = float(rng.uniform(*_SNR[role]))
+        return Planted(contact=contact, kind=role, gain=gain, lag=0.0, snr=snr)
+    return Planted(contact=contact, kind=role, gain=gain)
 
 
 def _label(region: str, hemisphere: str) -> str:

@@ -21,7 +21,7 @@ TEXT_COLUMNS = ("name", "region", "shaft", "reason")
 """Columns of the table of channels that are text: a shaft may be called 1."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Electrodes:
     """The recorded electrodes, in the order of the recordings' channels.
 
@@ -66,7 +66,13 @@ class Electrodes:
     def from_names(cls, names: Sequence[str]) -> Electrodes:
         """Describe electrodes of which nothing but the name is known."""
         unknown = (None,) * len(names)
-        return cls(tuple(names), unknown, unknown, unknown, np.full((len(names), 3), np.nan))
+        return cls(
+            names=tuple(names),
+            regions=unknown,
+            shafts=unknown,
+            contacts=unknown,
+            positions=np.full((len(names), 3), np.nan),
+        )
 
     def __len__(self) -> int:
         return len(self.names)
