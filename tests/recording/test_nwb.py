@@ -1,0 +1,129 @@
+"""NWB files: µV from any unit, the exact clock, and damage named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from dutch_recording import LAB_CLOCK, NAMES, write_dataset, write_nwb
+
+from highgamma.errors import InputError
+from highgamma.recording.files import find
+from highgamma.recording.signals import amplitude, open_signals
+
+
+def test_nwb_values_are_those_written_in_microvolts(dutch: SimpleNamespace) -> None:
+    with open_signals(dutch.segment) as signals:
+        assert (signals.rate, list(signals.names)) == (1024.0, NAMES)
+        assert signals.n_samples == len(dutch.neural)
+        np.testing.assert_array_equal(signals.read(), dutch.neural)
+        some = signals.select(["EKG1", "LA2"]).read(100, 130)
+    np.testing.assert_array_equal(some, dutch.neural[100:130, [4, 1]])
+
+
+def test_reading_in_blocks_changes_nothing(
+    dutch: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("highgamma.recording.signals.BLOCK_BYTES", 1000)
+    with open_signals(dutch.segment) as signals:
+        np.testing.assert_array_equal(
+            signals.select(["LA3"]).read(5, 999), dutch.neural[5:999, [2]]
+        )
+
+
+@pytest.mark.parametrize("rate", [999.412, 1024.0, 2048.0])
+def test_a_late_first_sample_does_not_change_the_rate_or_the_alignment(
+    tmp_path: Path, rate: float
+) -> None:
+    write_dataset(tmp_path, rate=rate, late_first_interval=True)
+    segment = find(tmp_path, "sub-01")[0]
+    with open_signals(segment) as signals:
+        # Timestamps at 9·10⁶ s resolve 1.9 ns.
+        assert signals.rate == pytest.approx(rate, rel=1e-8)
+        assert signals.clock == pytest.approx(LAB_CLOCK, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("series", "factor"),
+    [
+        ({"unit": "volts", "conversion": 1e-6}, 1.0),
+        ({"unit": "V", "conversion": 1e-3}, 1e3),
+        ({"unit": "mV", "conversion": 2.0}, 2e3),
+        ({"unit": "volts"}, 1.0),  # channels.tsv says µV
+    ],
+)
+def test_nwb_conversion_gives_microvolts(
+    tmp_path: Path, series: dict[str, object], factor: float
+) -> None:
+    truth = write_dataset(tmp_path, **series)
+    with open_signals(find(tmp_path, "sub-01")[0]) as signals:
+        np.testing.assert_allclose(
+            signals.select(["LA1"]).read()[:, 0], truth["neural"][:, 0] * factor, rtol=1e-12
+        )
+
+
+def test_values_in_volts_are_warned_of_and_not_rescaled(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    truth = write_dataset(tmp_path, unit="V", conversion=1.0000001)
+    with open_signals(find(tmp_path, "sub-01")[0]) as signals:
+        measured = amplitude(signals, ["LA1", "LA2"])
+    expected = 1e6 * truth["neural"].std()
+    assert measured.rms == pytest.approx(expected, rel=0.05)
+    assert not measured.plausible
+    assert "0.5 to 5000 µV" in log.text
+
+
+def test_a_truncated_nwb_is_named(copied: Path) -> None:
+    segment = find(copied, "sub-01")[0]
+    whole = segment.signal.read_bytes()
+    segment.signal.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="cut short") as error, open_signals(segment):
+        pass
+    assert str(segment.signal) in str(error.value)
+    assert "download it again" in str(error.value)
+
+
+def test_a_compressed_nwb_is_read_in_whole_chunks(
+    copied: Path, dutch: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hdmf.backends.hdf5 import H5DataIO
+
+    monkeypatch.setattr("highgamma.recording.signals.BLOCK_BYTES", 1000)
+    segment = find(copied, "sub-01")[0]
+    segment.signal.unlink()
+    packed = H5DataIO(dutch.neural, compression="gzip", chunks=(5000, 1))
+    write_nwb(segment.signal, neural=packed, neural_times=np.arange(len(dutch.neural)) / 1024)
+    with open_signals(segment) as signals:
+        assert signals.piece == 5000
+        np.testing.assert_array_equal(signals.select(["LA2"]).read()[:, 0], dutch.neural[:, 1])
+
+
+@pytest.mark.parametrize("damage", ["renamed", "transposed", "one channel too many"])
+def test_an_nwb_that_contradicts_its_sidecars_is_refused(copied: Path, damage: str) -> None:
+    segment = find(copied, "sub-01")[0]
+    values = np.zeros((100, 5)) if damage == "renamed" else np.zeros((5, 100))
+    if damage == "one channel too many":
+        values = np.zeros((100, 6))
+    segment.signal.unlink()
+    write_nwb(
+        segment.signal,
+        neural=values,
+        neural_times=np.arange(len(values)) / 100,
+        name="ECoG" if damage == "renamed" else "iEEG",
+    )
+    with pytest.raises(InputError) as error, open_signals(segment):
+        pass
+    said = {
+        "renamed": "ECoG",
+        "transposed": "looks transposed",
+        "one channel too many": "100 × 6 values, channels.tsv lists 5",
+    }
+    assert said[damage] in str(error.value)
+
+
+def test_an_unknown_channel_is_answered_with_the_nearest(dutch: SimpleNamespace) -> None:
+    with open_signals(dutch.segment) as signals, pytest.raises(InputError, match="'EKG1'"):
+        signals.select(["EKG"]).read()
