@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,15 +181,15 @@ def envelope_blocks(
     values : (sub-band, window, electrode)
         µV; the windows of all segments, one after another.
     """
-    method = _METHODS[settings.method]
+    means, electrodes_at_a_time = _METHODS[settings.method]
     n_electrodes = len(prepared.montage)
     longest = max(r.n_samples for r in prepared.recordings)
     n_windows = settings.bands * sum(len(w) for w in windows)
-    step = block or method.block(longest, n_windows)
+    step = block or electrodes_at_a_time(longest, n_windows)
     for first in range(0, n_electrodes, step):
         electrodes = slice(first, min(first + step, n_electrodes))
         parts = [
-            method.means(
+            means(
                 recording,
                 electrodes,
                 trend=trend[:, electrodes],
@@ -260,38 +260,8 @@ def _frames_in_time(
         LOG.info("high-gamma: %d frames", before)
 
 
-class _Means(Protocol):
-    """Mean envelopes of one segment, (sub-band, window, electrode)."""
-
-    def __call__(
-        self,
-        recording: Reader,
-        electrodes: slice,
-        *,
-        trend: FloatArray,
-        windows: Windows,
-        settings: NeuralSettings,
-        threads: int,
-    ) -> FloatArray: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Method:
-    """means : see `_Means`. block : electrodes at a time, of the longest segment's samples and the
-    number of windows."""
-
-    means: _Means
-    block: Callable[[int, int], int]
-
-
 def _exact_means(
-    recording: Reader,
-    electrodes: slice,
-    *,
-    trend: FloatArray,
-    windows: Windows,
-    settings: NeuralSettings,
-    threads: int,
+    recording: Reader, electrodes: slice, *, windows: Windows, settings: NeuralSettings, **_: Any
 ) -> FloatArray:
     voltage = np.asarray(recording.read(channels=electrodes), dtype=np.float64)
     envelopes = exact_envelopes(voltage, rate=recording.rate, settings=settings)
@@ -303,19 +273,8 @@ def _exact_block(n_samples: int, n_windows: int) -> int:
     return max(1, BLOCK_BYTES // (72 * n_samples))
 
 
-def _fft_means(
-    recording: Reader,
-    electrodes: slice,
-    *,
-    trend: FloatArray,
-    windows: Windows,
-    settings: NeuralSettings,
-    threads: int,
-) -> FloatArray:
-    means = envelope_means(
-        recording, electrodes, trend=trend, windows=windows, settings=settings, threads=threads
-    )
-    return means.transpose(0, 2, 1)
+def _fft_means(recording: Reader, electrodes: slice, **options: Any) -> FloatArray:
+    return envelope_means(recording, electrodes, **options).transpose(0, 2, 1)
 
 
 def _fft_block(n_samples: int, n_windows: int) -> int:
@@ -323,9 +282,11 @@ def _fft_block(n_samples: int, n_windows: int) -> int:
     return min(most, max(fewest, SUMS_BYTES // (8 * max(1, n_windows))))
 
 
-_METHODS = {
-    "exact": _Method(_exact_means, _exact_block),
-    "fft": _Method(_fft_means, _fft_block),
+# Mean envelopes of one segment, (sub-band, window, electrode), and electrodes at a time, by the
+# longest segment's samples and the number of windows.
+_METHODS: dict[str, tuple[Callable[..., FloatArray], Callable[[int, int], int]]] = {
+    "exact": (_exact_means, _exact_block),
+    "fft": (_fft_means, _fft_block),
 }
 
 
