@@ -7,7 +7,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test lint bench bench-graph bench-scaling noise-study faults config-reference clean
+.PHONY: help environment demo test lint bench bench-graph bench-scaling noise-study faults reference clean
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -52,8 +52,8 @@ bench-scaling: environment ## run one study with 1, 2 and 4 jobs at once, here a
 faults: environment ## kill the demo at random times, and compare what comes out (long)
 	@$(BIN)/python -m benchmarks.faults
 
-config-reference: environment ## write docs/config.md and the schema from the sections
-	@$(BIN)/python -m highgamma.settings.reference workflow/schemas/config.schema.yaml docs/config.md
+reference: environment ## write the schema and the reference pages from the declarations
+	@$(BIN)/python -m highgamma.documentation .
 
 clean: ## remove the demo's data and results, and those of the study on noise
 	rm -rf resources/demo results/demo resources/noise results/paper-noise .snakemake

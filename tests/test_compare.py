@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import pearsonr
 from test_encoding import fit_frames, frame_world
 
-from highgamma import compare, group, summary
+from highgamma import compare, group, scores, summary
 from highgamma.compare import Run
 from highgamma.errors import InputError
 from highgamma.report.figures.compare import comparison_scatter
@@ -87,7 +87,7 @@ def test_a_draw_pools_the_samples_of_the_folds_that_it_takes(delayed):
     (fit,) = summary.read_fits(delayed.scores["frames", "sub-02", "text"])
     neural, embeddings = frame_world(seconds=60, noise=2.0, seed=1)
     raw = fit_frames(neural, embeddings, lags=[0.1, 0.1])
-    chosen = summary.chosen_layers(fit.scores["inner_score"].values)
+    chosen = scores.best_candidates(fit.scores["inner_score"].values)
     counts = compare.fold_counts(5, draws=6, seed=0)
     r, skill = compare.drawn_scores(summary.fold_sums(fit.scores).of(chosen), counts)
     fold = raw["fold_of_sample"].values

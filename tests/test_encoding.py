@@ -10,8 +10,9 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import pearsonr
 
+from highgamma import scores
 from highgamma.embeddings.position import position_embeddings
-from highgamma.encoding import cost, nulls, scores
+from highgamma.encoding import cost, nulls
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.components import principal_components
 from highgamma.encoding.fit import fit_analysis

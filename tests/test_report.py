@@ -15,9 +15,10 @@ import pytest
 import xarray as xr
 from test_summary import channels_table, write_scores
 
-from highgamma import group, store, summary, timecourse
+from highgamma import group, scores, store, summary, timecourse
 from highgamma.errors import InputError
 from highgamma.report import evidence, figures, findings, page, table
+from highgamma.summary.columns import electrode_columns
 
 KINDS = ("acoustic", "acoustic", "language", "speech-on-off", "noise", "contaminated", "flat")
 REGIONS = ("ctx_lh_G_temp_sup-Lateral", "ctx_lh_S_central", "Left-Hippocampus")
@@ -150,6 +151,7 @@ def summarise(root: Path, files: dict[str, list[Path]], **changes) -> None:
         "analyses": ANALYSES,
         "models": ["mel", "envelope", "minilm", "minilm-untrained"],
         "run": "planted",
+        "roles": {"position": "position"},
     }
     result = summary.summarise(
         summary.read_fits(files["scores"]),
@@ -246,7 +248,7 @@ def whole(planted, tmp_path_factory) -> evidence.Evidence:
     statistics = group.table(
         found.electrodes,
         twins={"minilm": ["minilm-untrained"]},
-        settings=group.Settings(min_participants=2, min_electrodes=2),
+        settings=group.GroupSettings(min_participants=2, min_electrodes=2),
     )
     courses = [
         timecourse.Course("lags", path.stem, "envelope", followed(planted[0], path))
@@ -479,7 +481,7 @@ def test_few_permutations_are_said_to_leave_little_room(n_permutations, n, said)
         p = np.ones(n)
         p[:k] = 1 / (n_permutations + 1)
         if 0 < k <= n:
-            assert (summary.false_discovery_q(p) < 0.05).any() == (k >= least)
+            assert (scores.false_discovery_q(p) < 0.05).any() == (k >= least)
 
 
 def test_the_first_sentence_counts_tested_analyses_that_are_no_demonstrations(planted):
@@ -705,7 +707,8 @@ def test_a_page_of_the_whole_study_stays_small(planted):
         electrode=[f"L{k}" for k in range(n)],
         rule=[f"q = {q:.3g} is below 0.05; gain over mel = {q:.3g}" for q in rng.uniform(size=n)],
     )
-    for name in table.NUMBERS:
+    numbers = [name for name, column in electrode_columns().items() if not column.text]
+    for name in numbers:
         rows[name] = rng.normal(size=n)
     made = table.electrode_table(changed(found, electrodes=rows))
     assert made.n == n and len(made.shown) == table.SHOWN

@@ -17,6 +17,7 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
+from highgamma import settings
 from highgamma.demo import spoken
 from highgamma.encoding import nulls
 from highgamma.encoding.analysis import analysis_from
@@ -343,10 +344,10 @@ def test_a_null_that_forgets_the_autocorrelation_is_caught(world, monkeypatch, b
     made = replace(made, signal=signal.assign(high_gamma=(("time", "channel"), noise)))
     if broken:
         monkeypatch.setattr(nulls, "circular_shifts", frames_in_any_order)
-    how = stages.fit_settings(stages.analyses(SMALL)["frames"], "envelope") | {"alpha": 100.0}
+    analysis = replace(stages.analysis_of(SMALL, "frames", "envelope"), alpha=100.0)
     scores = fit_analysis(
-        stages.samples_of(made, "frames", "envelope", how),
-        analysis=analysis_from(how),
+        stages.samples_of(made, "frames", "envelope", analysis),
+        analysis=analysis,
         layers=[0],
         seed=3,
     )
@@ -355,6 +356,18 @@ def test_a_null_that_forgets_the_autocorrelation_is_caught(world, monkeypatch, b
     t.loc[mine[:120], "p"] = scores["p"].values[0]
     t = t.drop(index=mine[120:])
     assert ("false positives, frames with envelope" in off(t)) == broken
+
+
+def test_the_self_test_measures_what_users_run():
+    config = settings.checked(
+        {"dataset": {"root": "x"}, "models": ["mel"], "analyses": {"a": {"unit": "frame"}}}
+    )
+    users = analysis_from(settings.fit_settings(config, "a", "mel"))
+    for name, models in files.FITS.items():
+        for model in models:
+            analysis = stages.analysis_of(SMALL, name, model)
+            for key in ("penalties", "inner_folds", "null_penalties", "standardize", "gap"):
+                assert getattr(analysis, key) == getattr(users, key)
 
 
 def test_a_split_that_leaks_supports_nothing(world, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from highgamma import group, store, summary
+from highgamma import group, scores, store, summary
 from highgamma.errors import InputError
 from highgamma.summary.verdict import VERDICTS, Score, judge
 
@@ -300,23 +300,21 @@ def test_an_outstanding_test_score_does_not_choose_the_layer(tmp_path):
 
 def test_without_inner_scores_the_last_layer_is_taken_with_its_own_p():
     inner = np.full((3, 4, 2), np.nan)
-    assert np.array_equal(summary.chosen_layers(inner), np.full((4, 2), 2))
+    assert np.array_equal(scores.best_candidates(inner), np.full((4, 2), 2))
     ones = np.ones((3, 4, 2))
-    sums = summary.FoldSums(
-        n=10 * ones,
+    sums = scores.FoldSums(
+        n=np.full((4, 1), 10.0),
         sy=0 * ones,
         sf=0 * ones,
         syy=ones,
         sff=ones,
         syf=0.5 * ones,
-        sse=ones,
-        sst=ones,
     )
     chosen = summary.choose(
         layers=np.array([4, 5, 6]),
         inner_score=inner,
         sums=sums,
-        null_r=np.full((9, 3, 2), 0.9),
+        null_best=np.full((9, 2), 0.9),
         p=np.array([[0.1, 0.1], [0.2, 0.2], [0.3, 0.4]]),
     )
     assert list(chosen.layer) == [6, 6]
@@ -351,7 +349,7 @@ def test_a_constant_prediction_has_no_correlation_and_is_flagged(tmp_path):
 def test_q_is_benjamini_and_hochbergs(missing):
     p = np.array([0.001, 0.3, 0.02, 0.02, 0.9, 0.04, 0.011, 0.5])
     p[missing] = np.nan
-    q = summary.false_discovery_q(p)
+    q = scores.false_discovery_q(p)
     known = p[np.isfinite(p)]
     ranked = np.sort(known)
     for value, adjusted in zip(p, q, strict=True):
@@ -388,7 +386,7 @@ def test_a_significant_noise_electrode_is_no_more_than_the_null_allows():
     rng = np.random.default_rng(0)
     r = rng.normal(0, 0.1, 400)
     null_r = rng.normal(0, 0.1, (199, 5, 400))
-    p = summary.permutation_p(r, null_r)
+    p = scores.p_values(r, scores.best_of_surrogates(null_r, axis=1))
     assert (p <= 0.05).mean() <= 0.05
     assert p.min() >= 1 / 200
 
@@ -470,7 +468,7 @@ def test_every_table_of_a_leaky_split_says_so_and_how_near_its_samples_are(tmp_p
         assert leaky.any() and not leaky.all()
         assert (table["flags"].str.contains("leaky-split") == leaky).all()
         np.testing.assert_array_equal(table["distance_s"], np.where(leaky, 0.01, 0.8))
-    arrays = result.arrays.sel(person="sub-01", model="text")
+    arrays = result.arrays.sel(participant="sub-01", model="text")
     assert arrays["leaky"].values.tolist() == [1, 0]
     assert arrays["distance_s"].values.tolist() == [0.01, 0.8]
 
@@ -527,18 +525,22 @@ def test_every_named_control_has_a_row_for_every_electrode(tmp_path):
 def test_position_stands_beside_every_model_of_its_analysis_and_is_no_finding(tmp_path):
     measured, predicted = signals()
     paths = []
-    for analysis, model in (("words", "text"), ("words", "position"), ("frames", "text")):
+    for analysis, model in (("words", "text"), ("words", "clock"), ("frames", "text")):
         paths += write_scores(
             tmp_path, analysis=analysis, participant="sub-01", model=model, layers=[0],
             measured=measured, predicted=predicted if model == "text" else measured[None],
             null_r=np.zeros((99, 1, 4)),
         )  # fmt: skip
     table = summarised(
-        tmp_path, paths, analyses={"words": {}, "frames": {}}, models=["text", "position"]
+        tmp_path,
+        paths,
+        analyses={"words": {}, "frames": {}},
+        models=["text", "clock"],
+        roles={"clock": "position"},
     ).electrodes
     words = table[table["analysis"] == "words"].set_index(["model", "electrode"])
     for electrode in ("LA1", "LA2", "LA3", "LA4"):
-        own = words.loc[("position", electrode)]
+        own = words.loc[("clock", electrode)]
         assert own["r"] == pytest.approx(1) and own["skill"] == pytest.approx(1)
         beside = words.loc[("text", electrode)]
         assert (beside["position_r"], beside["position_skill"]) == (own["r"], own["skill"])
@@ -860,7 +862,7 @@ def test_the_arrays_hold_the_tables_numbers_and_every_layer(tmp_path):
     assert arrays.sizes == {
         "analysis": 1,
         "model": 1,
-        "person": 1,
+        "participant": 1,
         "electrode": 4,
         "layer": 3,
         "lag": 3,

@@ -284,6 +284,11 @@ def fit_options(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[s
     }
 
 
+def role(entry: Mapping[str, Any]) -> str:
+    """Return what a model is in every analysis: `position`, which is a control, or `model`."""
+    return "position" if entry["kind"] == "position" else "model"
+
+
 def needs(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """What a model is computed from: any of `words`, `audio`, `recording`, `model`."""
     return _NEEDS[str(entry["kind"])]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from highgamma import group, store, summary
 from highgamma.errors import InputError, nearest
+from highgamma.scores import FoldSums, best_candidates, pooled_r, pooled_skill
 from highgamma.sections import setting
 
 if TYPE_CHECKING:
@@ -238,33 +239,29 @@ def fold_counts(n_folds: int, *, draws: int, seed: int) -> FloatArray:
     return drawn.astype(np.float64)
 
 
-def drawn_scores(sums: summary.FoldSums, counts: FloatArray) -> tuple[FloatArray, FloatArray]:
+def drawn_scores(sums: FoldSums, counts: FloatArray) -> tuple[FloatArray, FloatArray]:
     """r and skill (draw, channel) pooled over the folds of each draw; sums are (fold, channel)."""
-    pooled = summary.FoldSums(
-        *((counts @ getattr(sums, name))[:, None] for name in summary.FoldSums.__slots__)
-    )
-    return summary.pooled_r(pooled), summary.pooled_skill(pooled)
+    pooled = sums.drawn(counts)
+    return pooled_r(pooled), pooled_skill(pooled)
 
 
 @dataclass(frozen=True, slots=True)
 class _Folds:
     """Sums of the chosen layers by channel name, and what tells whether folds are the same."""
 
-    sums: summary.FoldSums
+    sums: FoldSums
     channels: list[str]
     sample: tuple[FloatArray, ...]
 
-    def take(self, channels: list[str]) -> summary.FoldSums:
-        at = [self.channels.index(c) for c in channels]
-        return summary.FoldSums(
-            *(getattr(self.sums, name)[:, at] for name in summary.FoldSums.__slots__)
-        )
+    def take(self, channels: list[str]) -> FoldSums:
+        """The sums of some channels."""
+        return self.sums.targets([self.channels.index(c) for c in channels])
 
 
 def _folds(paths: tuple[Path, ...]) -> _Folds:
     (fit,) = summary.read_fits(paths)
     inner = fit.scores["inner_score"].transpose("layer", "fold", "channel").values
-    sums = summary.fold_sums(fit.scores).of(summary.chosen_layers(inner))
+    sums = summary.fold_sums(fit.scores).of(best_candidates(inner))
     with store.open_dataset(paths[0]) as scores:
         names = ("segment", "time", "fold_of_sample")
         sample = tuple(scores[n].values.astype(float) for n in names if n in scores.variables)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from highgamma import store
 from highgamma.errors import InputError
 from highgamma.sections import setting
-from highgamma.summary.tables import split_flag
+from highgamma.summary.columns import split_flag
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from highgamma import store, summary
 from highgamma.errors import InputError
+from highgamma.scores import FoldSums, best_candidates, pooled_r, pooled_skill
 from highgamma.sections import setting
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def read_held_out(paths: Iterable[str | Path]) -> HeldOut:
     scores = fits[0].scores
     inner = scores["inner_score"].transpose("layer", "fold", "channel").values
     layers = scores["layer"].values.astype(int)
-    chosen = summary.chosen_layers(inner)
+    chosen = best_candidates(inner)
     sums = summary.fold_sums(scores).of(chosen)
 
     predicted: FloatArray | None = None
@@ -145,8 +146,8 @@ def read_held_out(paths: Iterable[str | Path]) -> HeldOut:
         predicted=(predicted - mean[fold])[order],
         time=time[order],
         segment=segment[order],
-        r=summary.pooled_r(sums),
-        skill=summary.pooled_skill(sums),
+        r=pooled_r(sums),
+        skill=pooled_skill(sums),
         channels=channels,
         units=units,
         distance_s=fits[0].distance_s,
@@ -166,7 +167,7 @@ def _check(part: xr.Dataset, path: Path) -> None:
         )
 
 
-def _training_means(observed: FloatArray, fold: IntArray, sums: summary.FoldSums) -> FloatArray:
+def _training_means(observed: FloatArray, fold: IntArray, sums: FoldSums) -> FloatArray:
     """ȳ_train (fold, channel), from Σ(y − ȳ_train) and Σy over the fold's held-out frames."""
     total = np.zeros(sums.sy.shape)
     np.add.at(total, fold, observed)

@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from worlds import frames, words
 
-from highgamma.encoding import scores
+from highgamma import scores
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.estimators import ESTIMATORS, Spaces, Task
 from highgamma.encoding.solvers.banded_ridge import (

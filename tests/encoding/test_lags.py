@@ -115,9 +115,9 @@ def test_the_null_of_delayed_features_is_that_of_explicit_copies(form):
     from highgamma.encoding.analysis import analysis_from
     from highgamma.encoding.estimators import ESTIMATORS, Task
     from highgamma.encoding.kept_penalties import shifted_sums
-    from highgamma.encoding.scores import pooled_r
     from highgamma.encoding.splits import split_rows
     from highgamma.encoding.statistics import block_statistics, table
+    from highgamma.scores import pooled_r
 
     rng = np.random.default_rng(4)
     delays = (0, 1, 2)

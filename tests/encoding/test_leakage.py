@@ -111,6 +111,7 @@ def test_the_figure_sets_position_beside_the_model(fits, tmp_path):
     made = summary.summarise(
         summary.read_fits(tmp_path.rglob("*.nc")), channels={}, contamination={},
         participants=["sub-01"], models=["mel", "position"], run="test",
+            roles={"position": "position"},
         analyses={f"leak-{s}": {"part_of": "leak", "split": s, "controls": []} for s in fits},
     )  # fmt: skip
     given = {name: getattr(made, name) for name in ("electrodes", "participants", "arrays")}

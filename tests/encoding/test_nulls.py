@@ -5,7 +5,8 @@ import pytest
 from sklearn.linear_model import ElasticNet
 from worlds import autocorrelated, frames, linear, loop_nested_ridge, words
 
-from highgamma.encoding import cost, nulls, scores
+from highgamma import scores
+from highgamma.encoding import cost, nulls
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.estimators import ESTIMATORS, Task
 from highgamma.encoding.fit import fit_analysis

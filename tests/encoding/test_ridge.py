@@ -7,7 +7,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from worlds import frames, linear, loop_nested_ridge, words
 
-from highgamma.encoding import scores
+from highgamma import scores
 from highgamma.encoding.solvers.ridge import (
     hat_rows,
     nested_ridge,

@@ -384,13 +384,18 @@ def scores_of(wildcards):
     return fit_files(wildcards.analysis, wildcards.participant, wildcards.model)
 
 
+def is_position(model):
+    """Whether a model knows nothing but the time, by whatever name."""
+    return model in CATALOGUE and catalogue.role(CATALOGUE[model]) == "position"
+
+
 def timecourse_files():
-    """Time courses of all models but position, which is there to judge splits."""
+    """Time courses of all models but position features, which are there to judge splits."""
     followed = settings.timecourse_analyses(config)
     return [
         RESULTS / f"timecourse/{analysis}/{participant}/{model}.nc"
         for analysis, participant, model in FITS
-        if analysis in followed and model != settings.POSITION
+        if analysis in followed and not is_position(model)
     ]
 
 

@@ -47,7 +47,7 @@ rule summary:
         models=sorted({m for a in ANALYSES for m in settings.analysis_models(config, a)}),
         expected={a: settings.analysis_models(config, a) for a in ANALYSES},
         lacking=lacking(),
-        position=settings.POSITION,
+        roles={name: catalogue.role(CATALOGUE[name]) for name in MODELS},
         code=code("summary"),
     message:
         "tables of {params.run}"

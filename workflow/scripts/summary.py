@@ -16,7 +16,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
             run=snakemake.params.run,
             expected=snakemake.params.expected,
             lacking=snakemake.params.lacking,
-            position=snakemake.params.position,
+            roles=snakemake.params.roles,
         ),
         electrodes=snakemake.output.electrodes,
         layers=snakemake.output.layers,

@@ -207,7 +207,6 @@ def _check_mains(
 
 
 def _check_audit(config: Mapping[str, Any], recordings: Sequence[Recorded], *, sound: bool) -> None:
-    from highgamma.contamination.audit import shortest_overlap
     from highgamma.contamination.settings import ContaminationSettings
     from highgamma.contamination.spectra import frequencies
 
@@ -217,7 +216,7 @@ def _check_audit(config: Mapping[str, Any], recordings: Sequence[Recorded], *, s
     heard = [r.sound_rate for r in recordings if r.sound_rate > 0] or [math.inf]
     frequencies(audit, rate=min(min(r.rate for r in recordings), min(heard)))
     long = sum(recorded.duration for recorded in recordings)
-    least = shortest_overlap(audit)
+    least = 2 * audit.min_shift + 100 * audit.shift
     if long < least:
         raise InputError(
             f"the recording lasts {long:.3g} s, too short for the audit of its sound",

@@ -163,9 +163,27 @@ def audit(
         If there is no sound, if it does not overlap with the recording long enough, or if the rate
         is too low.
     """
-    freqs, segments = _overlaps(voices, signals, settings)
-    n_frames = sum(len(t) - frames_apart(settings) for *_, t in segments)
+    usable = [(v, s) for v, s in zip(voices, signals, strict=True) if v is not None]
+    if not usable:
+        raise InputError(
+            "there is no audio to compare the electrodes with",
+            where="contamination",
+            remedy="name the audio in the config (dataset.audio)",
+        )
+    freqs = frequencies(settings, rate=min(min(v.rate, s.rate) for v, s in usable))
+    ahead = frames_apart(settings)
+    times = [frame_times(pair, settings) for pair in usable]
+    segments = [(v, s, t) for (v, s), t in zip(usable, times, strict=True) if len(t) > ahead]
+    n_frames = sum(len(t) - ahead for *_, t in segments)
     apart = int(np.ceil(settings.min_shift / settings.shift))
+    if n_frames - 2 * apart + 1 < FEWEST:
+        raise InputError(
+            f"audio and recording overlap for {n_frames * settings.shift:.3g} s",
+            where="contamination",
+            expected=f"at least {2 * settings.min_shift + FEWEST * settings.shift:g} s",
+            remedy="check that the audio belongs to the recording, or set contamination: "
+            "{enabled: false}",
+        )
     voice = _heard([(v, t) for v, _, t in segments], freqs, settings)
 
     n_freqs, n_electrodes = len(freqs), len(signals[0].names)
@@ -206,39 +224,6 @@ def audit(
         p_recording=p_recording,
         surrogates=null.shape[1],
     )
-
-
-def shortest_overlap(settings: ContaminationSettings) -> float:
-    """Return how long sound and recording have to overlap, s."""
-    return 2 * settings.min_shift + FEWEST * settings.shift
-
-
-def _overlaps(
-    voices: Sequence[Reader | None], signals: Sequence[Reader], settings: ContaminationSettings
-) -> tuple[FloatArray, list[tuple[Reader, Reader, FloatArray]]]:
-    """Frequencies, and sound, electrodes and times of the frames of each segment with sound."""
-    usable = [(v, s) for v, s in zip(voices, signals, strict=True) if v is not None]
-    if not usable:
-        raise InputError(
-            "there is no audio to compare the electrodes with",
-            where="contamination",
-            remedy="name the audio in the config (dataset.audio)",
-        )
-    freqs = frequencies(settings, rate=min(min(v.rate, s.rate) for v, s in usable))
-    ahead = frames_apart(settings)
-    times = [frame_times(pair, settings) for pair in usable]
-    segments = [(v, s, t) for (v, s), t in zip(usable, times, strict=True) if len(t) > ahead]
-    n_frames = sum(len(t) - ahead for *_, t in segments)
-    apart = int(np.ceil(settings.min_shift / settings.shift))
-    if n_frames - 2 * apart + 1 < FEWEST:
-        raise InputError(
-            f"audio and recording overlap for {n_frames * settings.shift:.3g} s",
-            where="contamination",
-            expected=f"at least {shortest_overlap(settings):g} s",
-            remedy="check that the audio belongs to the recording, or set contamination: "
-            "{enabled: false}",
-        )
-    return freqs, segments
 
 
 def _heard(

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from highgamma.encoding import nulls, scores
+from highgamma import scores
+from highgamma.encoding import nulls
 from highgamma.encoding.analysis import Analysis
+from highgamma.encoding.columns import Fits
 from highgamma.encoding.estimators import ESTIMATORS
 from highgamma.encoding.lags import finite_delayed, lag_frames
 from highgamma.encoding.layer import Fitted, Problem, fit_lags, fit_layer
 from highgamma.encoding.outcome import outcome
 from highgamma.encoding.samples import Samples
-from highgamma.encoding.splits import BoolArray, IntArray, split_rows
+from highgamma.encoding.splits import BoolArray, IntArray, Split, split_rows
 from highgamma.encoding.statistics import Real
-from highgamma.encoding.usable import usable_samples
+from highgamma.encoding.usable import Usable, usable_samples
 from highgamma.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def fit_analysis(
     -------
     Dataset over layer, fold, channel, sample (+ permutation, lag, delay, feature): r, skill and p,
     the folds' sums, the inner scores and penalties, the null, the study's scores across channels
-    beside those of predictors that know nothing, and the prediction of the layer and lag that
+    with those of predictors that know nothing, and the prediction of the layer and lag that
     inner folds chose. With bands also unique, shared and share of every feature space. Channels
     without targets are NaN throughout.
 
@@ -70,55 +72,21 @@ def fit_analysis(
         Nothing to fit, folds that cannot be made, a segment too short for the null.
     """
     if not layers:
-        raise InputError("no layer was asked for", where="analyses: layers")
-    delays = (
-        (0,)
-        if analysis.lags is None
-        else lag_frames(analysis.lags, step=analysis.lag_step, rate=samples.rate)
-    )
-    if analysis.bands is not None and tuple(name for name, _ in samples.spaces) != analysis.bands:
-        raise InputError(
-            f"the features are of {', '.join(name for name, _ in samples.spaces) or 'one model'}",
-            where="analyses: bands",
-            expected=", ".join(analysis.bands) + ", in this order",
-        )
-    span = (max(delays) - min(delays)) / samples.rate if analysis.lags is not None else 0.0
-    widths: tuple[int, ...] = ()
-    if analysis.bands is not None:
-        parts = [read() for _, read in samples.spaces]
-        widths = tuple(part.shape[1] for part in parts)
-        first: Real = np.concatenate(parts, axis=1)
-        del parts
-    else:
-        first = samples.features(layers[0])
+        raise InputError("there is no layer to fit", where="analyses: layers")
+    delays: Sequence[int] = (0,)
+    if analysis.lags is not None:
+        delays = lag_frames(analysis.lags, step=analysis.lag_step, rate=samples.rate)
+    first, widths = _first_features(samples, analysis, layers[0])
     usable = usable_samples(samples, first, delays)
-    kept = usable.kept
-    rows = samples.rows.take(kept)
-    step = 1.0 / samples.rate if samples.rate else 0.0
-    gap = analysis.gap + span + (samples.reach if samples.unit == "frame" else 0.0)
-    split = split_rows(
-        rows,
-        scheme=analysis.split,
-        folds=analysis.folds,
-        inner_folds=analysis.inner_folds,
-        gap=gap,
-        step=step,
-        seed=nulls.seed_from(seed, *names, "split"),
-    )
-    for what, count in usable.counts.items():
-        if count:
-            logger.info("%s: %d", what.replace("_", " "), count)
-    logger.info(
-        "%d samples, %d channels, %d folds, nearest training sample %.3g s away",
-        len(kept), int(usable.live.sum()), len(split.folds), split.distance,
-    )  # fmt: skip
+    split, gap = _split(samples, usable, analysis, delays, seed=seed, names=names)
+    segment = samples.rows.segment[usable.kept]
     problem = Problem(
         analysis=analysis,
-        targets=np.ascontiguousarray(samples.targets[kept][:, usable.live]),
+        targets=np.ascontiguousarray(samples.targets[usable.kept][:, usable.live]),
         split=split,
-        kept=kept,
-        surrogates=_surrogates(samples, rows.segment, analysis, seed, names),
-        shuffle=_shuffled_order(samples, rows.segment, nulls.seed_from(seed, *names, "shuffle")),
+        kept=usable.kept,
+        surrogates=_surrogates(samples, segment, analysis, seed=seed, names=names),
+        shuffle=_shuffled_order(samples, segment, nulls.seed_from(seed, *names, "shuffle")),
         widths=widths,
         search=nulls.seed_from(seed, *names, "bands"),
     )
@@ -129,50 +97,116 @@ def fit_analysis(
     curves: list[dict[str, Any]] = []
     for number, layer in enumerate(layers):
         began = time.monotonic()
-        values = first if number == 0 else samples.features(layer)
-        finite: BoolArray = np.asarray(np.isfinite(values).all(axis=1))
-        if number and not finite_delayed(finite, delays)[kept].all():
-            raise InputError(
-                f"layer {layer} lacks features where layer {layers[0]} has them",
-                remedy="delete the embeddings and run again",
-            )
+        values = first if number == 0 else _features(samples, usable, layer, layers[0], delays)
         if analysis.lag_mode == "curve" and analysis.lags is not None:
-            one, extra = fit_lags(problem, values, delays)
-            curves.append(extra)
+            outcome_of_layer, curve = fit_lags(problem, values, delays)
+            curves.append(curve)
         elif only_last and layer != last_layer:
-            one = fit_layer(untested, values, delays, ignorant=False)
+            outcome_of_layer = fit_layer(untested, values, delays, ignorant=False)
             if len(problem.surrogates):
-                one.null_r = np.full((len(problem.surrogates), problem.targets.shape[1]), np.nan)
+                shape = (len(problem.surrogates), problem.targets.shape[1])
+                outcome_of_layer.null_r = np.full(shape, np.nan)
         else:
-            one = fit_layer(problem, values, delays)
-        fitted.append(one)
-        best = scores.pooled_r(one.sums)
+            outcome_of_layer = fit_layer(problem, values, delays)
+        fitted.append(outcome_of_layer)
+        r = scores.pooled_r(outcome_of_layer.sums)
+        r = r[np.isfinite(r)] if np.isfinite(r).any() else np.array([np.nan])
         logger.info(
             "layer %d (%d of %d): median r %.3f, best %.3f, %.1f s",
-            layer, number + 1, len(layers),
-            float(np.nanmedian(best)) if np.isfinite(best).any() else np.nan,
-            float(np.nanmax(best)) if np.isfinite(best).any() else np.nan,
-            time.monotonic() - began,
-        )  # fmt: skip
-    return outcome(samples, problem, usable, layers, fitted, curves, delays, gap, seed)
+            *(layer, number + 1, len(layers)),
+            *(float(np.median(r)), float(r.max()), time.monotonic() - began),
+        )
+    fits = Fits(
+        samples=samples,
+        problem=problem,
+        layers=layers,
+        fitted=fitted,
+        curves=curves,
+        delays=delays,
+        seed=seed,
+    )
+    return outcome(fits, usable, gap=gap)
+
+
+def _first_features(
+    samples: Samples, analysis: Analysis, layer: int
+) -> tuple[Real, tuple[int, ...]]:
+    """Features (m, p) of the first layer, or of all spaces of a joint fit with their widths."""
+    if analysis.bands is None:
+        return samples.features(layer), ()
+    names = tuple(name for name, _ in samples.spaces)
+    if names != analysis.bands:
+        raise InputError(
+            f"the features are of {', '.join(names) or 'one model'}",
+            where="analyses: bands",
+            expected=", ".join(analysis.bands) + ", in this order",
+        )
+    parts = [read() for _, read in samples.spaces]
+    return np.concatenate(parts, axis=1), tuple(part.shape[1] for part in parts)
+
+
+def _features(
+    samples: Samples, usable: Usable, layer: int, first: int, delays: Sequence[int]
+) -> Real:
+    """Features (m, p) of a further layer, which must be there wherever the first layer's are."""
+    values = samples.features(layer)
+    finite: BoolArray = np.asarray(np.isfinite(values).all(axis=1))
+    if not finite_delayed(finite, delays)[usable.kept].all():
+        raise InputError(
+            f"layer {layer} lacks features where layer {first} has them",
+            remedy="delete the embeddings and run again",
+        )
+    return values
+
+
+def _split(
+    samples: Samples,
+    usable: Usable,
+    analysis: Analysis,
+    delays: Sequence[int],
+    *,
+    seed: int,
+    names: Sequence[str],
+) -> tuple[Split, float]:
+    """The split of the usable samples, and the gap (s) that it keeps where it keeps one."""
+    span = (max(delays) - min(delays)) / samples.rate if analysis.lags is not None else 0.0
+    gap = analysis.gap + span + (samples.reach if samples.unit == "frame" else 0.0)
+    split = split_rows(
+        samples.rows.take(usable.kept),
+        scheme=analysis.split,
+        folds=analysis.folds,
+        inner_folds=analysis.inner_folds,
+        gap=gap,
+        step=1.0 / samples.rate if samples.rate else 0.0,
+        seed=nulls.seed_from(seed, *names, "split"),
+    )
+    for what, count in usable.counts.items():
+        if count:
+            logger.info("%s: %d", what.replace("_", " "), count)
+    logger.info(
+        "%d samples, %d channels, %d folds, nearest training sample %.3g s away",
+        *(len(usable.kept), int(usable.live.sum()), len(split.folds), split.distance),
+    )
+    return split, gap
 
 
 def _surrogates(
-    samples: Samples, segment: IntArray, analysis: Analysis, seed: int, names: Sequence[str]
+    samples: Samples, segment: IntArray, analysis: Analysis, *, seed: int, names: Sequence[str]
 ) -> IntArray:
+    """Orders (P, n) of the samples: circular shifts of frames, permutations of words."""
     n = len(segment)
     if analysis.permutations == 0 or not ESTIMATORS[analysis.estimator].uses_input:
         return np.empty((0, n), dtype=np.int64)
-    own = nulls.seed_from(seed, *names, "null")
+    null_seed = nulls.seed_from(seed, *names, "null")
     if samples.unit == "word":
         return nulls.word_permutations(
-            segment, count=analysis.permutations, block=analysis.permutation_block, seed=own
+            segment, count=analysis.permutations, block=analysis.permutation_block, seed=null_seed
         )
     return nulls.circular_shifts(
         segment,
         count=analysis.permutations,
         min_shift=int(np.ceil(analysis.min_shift * samples.rate - 1e-9)),
-        seed=own,
+        seed=null_seed,
     )
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from highgamma.encoding import scores
+from highgamma import scores
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.components import principal_components
 from highgamma.encoding.estimators import ESTIMATORS, Spaces, Task
 from highgamma.encoding.fits import NestedFit, empty_fit
 from highgamma.encoding.lags import Delayed, rows_read
-from highgamma.encoding.scores import FoldSums
 from highgamma.encoding.splits import FloatArray, IntArray, Split
 from highgamma.encoding.statistics import Design, Real, Reordered, Table
+from highgamma.scores import FoldSums
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +157,6 @@ def fit_layer(
     )
 
 
-def best_of(inner_score: FloatArray) -> IntArray:
-    """The candidate (layer, lag) with the best inner score, (candidates, K, t) → (K, t).
-
-    The first of equals; the last candidate where a fold has no inner score at all.
-    """
-    known = np.isfinite(inner_score)
-    best = np.argmax(np.where(known, inner_score, -np.inf), axis=0)
-    return np.where(known.any(axis=0), best, len(inner_score) - 1).astype(np.int64)
-
-
 def choose_prediction(
     candidates: Sequence[FloatArray], chosen: IntArray, split: Split
 ) -> FloatArray:
@@ -183,7 +173,7 @@ def fit_lags(problem: Problem, values: Real, lags: Sequence[int]) -> tuple[Fitte
     """
     fits = [fit_layer(problem, values, (lag,)) for lag in lags]
     inner = np.stack([one.fit.inner_score for one in fits])
-    chosen = best_of(inner)
+    chosen = scores.best_candidates(inner)
     split = problem.split
     at = np.indices(chosen.shape)
     fit = NestedFit(
@@ -201,7 +191,7 @@ def fit_lags(problem: Problem, values: Real, lags: Sequence[int]) -> tuple[Fitte
         "lag_fold_r": np.stack([scores.fold_r(one.sums) for one in fits]),
         "chosen_lag": chosen,
     }
-    sums = scores.take_folds([one.sums for one in fits], chosen)
+    sums = scores.stacked([one.sums for one in fits]).of(chosen)
     ways = sorted({one.null_penalties for one in fits})
     one = Fitted(
         fit=fit,

@@ -28,17 +28,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from highgamma.encoding.fits import NestedFit
-from highgamma.encoding.scores import FoldSums, fold_sums
 from highgamma.encoding.solvers.ridge import is_wide
 from highgamma.encoding.splits import FloatArray, IntArray, Split
 from highgamma.errors import InputError
+from highgamma.scores import SUMS, FoldSums, fold_sums, held_out_counts
 
 if TYPE_CHECKING:
     from highgamma.encoding.estimators import Estimator, Task
 
 BATCH_BYTES = 160 * 2**20
-SUMS = ("sy", "sf", "syy", "sff", "syf")
-"""The sums of `FoldSums`, in the order of the first axis of an array of sums."""
 
 
 def seed_from(*parts: str | int) -> int:
@@ -160,7 +158,7 @@ class Null:
 
     def put(self, split: Split, sums: FloatArray) -> None:
         """Add sums (5, P, K, t), 0 in the folds that another design is for."""
-        self._n = np.array([len(fold.test) for fold in split.folds], dtype=np.float64)
+        self._n = held_out_counts(split)
         self._sums = sums if self._sums is None else self._sums + sums
 
     def finish(self) -> FoldSums | None:

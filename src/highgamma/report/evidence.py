@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from highgamma import store
 from highgamma.errors import InputError
 from highgamma.group import COLUMNS as GROUP_COLUMNS
-from highgamma.settings import POSITION
-from highgamma.summary.tables import GAIN_COLUMNS, MISSING_COLUMNS, PARTITION_COLUMNS
+from highgamma.summary.columns import GAIN_COLUMNS, MISSING_COLUMNS, PARTITION_COLUMNS
 from highgamma.timecourse import Course, read_courses
 
 if TYPE_CHECKING:
@@ -120,9 +119,15 @@ class Evidence:
         return settings if isinstance(settings, dict) else {}
 
     def controls(self, analysis: str) -> list[str]:
-        """Names of an analysis's control models, `position` among them whether named or not."""
+        """Names of an analysis's control models, position features among them, named or not."""
         named = self.settings(analysis).get("controls") or []
-        return list(dict.fromkeys([*named, POSITION]))
+        return list(dict.fromkeys([*named, *self.positions]))
+
+    @property
+    def positions(self) -> list[str]:
+        """Names of the models that know nothing but the time."""
+        roles = json.loads(str(self.arrays.attrs.get("roles", "{}")))
+        return [name for name, role in roles.items() if role == "position"]
 
     def findings(self, rows: pd.DataFrame, analysis: str) -> pd.DataFrame:
         """Rows of an analysis's models that are no controls; all rows where there are no others."""

@@ -181,6 +181,7 @@
         entry("lag", ms(row[at.lag]) + " ms, chosen in " + Math.round(100 * row[at.lag_stability]) + " % of folds");
       }
       entry("noise ceiling of r", ceiling === null ? text(row, "ceiling_status") || "–" : stat(ceiling));
+      data.further.forEach(function (name) { entry(name, stat(row[at[name]], 3)); });
       entry("flags", text(row, "flags").replace(/,/g, ", ") || "none");
       within.appendChild(list);
       cell.appendChild(within);

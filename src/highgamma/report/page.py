@@ -21,7 +21,8 @@ from highgamma.report.figures import Drawn
 from highgamma.report.findings.partition import NOT_ESTIMABLE
 from highgamma.report.table import electrode_table
 from highgamma.report.texts import GLOSSARY, SOURCES
-from highgamma.summary import FAMILY, FLAGS, LEVEL, false_discovery_q
+from highgamma.scores import LEVEL, false_discovery_q
+from highgamma.summary import FAMILY, FLAGS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,21 +16,15 @@ import numpy as np
 
 from highgamma.report.evidence import Evidence
 from highgamma.report.findings import by_verdict
+from highgamma.summary.columns import ELECTRODE_COLUMNS, electrode_columns
 
 SHOWN = 40
 DIGITS = 4
 """Significant digits of a number; `electrodes.tsv` has them all."""
 
 KEYS = ("analysis", "participant", "electrode", "model")
-TEXTS = (
-    *("analysis", "participant", "electrode", "region", "model", "verdict", "rule", "flags"),
-    *("best_control", "ceiling_status"),
-)
-NUMBERS = (
-    *("layer", "r", "skill", "p", "q", "gain", "contamination", "stability", "distance_s"),
-    *("mean_r", "position_r", "position_skill", "peak_lag", "peak_lag_low", "peak_lag_high"),
-    *("noise_ceiling", "lag", "lag_stability"),
-)
+LEFT_OUT = ("x", "y", "z")
+"""Columns of electrodes.tsv that the page's table is without: the map shows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,10 @@ def electrode_table(evidence: Evidence) -> Table:
     its gains, a triple (control, the control's skill, gain) each.
     """
     table = by_verdict(evidence.electrodes)
-    for name in (*TEXTS, *NUMBERS):
+    columns_of_table = {k: c for k, c in electrode_columns().items() if k not in LEFT_OUT}
+    text_names = [name for name, column in columns_of_table.items() if column.text]
+    number_names = [name for name, column in columns_of_table.items() if not column.text]
+    for name in columns_of_table:
         if name not in table:
             table = table.assign(**{name: None})
     texts: dict[str, int] = {}
@@ -61,15 +58,16 @@ def electrode_table(evidence: Evidence) -> Table:
 
     gains = _gains(evidence, coded)
     keys = list(table[list(KEYS)].itertuples(index=False, name=None))
-    columns: list[list[Any]] = [[coded(v) for v in table[name]] for name in TEXTS]
-    columns += [[_rounded(v) for v in table[name]] for name in NUMBERS]
+    columns: list[list[Any]] = [[coded(v) for v in table[name]] for name in text_names]
+    columns += [[_rounded(v) for v in table[name]] for name in number_names]
     columns.append([gains.get(key) for key in keys])
     rows = [list(row) for row in zip(*columns, strict=True)]
     data = json.dumps(
         {
-            "columns": [*TEXTS, *NUMBERS, "gains"],
+            "columns": [*text_names, *number_names, "gains"],
             "texts": list(texts),
-            "n_texts": len(TEXTS),
+            "n_texts": len(text_names),
+            "further": [name for name in number_names if name not in ELECTRODE_COLUMNS],
             "rows": rows,
         },
         ensure_ascii=False,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highgamma import store, summary
+from highgamma import scores, store, summary
 from highgamma.errors import InputError
 from highgamma.selftest import files, stages
 from highgamma.selftest.settings import SelftestSettings
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-LEVEL = summary.LEVEL
+LEVEL = scores.LEVEL
 DEVIATIONS = 3.29
 """Half width of an interval in standard errors: one check in a thousand fails by chance."""
 
@@ -249,7 +249,7 @@ def discoveries_by_level(table: pd.DataFrame) -> dict[str, dict[float, dict[str,
             some = noise.iloc[number :: len(levels)]
             mine = planted[planted["level"] == level]
             p = np.concatenate([some["p"].to_numpy(float), mine["p"].to_numpy(float)])
-            holds = summary.false_discovery_q(p) < LEVEL
+            holds = scores.false_discovery_q(p) < LEVEL
             false = int(holds[: len(some)].sum())
             n = int(holds.sum())
             found[kind][float(level)] = {

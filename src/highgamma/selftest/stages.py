@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from highgamma.demo import dataset
 from highgamma.embeddings.making import make_embeddings
 from highgamma.embeddings.stream import Embeddings
 from highgamma.embeddings.writing import as_dataset
-from highgamma.encoding.analysis import analysis_from
+from highgamma.encoding.analysis import Analysis, analysis_from
 from highgamma.encoding.fit import fit_analysis
 from highgamma.encoding.samples import Samples, frame_samples, layer_numbers, word_samples
 from highgamma.recording.outputs import sound_dataset, with_voice
@@ -28,7 +27,7 @@ from highgamma.recording.sound import RATE, Sound, ratio, resampled
 from highgamma.selftest.files import FITS, score_name
 from highgamma.selftest.settings import SelftestSettings
 from highgamma.selftest.worlds import World
-from highgamma.settings.fits import CHOICES
+from highgamma.settings import checked, fit_settings
 from highgamma.targets import targets
 
 if TYPE_CHECKING:
@@ -40,6 +39,9 @@ FloatArray = NDArray[np.float64]
 
 logger = logging.getLogger("highgamma")
 
+UNTESTED = ("language-untrained",)
+"""Controls whose own significance is of no interest; they draw no surrogates."""
+
 ACOUSTIC: dict[str, dict[str, Any]] = {
     "envelope": {"kind": "acoustic", "feature": "envelope", "width": 1},
     "word-onoff": {"kind": "acoustic", "feature": "on-off", "width": 1, "mark": "voice"},
@@ -47,7 +49,7 @@ ACOUSTIC: dict[str, dict[str, Any]] = {
 
 
 def analyses(settings: SelftestSettings) -> dict[str, dict[str, Any]]:
-    """The analyses, as a configuration names them; what is not said is the default.
+    """Return the analyses as a configuration names them; what is not set is the default.
 
     Where few of a family's electrodes are to be found, p must reach far below the level: with n
     surrogates no finding has p below 1 / (n + 1), and k findings among m electrodes need
@@ -68,15 +70,21 @@ def analyses(settings: SelftestSettings) -> dict[str, dict[str, Any]]:
             "window": [0.0, 1.0],
             "permutations": 3 * settings.permutations + 2,
             "controls": ["language-untrained"],
-            "overrides": {"language-untrained": {"permutations": 0}},
         },
     }
 
 
-def fit_settings(analysis: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Return how a model is fitted: its analysis with what `overrides` states for the model."""
-    settings = {**analysis, **analysis.get("overrides", {}).get(model, {})}
-    return {key: value for key, value in settings.items() if key not in CHOICES}
+def analysis_of(settings: SelftestSettings, analysis: str, model: str) -> Analysis:
+    """Return the settings of one fit, made from a configuration as those of a run are."""
+    config = checked(
+        {
+            "dataset": {"root": "selftest"},
+            "models": list(dict.fromkeys(name for models in FITS.values() for name in models)),
+            "analyses": analyses(settings),
+        }
+    )
+    fit = analysis_from(fit_settings(config, analysis, model))
+    return replace(fit, permutations=0) if model in UNTESTED else fit
 
 
 def heard(world: World) -> Sound:
@@ -192,15 +200,15 @@ def prepare(world: World) -> Prepared:
     )
 
 
-def samples_of(made: Prepared, analysis: str, model: str, how: Mapping[str, Any]) -> Samples:
-    """The samples of one fit; the curve over lags is fitted to what follows the sound alone."""
-    settled, features = analysis_from(how), made.embeddings[model]
-    if how["unit"] == "word":
-        return word_samples(features, made.words, made.target, settled)
+def samples_of(made: Prepared, name: str, model: str, analysis: Analysis) -> Samples:
+    """Return the samples of one fit; a lag curve is fitted to what follows the sound alone."""
+    features = made.embeddings[model]
+    if analysis.unit == "word":
+        return word_samples(features, made.words, made.target, analysis)
     signal = made.signal
-    if analysis == "lags":
+    if name == "lags":
         signal = signal.isel(channel=np.flatnonzero(made.follows_sound))
-    return frame_samples(features, made.words, signal, settled)
+    return frame_samples(features, made.words, signal, analysis)
 
 
 def run(
@@ -214,24 +222,28 @@ def run(
     import pandas as pd
 
     made = prepare(world)
-    for analysis, models in FITS.items():
+    for name, models in FITS.items():
         for model in models:
-            how = fit_settings(analyses(settings)[analysis], model)
+            analysis = analysis_of(settings, name, model)
             scores = fit_analysis(
-                samples_of(made, analysis, model, how),
-                analysis=analysis_from(how),
+                samples_of(made, name, model, analysis),
+                analysis=analysis,
                 layers=layer_numbers(made.embeddings[model], "all"),
                 seed=seed,
-                names=(participant, analysis),
+                names=(participant, name),
             )
             held_out = [name for name, one in scores.variables.items() if "sample" in one.dims]
             store.write_dataset(
                 scores.drop_vars(held_out),
-                folder / "scores" / score_name(analysis, participant, model),
+                folder / "scores" / score_name(name, participant, model),
                 stage="selftest",
-                parameters={"participant": participant, "analysis": how, "model": model},
+                parameters={
+                    "participant": participant,
+                    "analysis": analysis.as_dict(),
+                    "model": model,
+                },
             )
-            logger.info("%s: %s, %s fitted", participant, analysis, model)
+            logger.info("%s: %s, %s fitted", participant, name, model)
     recordings, electrodes = recorded(world)
     audited = contamination(made.audio, recordings, electrodes, ContaminationSettings())
     matrices = [name for name, one in audited.variables.items() if "frequency" in one.dims]

@@ -1,12 +1,8 @@
-"""The configuration's reference and schema file, written from its sections.
-
-`python -m highgamma.settings.reference SCHEMA REFERENCE` writes both.
-"""
+"""The configuration's reference and schema file, written from its sections."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from highgamma.settings.configuration import schema
@@ -19,7 +15,7 @@ def schema_text() -> str:
     """Return the JSON schema as YAML, for editors."""
     import yaml
 
-    head = "# Written by `make config-reference` from the sections in src/highgamma; do not edit.\n"
+    head = "# Written by `make reference` from the sections in src/highgamma; do not edit.\n"
     return head + str(yaml.safe_dump(schema(), sort_keys=False, allow_unicode=True, width=96))
 
 
@@ -77,10 +73,3 @@ def _shown(value: Any) -> str:
     if value is None:
         return "null"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-if __name__ == "__main__":
-    import sys
-
-    for path, text in zip(sys.argv[1:], (schema_text(), reference()), strict=True):
-        Path(path).write_text(text, encoding="utf-8")

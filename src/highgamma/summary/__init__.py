@@ -6,22 +6,11 @@ circular shifts that do as well, controlled for false discoveries over a declare
 electrodes of all participants, for one analysis and one model.
 """
 
-from highgamma.summary.choice import (
-    FAMILY,
-    LEVEL,
-    Choice,
-    FoldSums,
-    choose,
-    chosen_layers,
-    false_discovery_q,
-    gains,
-    permutation_p,
-    pooled_r,
-    pooled_skill,
-)
+from highgamma.scores import LEVEL
+from highgamma.summary.choice import FAMILY, Choice, choose, gains
+from highgamma.summary.columns import FLAGS
 from highgamma.summary.fits import Fit, fold_sums, read_fits
 from highgamma.summary.run import Summary, read_channels, read_contamination, summarise, write
-from highgamma.summary.tables import FLAGS
 
 __all__ = [
     "FAMILY",
@@ -29,16 +18,10 @@ __all__ = [
     "LEVEL",
     "Choice",
     "Fit",
-    "FoldSums",
     "Summary",
     "choose",
-    "chosen_layers",
-    "false_discovery_q",
     "fold_sums",
     "gains",
-    "permutation_p",
-    "pooled_r",
-    "pooled_skill",
     "read_channels",
     "read_contamination",
     "read_fits",

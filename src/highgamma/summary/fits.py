@@ -11,15 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from highgamma import store
+from highgamma.encoding.columns import SCORE_COLUMNS
 from highgamma.errors import InputError
-from highgamma.summary.choice import (
-    BoolArray,
-    Float32Array,
-    FloatArray,
-    FoldSums,
-    IntArray,
-    choose,
-)
+from highgamma.scores import SUMS, FoldSums, best_of_surrogates
+from highgamma.summary.choice import BoolArray, Float32Array, FloatArray, IntArray, choose
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,16 +27,8 @@ STUDY_FIGURES = (
     *("pcc_shuffled", "r2_shuffled"),
 )
 
-_FOLD_SUMS = (
-    *("fold_sse", "fold_sst", "fold_sy", "fold_sf", "fold_syy", "fold_sff", "fold_syf"),
-    *("fold_n", "inner_score"),
-)
-_ON_CHANNELS = ("mean_r", "noise_ceiling", "explainable", "flat")
-_ON_LAYERS = ("r", "skill", "p", "intercept_only", "peak_lag", "peak_lag_low", "peak_lag_high")
-_ON_SPACES = ("unique", "share", "shared", "band_alpha")
-_ON_LAGS = ("lag_r", "chosen_lag")
-_TAKEN = (*_FOLD_SUMS, *_ON_CHANNELS, *_ON_LAYERS, *_ON_SPACES, *STUDY_FIGURES, *_ON_LAGS)
-"""Variables that the tables are made from; the others stay on disk."""
+_NEEDED = (*(f"fold_{name}" for name in ("n", *SUMS)), "inner_score")
+"""Variables without which a file of scores is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +86,7 @@ def read_fits(paths: Iterable[str | Path]) -> Iterator[Fit]:
             participant=folder.parent.name,
             model=folder.name,
             scores=joined,
-            null_best=best_over_layers(np.stack([best for _, best, _ in read], axis=1)),
+            null_best=best_of_surrogates(np.stack([best for _, best, _ in read], axis=1), axis=1),
             n_permutations=permutations,
             distance_s=min((number(p.attrs.get("distance_s")) for p in parts), default=np.nan),
             leaky=any(bool(int(p.attrs.get("leaky", 0))) for p in parts),
@@ -109,7 +96,7 @@ def read_fits(paths: Iterable[str | Path]) -> Iterator[Fit]:
 def _read_scores(path: Path, *, several: bool) -> tuple[xr.Dataset, Float32Array, int]:
     """What the tables need of a file, its null's best layer, and how many surrogates there are."""
     with store.open_dataset(path) as opened:
-        missing = [name for name in _FOLD_SUMS if name not in opened]
+        missing = [name for name in _NEEDED if name not in opened]
         if missing:
             raise InputError(
                 f"the score file lacks {', '.join(missing)}",
@@ -120,21 +107,11 @@ def _read_scores(path: Path, *, several: bool) -> tuple[xr.Dataset, Float32Array
         n_permutations = int(opened.sizes.get("permutation", 0))
         best: Float32Array = np.empty((0, n_channels), dtype=np.float32)
         if "null_r" in opened and (several or opened.sizes["layer"] > 1):
-            best = best_over_layers(
-                opened["null_r"].transpose("permutation", "layer", "channel").values
-            )
-        return opened[[n for n in _TAKEN if n in opened]].load(), best, n_permutations
-
-
-def best_over_layers(null_r: Float32Array) -> Float32Array:
-    """Each surrogate's best layer, (permutation, channel), from (permutation, layer, channel).
-
-    A surrogate without a correlation counts as 0; NaN for a channel where none has one.
-    """
-    known = np.isfinite(null_r)
-    best: Float32Array = np.max(np.where(known, null_r, np.float32(0)), axis=1)
-    best[:, ~known.any(axis=(0, 1))] = np.nan
-    return best
+            null_r = opened["null_r"].transpose("permutation", "layer", "channel").values
+            best = best_of_surrogates(null_r, axis=1)
+        read = [name for name, column in SCORE_COLUMNS.items() if column.read and name in opened]
+        read += [name for name in ("flat",) if name in opened]
+        return opened[read].load(), best, n_permutations
 
 
 def _check_alike(first: xr.Dataset, part: xr.Dataset, path: Path) -> None:
@@ -185,18 +162,10 @@ def _filled(scores: xr.Dataset, name: str, *dims: str) -> FloatArray:
 
 
 def fold_sums(scores: xr.Dataset) -> FoldSums:
-    """The folds' sums of one fit, each as (layer, fold, channel)."""
+    """Return the folds' sums of one fit, each as (layer, fold, channel)."""
     dims = ("layer", "fold", "channel")
-    return FoldSums(
-        n=_filled(scores, "fold_n", *dims),
-        sy=_filled(scores, "fold_sy", *dims),
-        sf=_filled(scores, "fold_sf", *dims),
-        syy=_filled(scores, "fold_syy", *dims),
-        sff=_filled(scores, "fold_sff", *dims),
-        syf=_filled(scores, "fold_syf", *dims),
-        sse=_filled(scores, "fold_sse", *dims),
-        sst=_filled(scores, "fold_sst", *dims),
-    )
+    n = np.asarray(scores["fold_n"].values, dtype=np.float64)[:, None]
+    return FoldSums(n, *(_filled(scores, f"fold_{name}", *dims) for name in SUMS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +179,7 @@ class FitSummary:
     interval, s; `lag_r` (channel, lag) of the chosen layer; `chosen_lag` (s) the lag that most
     folds chose and `lag_stability` its share of folds, NaN without a lag curve; `places` x, y, z
     (mm) and region, where the score file has them; `spaces` what a banded ridge says of each space,
-    (space, channel).
+    (space, channel); `columns` the further score columns that the table of electrodes has, by name.
     """
 
     analysis: str
@@ -248,6 +217,7 @@ class FitSummary:
     chosen_lag: FloatArray
     lag_stability: FloatArray
     spaces: dict[str, dict[str, FloatArray]]
+    columns: dict[str, FloatArray]
 
 
 def summarise_fit(fit: Fit) -> FitSummary:
@@ -262,11 +232,11 @@ def summarise_fit(fit: Fit) -> FitSummary:
         layers=layers,
         inner_score=inner,
         sums=sums,
-        null_r=fit.null_best[:, None].astype(np.float64),
+        null_best=fit.null_best.astype(np.float64),
         p=p,
     )
     # Filtering leaves rounding noise of a constant: such a signal is flat.
-    flat = np.sum(sums.sst[0], axis=0) <= FLAT_BELOW**2 * np.sum(sums.n[0], axis=0)
+    flat = np.sum(sums.syy[0], axis=0) <= FLAT_BELOW**2 * np.sum(sums.n)
     if "flat" in scores.variables:
         flat = flat | (_filled(scores, "flat", "channel") > 0)
     constant = np.nan_to_num(_filled(scores, "intercept_only", *each)) > 0
@@ -299,7 +269,7 @@ def summarise_fit(fit: Fit) -> FitSummary:
         distance_s=fit.distance_s,
         leaky=fit.leaky,
         tested=bool(fit.n_permutations) or bool(np.isfinite(p).any()),
-        n_samples=int(np.nanmax(np.nansum(sums.n[0], axis=0), initial=0)),
+        n_samples=int(np.sum(sums.n)),
         channels=channel_names(scores),
         places=_places(scores),
         layers=layers,
@@ -326,7 +296,19 @@ def summarise_fit(fit: Fit) -> FitSummary:
         chosen_lag=chosen_lag,
         lag_stability=lag_stability,
         spaces=_spaces(scores),
+        columns=_electrode_columns(scores, choice.modal),
     )
+
+
+def _electrode_columns(scores: xr.Dataset, modal: IntArray) -> dict[str, FloatArray]:
+    """Score columns that the table of electrodes has as they are, at the layer most folds chose."""
+    columns = {}
+    for name, column in SCORE_COLUMNS.items():
+        if column.electrode_column:
+            values = _filled(scores, name, "layer", "channel")
+            rows = modal[None] if "layer" in column.dims else np.zeros_like(modal)[None]
+            columns[name] = np.take_along_axis(values, rows, axis=0)[0]
+    return columns
 
 
 def _most_chosen(chosen: FloatArray, lag: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -13,26 +13,27 @@ from highgamma import store
 from highgamma.errors import InputError
 from highgamma.summary.arrays import arrays_of
 from highgamma.summary.choice import FAMILY
-from highgamma.summary.fits import STUDY_FIGURES, Fit, FitSummary, summarise_fit
-from highgamma.summary.tables import (
-    ELECTRODE_COLUMNS,
+from highgamma.summary.columns import (
     GAIN_COLUMNS,
     LAYER_COLUMNS,
     MISSING_COLUMNS,
     PARTICIPANT_COLUMNS,
     PARTITION_COLUMNS,
-    Beside,
-    audited,
+    JudgedFit,
+    LayersPart,
     electrode_columns,
-    gain_columns,
+)
+from highgamma.summary.fits import STUDY_FIGURES, Fit, summarise_fit
+from highgamma.summary.tables import (
+    audited,
+    gain_parts,
     joined,
-    layer_columns,
     left_out,
     missing_fits,
-    participant_row,
-    partition_columns,
+    partition_parts,
     places_of,
     standing_beside,
+    with_whole_numbers,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def summarise(
     run: str,
     expected: Mapping[str, Sequence[str]] | None = None,
     lacking: Iterable[Sequence[str]] = (),
-    position: str = "position",
+    roles: Mapping[str, str] | None = None,
 ) -> Summary:
     """Join the fits of a run into its tables.
 
@@ -87,8 +88,8 @@ def summarise(
     lacking
         Of what is missing: analysis, participant, model, the stage that did not finish, and the
         file that it did not make.
-    position
-        Name of the model that knows nothing but the time.
+    roles
+        For each model the role of its kind, `model` or `position`; `model` where it is left out.
     """
     import pandas as pd
 
@@ -109,11 +110,10 @@ def summarise(
         places={name: places_of(table) for name, table in channels.items()},
         audits={name: audited(p_values) for name, p_values in contamination.items()},
         controls={name: of.get("controls") or () for name, of in analyses.items()},
-        position=position,
+        roles=roles or {},
     )
-    pairs = list(zip(done, beside, strict=True))
-    electrodes = joined((electrode_columns(s, b) for s, b in pairs), ELECTRODE_COLUMNS)
-    electrodes["layer"] = electrodes["layer"].astype("Int64")
+    judged = [JudgedFit(s, b) for s, b in zip(done, beside, strict=True)]
+    electrodes = joined(judged, electrode_columns())
     missing = sorted(missing_fits(done, participants, expected or {}), key=lambda m: order.of(*m))
     for analysis, participant, model in missing:
         log.warning("%s has no scores of %s in the analysis %s", participant, model, analysis)
@@ -131,6 +131,7 @@ def summarise(
         ),
         "n_permutations": json.dumps({s.analysis: s.n_permutations for s in done}, sort_keys=True),
         "unit": json.dumps({s.analysis: s.unit for s in done}, sort_keys=True),
+        "roles": json.dumps(dict(roles or {}), sort_keys=True),
     }
     log.info(
         "%d fits, %d electrode rows, %d missing fits", len(done), len(electrodes), len(missing)
@@ -140,10 +141,10 @@ def summarise(
     absent = missing + [of for of in why if of not in missing]
     return Summary(
         electrodes=electrodes,
-        layers=joined((layer_columns(s) for s in done), LAYER_COLUMNS),
-        participants=_participants(pairs, missing, order),
-        gains=joined((part for s, b in pairs for part in gain_columns(s, b)), GAIN_COLUMNS),
-        partition=joined((part for s in done for part in partition_columns(s)), PARTITION_COLUMNS),
+        layers=joined((LayersPart(s) for s in done), LAYER_COLUMNS),
+        participants=_participants(judged, missing, order),
+        gains=joined((part for j in judged for part in gain_parts(j)), GAIN_COLUMNS),
+        partition=joined((part for s in done for part in partition_parts(s)), PARTITION_COLUMNS),
         missing=pd.DataFrame(
             [(*of, *why.get(of, (None, None))) for of in absent], columns=list(MISSING_COLUMNS)
         ),
@@ -152,21 +153,22 @@ def summarise(
 
 
 def _participants(
-    pairs: Sequence[tuple[FitSummary, Beside]],
+    judged: Sequence[JudgedFit],
     missing: Sequence[tuple[str, str, str]],
     order: _Order,
 ) -> pd.DataFrame:
     """A row for every fit, and for every one that is missing."""
     import pandas as pd
 
-    rows = [participant_row(s, b.q) for s, b in pairs]
+    rows = [
+        {name: column.values(fit) for name, column in PARTICIPANT_COLUMNS.items()} for fit in judged
+    ]
     rows += [
         {"analysis": a, "participant": p, "model": m, "n_electrodes": 0} for a, p, m in missing
     ]
     rows.sort(key=lambda row: order.of(row["analysis"], row["participant"], row["model"]))
     table = pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS))
-    for name in ("layer", "n_electrodes", "n_samples", "n_significant", "leaky"):
-        table[name] = table[name].astype("Int64")
+    table = with_whole_numbers(table, PARTICIPANT_COLUMNS)
     for name in STUDY_FIGURES:
         table[name] = table[name].astype("float64")
     return table

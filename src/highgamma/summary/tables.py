@@ -1,272 +1,77 @@
-"""The tables of a run, column by column."""
+"""The tables of a run, joined from their parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from highgamma import store
-from highgamma.summary.choice import LEVEL, FloatArray, false_discovery_q, gains
-from highgamma.summary.fits import STUDY_FIGURES, FitSummary, number
-from highgamma.summary.verdict import Score, judge
+from highgamma.scores import false_discovery_q
+from highgamma.summary.choice import FloatArray
+from highgamma.summary.columns import (
+    Audited,
+    Beside,
+    GainsPart,
+    JudgedFit,
+    PartitionPart,
+    TableColumn,
+)
+from highgamma.summary.fits import FitSummary
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
 
-ELECTRODE_COLUMNS = (
-    *("analysis", "participant", "electrode", "x", "y", "z", "region", "model", "layer"),
-    *("r", "skill", "p", "q", "gain", "contamination", "flags"),
-    # Further columns only follow after `flags`.
-    *("stability", "best_control", "peak_lag", "peak_lag_low", "peak_lag_high", "distance_s"),
-    *("mean_r", "position_r", "position_skill", "verdict", "rule"),
-    *("noise_ceiling", "ceiling_status", "lag", "lag_stability"),
-)
-LAYER_COLUMNS = (
-    *("analysis", "participant", "model", "layer", "n_electrodes"),
-    *("r_mean", "r_median", "r_max", "skill_mean", "skill_median", "distance_s", "flags"),
-)
-PARTICIPANT_COLUMNS = (
-    *("analysis", "participant", "model", "layer", "n_electrodes", "n_samples"),
-    *(*STUDY_FIGURES, "skill_median", "n_significant", "distance_s", "leaky", "flags"),
-)
-GAIN_COLUMNS = (
-    *("analysis", "participant", "electrode", "model"),
-    *("control", "skill", "control_skill", "gain", "distance_s", "flags"),
-)
-PARTITION_COLUMNS = (
-    *("analysis", "participant", "electrode", "model", "space"),
-    *("skill", "unique", "share", "shared", "noise_ceiling", "explainable"),
-    *("alpha", "ceiling_status", "distance_s", "flags"),
-)
-MISSING_COLUMNS = ("analysis", "participant", "model", "stage", "file")
-
-FLAGS = {
-    "flat": "the electrode’s signal is constant",
-    "intercept-only": "the fit ignores its input: it predicts the training mean everywhere",
-    "contaminated": f"the audit finds the microphone in the electrode (q < {LEVEL} within its "
-    "participant)",
-    "not-tested": "the analysis drew no permutations, so there is no p",
-    "not-significant": f"q is not below {LEVEL}",
-    "no-skill": "the skill is not above 0: the training mean predicts the held-out samples as well",
-    "below-control": "a control model explains as much (gain not above 0)",
-    "leaky-split": "held-out samples have close neighbours among the training samples",
-}
-"""Every flag and what it says; an electrode that carries none of them holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """One electrode in the audit of sound: its p, and its q within the participant."""
-
-    p: float
-    q: float
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What stands beside a fit: its q, its electrodes' places and audit, and its controls.
-
-    `controls` gives the skill of every control that the analysis names (NaN where it has none
-    here) on the fit's channels, and is empty for a control; `position_r`, `position_skill` are of
-    position features under the same split.
-    """
-
-    q: FloatArray
-    place: Mapping[str, Mapping[str, Any]]
-    audit: Mapping[str, Audited]
-    controls: Mapping[str, FloatArray]
-    position_r: FloatArray
-    position_skill: FloatArray
-    role: str
-
-
-def joined(parts: Iterable[Columns], columns: Sequence[str]) -> pd.DataFrame:
-    """One table from parts that have the same columns, each a list or an array."""
+def joined(parts: Iterable[Any], columns: Mapping[str, TableColumn[Any]]) -> pd.DataFrame:
+    """Return one table of all parts, the columns as they are declared."""
     import pandas as pd
 
-    collected: dict[str, list[Any]] = {name: [] for name in columns}
+    pieces: dict[str, list[Any]] = {name: [] for name in columns}
     for part in parts:
-        for name in columns:
-            collected[name].append(part[name])
+        values = {name: column.values(part) for name, column in columns.items()}
+        rows = max((len(v) for v in values.values() if _is_several(v)), default=1)
+        for name, value in values.items():
+            pieces[name].append(value if _is_several(value) else _repeated(value, rows))
     table: dict[str, NDArray[Any] | list[Any]] = {}
     for name in columns:
-        pieces = collected.pop(name)
-        if pieces and all(isinstance(piece, np.ndarray) for piece in pieces):
-            table[name] = np.concatenate(pieces)
+        of_parts = pieces.pop(name)
+        if of_parts and all(isinstance(piece, np.ndarray) for piece in of_parts):
+            table[name] = np.concatenate(of_parts)
         else:
-            table[name] = [value for piece in pieces for value in piece]
-    return pd.DataFrame(table, columns=list(columns))
+            table[name] = [value for piece in of_parts for value in piece]
+    return with_whole_numbers(pd.DataFrame(table, columns=list(columns)), columns)
 
 
-def electrode_columns(s: FitSummary, beside: Beside) -> Columns:
-    """One row for each electrode of a fit."""
-    n = len(s.channels)
-    gain, best = gains(s.skill, beside.controls)
-    flags, verdicts, rules = [], [], []
-    audits = [beside.audit.get(name, _NOT_AUDITED) for name in s.channels]
-    for k, audited in enumerate(audits):
-        contaminated = audited.q < LEVEL
-        raised = {
-            "flat": s.flat[k],
-            "intercept-only": s.intercept_only[k],
-            "contaminated": contaminated,
-            "not-tested": not s.tested,
-            "not-significant": s.tested and not beside.q[k] < LEVEL,
-            "no-skill": s.skill[k] <= 0,
-            "below-control": gain[k] <= 0,
-            "leaky-split": s.leaky,
-        }
-        flags.append(",".join(name for name, is_raised in raised.items() if is_raised))
-        verdict, rule = judge(
-            Score(
-                skill=float(s.skill[k]),
-                q=float(beside.q[k]),
-                gain=float(gain[k]),
-                audit_q=audited.q,
-                distance_s=s.distance_s,
-                flat=bool(s.flat[k]),
-                leaky=s.leaky,
-                intercept_only=bool(s.intercept_only[k]),
-                tested=s.tested,
-                contaminated=contaminated,
-                best_control=best[k],
-                lacking=tuple(c for c, v in beside.controls.items() if not np.isfinite(v[k])),
-                role=beside.role,
-            )
-        )
-        verdicts.append(verdict)
-        rules.append(rule)
-    return {
-        **_names(s, n),
-        "electrode": s.channels,
-        **{axis: _coordinates(s, beside.place, axis) for axis in ("x", "y", "z")},
-        "region": _regions(s, beside.place),
-        "layer": s.layer,
-        "r": s.r,
-        "skill": s.skill,
-        "p": s.p,
-        "q": beside.q,
-        "gain": gain,
-        "contamination": np.array([audited.p for audited in audits]),
-        "flags": flags,
-        "stability": s.stability,
-        "best_control": best,
-        "peak_lag": s.peak[0],
-        "peak_lag_low": s.peak[1],
-        "peak_lag_high": s.peak[2],
-        "distance_s": np.full(n, s.distance_s),
-        "mean_r": s.mean_r,
-        "position_r": beside.position_r,
-        "position_skill": beside.position_skill,
-        "verdict": verdicts,
-        "rule": rules,
-        "noise_ceiling": s.noise_ceiling,
-        "ceiling_status": [s.ceiling_status] * n,
-        "lag": s.chosen_lag,
-        "lag_stability": s.lag_stability,
-    }
+def with_whole_numbers(
+    table: pd.DataFrame, columns: Mapping[str, TableColumn[Any]]
+) -> pd.DataFrame:
+    """Return the table with columns of whole numbers that may be missing."""
+    return table.astype({name: "Int64" for name, column in columns.items() if column.whole})
 
 
-_NOT_AUDITED = Audited(float("nan"), float("nan"))
+def _is_several(value: Any) -> bool:
+    return isinstance(value, list | np.ndarray)
 
 
-def _names(s: FitSummary, n: int) -> dict[str, list[str]]:
-    return {
-        "analysis": [s.analysis] * n,
-        "participant": [s.participant] * n,
-        "model": [s.model] * n,
-    }
+def _repeated(value: Any, rows: int) -> list[Any] | NDArray[Any]:
+    return np.full(rows, value) if isinstance(value, float | int) else [value] * rows
 
 
-def _apart(s: FitSummary, n: int) -> dict[str, list[Any]]:
-    """How far training and held-out samples are apart, and the flag of a split that leaks."""
-    return {"distance_s": [s.distance_s] * n, "flags": [split_flag(leaky=s.leaky)] * n}
+def gain_parts(judged: JudgedFit) -> Iterator[GainsPart]:
+    """Return the parts of `gains.tsv`: one for each control that the analysis names."""
+    for control, skill in judged.beside.controls.items():
+        yield GainsPart(judged.fit, control, skill)
 
 
-def split_flag(*, leaky: bool) -> str:
-    """The flag on everything that a split with neighbours on both sides has led to."""
-    return "leaky-split" if leaky else ""
+def partition_parts(fit: FitSummary) -> Iterator[PartitionPart]:
+    """Return the parts of `partition.tsv`: one for each space of a joint fit."""
+    for space, values in fit.spaces.items():
+        yield PartitionPart(fit, space, values)
 
 
-def _coordinates(s: FitSummary, place: Mapping[str, Mapping[str, Any]], axis: str) -> FloatArray:
-    """From the channels table, else from the scores (a re-referenced pair has its own place)."""
-    known = np.array([number(place.get(name, {}).get(axis)) for name in s.channels])
-    own = np.array(s.places.get(axis, [np.nan] * len(known)))
-    return np.where(np.isfinite(known), known, own)
-
-
-def _regions(s: FitSummary, place: Mapping[str, Mapping[str, Any]]) -> list[str | None]:
-    own = s.places.get("region", [None] * len(s.channels))
-    found = []
-    for name, from_scores in zip(s.channels, own, strict=True):
-        value = place.get(name, {}).get("region")
-        value = value if isinstance(value, str) else from_scores
-        found.append(value if value not in ("", store.MISSING) else None)
-    return found
-
-
-def layer_columns(s: FitSummary) -> Columns:
-    """One row for each layer of a fit."""
-    n = len(s.layers)
-    return {**_names(s, n), "layer": s.layers, **s.layer_rows, **_apart(s, n)}
-
-
-def participant_row(s: FitSummary, q: FloatArray) -> dict[str, Any]:
-    """A fit's row in the table of participants."""
-    skill = s.skill[np.isfinite(s.skill)]
-    return {
-        "analysis": s.analysis,
-        "participant": s.participant,
-        "model": s.model,
-        "layer": int(s.layers[s.modal]),
-        "n_electrodes": len(s.channels),
-        "n_samples": s.n_samples,
-        **{name: values[s.modal] for name, values in s.figures.items()},
-        "skill_median": np.median(skill) if skill.size else np.nan,
-        "n_significant": int((q < LEVEL).sum()) if s.tested else None,
-        "distance_s": s.distance_s,
-        "leaky": int(s.leaky),
-        "flags": split_flag(leaky=s.leaky),
-    }
-
-
-def gain_columns(s: FitSummary, beside: Beside) -> Iterable[Columns]:
-    """One row for each electrode and named control of a fit."""
-    for control, skill in beside.controls.items():
-        yield {
-            **_names(s, len(s.channels)),
-            "electrode": s.channels,
-            "control": [control] * len(s.channels),
-            "skill": s.skill,
-            "control_skill": skill,
-            "gain": s.skill - skill,
-            **_apart(s, len(s.channels)),
-        }
-
-
-def partition_columns(s: FitSummary) -> Iterable[Columns]:
-    """One row for each electrode and space of a banded ridge; none for other estimators."""
-    n = len(s.channels)
-    for space, values in s.spaces.items():
-        yield {
-            **_names(s, n),
-            "electrode": s.channels,
-            "space": [space] * n,
-            "skill": s.skill,
-            **values,
-            "noise_ceiling": s.noise_ceiling,
-            "ceiling_status": [s.ceiling_status] * n,
-            **_apart(s, n),
-        }
-
-
-# ------------------------------------------------------------------------- what stands beside a fit
+# --------------------------------------------------------- what is known of a fit from elsewhere
 
 
 def family_q(done: Sequence[FitSummary]) -> list[FloatArray]:
@@ -289,9 +94,21 @@ def standing_beside(
     places: Mapping[str, Mapping[str, Mapping[str, Any]]],
     audits: Mapping[str, Mapping[str, Audited]],
     controls: Mapping[str, Sequence[str]],
-    position: str,
+    roles: Mapping[str, str],
 ) -> list[Beside]:
-    """What stands beside every fit; `controls` names those of each analysis."""
+    """Return what is known of every fit from elsewhere.
+
+    Parameters
+    ----------
+    done
+        All fits.
+    places, audits
+        By participant and electrode.
+    controls
+        The controls that each analysis names.
+    roles
+        For each model its kind's role: `position` is a control of every analysis, by whatever name.
+    """
     found = {(s.analysis, s.participant, s.model): s for s in done}
 
     def on_channels(s: FitSummary, model: str, of: Callable[[FitSummary], FloatArray]) -> Any:
@@ -301,10 +118,18 @@ def standing_beside(
         known = dict(zip(other.channels, of(other), strict=True))
         return np.array([known.get(name, np.nan) for name in s.channels])
 
+    def of_position(
+        s: FitSummary, positions: Sequence[str], of: Callable[[FitSummary], FloatArray]
+    ) -> Any:
+        fitted = [name for name in positions if (s.analysis, s.participant, name) in found]
+        return on_channels(s, fitted[0] if fitted else "", of)
+
     beside = []
     for s, q in zip(done, family_q(done), strict=True):
         named = list(controls.get(s.analysis, ()))
-        role = "position" if s.model == position else "control" if s.model in named else "model"
+        positions = [name for name, role in roles.items() if role == "position"]
+        role = roles.get(s.model, "model")
+        role = "control" if role == "model" and s.model in named else role
         compared = [] if s.model in named else named
         beside.append(
             Beside(
@@ -312,8 +137,8 @@ def standing_beside(
                 place=places.get(s.participant, {}),
                 audit=audits.get(s.participant, {}),
                 controls={name: on_channels(s, name, lambda o: o.skill) for name in compared},
-                position_r=on_channels(s, position, lambda o: o.r),
-                position_skill=on_channels(s, position, lambda o: o.skill),
+                position_r=of_position(s, positions, lambda o: o.r),
+                position_skill=of_position(s, positions, lambda o: o.skill),
                 role=role,
             )
         )

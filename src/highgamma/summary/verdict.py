@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 
-from highgamma.summary.choice import LEVEL
+from highgamma.scores import LEVEL
 
 VERDICTS = (
     *("supported", "not significant", "explained by controls", "contaminated", "leaky split"),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from highgamma.encoding import cost, scores
+from highgamma import scores
+from highgamma.encoding import cost
 from highgamma.encoding.estimators import ESTIMATORS, Estimator, Spaces, Task
 from highgamma.encoding.estimators.ridge import DECADES, decades_in_words
 from highgamma.encoding.fits import NestedFit

@@ -18,7 +18,6 @@ from highgamma.encoding.nulls import (
     refitted_sums,
     sums_of_fit,
 )
-from highgamma.encoding.scores import FoldSums
 from highgamma.encoding.solvers.ridge import (
     choose_dual,
     choose_primal,
@@ -31,6 +30,7 @@ from highgamma.encoding.solvers.ridge import (
 )
 from highgamma.encoding.splits import FloatArray, IntArray
 from highgamma.encoding.statistics import BlockStatistics, block_statistics
+from highgamma.scores import FoldSums
 
 if TYPE_CHECKING:
     from highgamma.encoding.analysis import Analysis

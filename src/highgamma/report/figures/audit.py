@@ -22,7 +22,7 @@ from highgamma.report.figures.canvas import (
     line,
     short,
 )
-from highgamma.summary import LEVEL
+from highgamma.scores import LEVEL, false_discovery_q
 
 COLUMNS = 5
 MATRICES = 10
@@ -34,8 +34,6 @@ def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
     if not audits:
         return None
     from matplotlib.ticker import FuncFormatter
-
-    from highgamma.summary import false_discovery_q
 
     people = list(audits)
     with_matrix = _most_evident(audits)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from highgamma.report.evidence import Evidence
 from highgamma.report.figures.canvas import WIDTH, Drawn, canvas, crowded, drawn, milliseconds
 from highgamma.report.findings import best_electrodes
-from highgamma.summary import LEVEL
+from highgamma.scores import LEVEL
 
 FloatArray = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def lag_curves(evidence: Evidence, analysis: str) -> Drawn | None:
     at = {
         key: k
         for k, key in enumerate(
-            zip(arrays["participant"].values, arrays["name"].values, strict=True)
+            zip(arrays["electrode_participant"].values, arrays["name"].values, strict=True)
         )
     }
     height = 3.0 if many else max(2.4, 0.95 + 0.15 * len(shown))

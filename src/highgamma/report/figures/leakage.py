@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from highgamma.encoding.splits import SPLITS
 from highgamma.report.evidence import Evidence
 from highgamma.report.figures.canvas import (
     INK,
@@ -23,7 +24,6 @@ from highgamma.report.figures.canvas import (
     markers,
     short,
 )
-from highgamma.settings import POSITION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ def leakage_rows(evidence: Evidence, table: pd.DataFrame, name: str) -> list[Spl
                 Split(
                     analysis=analysis,
                     split=str(settings.get("split")),
-                    leaky=settings.get("split") == "shuffled",
+                    leaky=SPLITS[str(settings.get("split"))].leaky,
                     distance_s=float(of_model.min()) if len(of_model) else float("nan"),
                     model=str(row["model"]),
                     n_electrodes=int(row["n_electrodes"]),
@@ -96,10 +96,11 @@ def leakage(evidence: Evidence, table: pd.DataFrame, name: str) -> Drawn | None:
     rows = leakage_rows(evidence, table, name)
     models = list(dict.fromkeys(row.model for row in rows))
     splits = list(dict.fromkeys(row.split for row in rows))
-    if not rows or POSITION not in models:
+    position = next((model for model in models if model in evidence.positions), None)
+    if position is None:
         return None
-    # Position stands last, beside what it is set against.
-    models = [*(m for m in models if m != POSITION), POSITION]
+    # Position comes last, next to what it is compared with.
+    models = [*(m for m in models if m != position), position]
     shown = evidence.electrodes
     shown = shown[shown["analysis"].isin({row.analysis for row in rows})]
     with canvas(WIDTH, 3.1) as figure:
@@ -116,7 +117,7 @@ def leakage(evidence: Evidence, table: pd.DataFrame, name: str) -> Drawn | None:
         colour, marker = _styles(evidence)
         legend_below(figure, [handle(color=colour[m], marker=marker[m], label=m) for m in models])
         by = {(row.split, row.model): row.r[0] for row in rows}
-        said = ", ".join(f"{split} {short(by[split, POSITION])}" for split in splits)
+        said = ", ".join(f"{split} {short(by[split, position])}" for split in splits)
         others = "; ".join(
             f"{m}: " + ", ".join(f"{split} {short(by[split, m])}" for split in splits)
             for m in models[:-1]
@@ -138,7 +139,7 @@ def leakage(evidence: Evidence, table: pd.DataFrame, name: str) -> Drawn | None:
 def _styles(evidence: Evidence) -> tuple[dict[str, str], dict[str, str]]:
     """Colour and marker of each model; position is grey, since it stands for nothing."""
     colour, marker = colours(evidence.models), markers(evidence.models)
-    return colour | {POSITION: SOFT}, marker
+    return colour | dict.fromkeys(evidence.positions, SOFT), marker
 
 
 def _place(row: Split, splits: list[str], models: list[str]) -> float:

@@ -257,7 +257,7 @@ def _models(evidence: Evidence, courses: Sequence[Course], analysis: str) -> lis
         for m in there
         if any(np.isfinite(c.values["r"]).any() for c in courses if c.model == m)
     }
-    names = [m for m in evidence.models if m in mean and m != "position"]
+    names = [m for m in evidence.models if m in mean and m not in evidence.positions]
     names = [m for m in names if m not in evidence.controls(analysis)] or names
     best = sorted(names, key=lambda m: -mean[m])[:MOST_MODELS]
     return [m for m in names if m in best]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from highgamma import store
 from highgamma.report.evidence import Evidence
 from highgamma.report.findings.verdicts import SUPPORTED, median
-from highgamma.summary import LEVEL
-from highgamma.summary.tables import split_flag
+from highgamma.scores import LEVEL
+from highgamma.summary.columns import split_flag
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.report.evidence import Evidence
-from highgamma.summary import LEVEL
+from highgamma.scores import LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -213,7 +213,7 @@ def _layers_found(truth: pd.DataFrame, table: pd.DataFrame, evidence: Evidence) 
     at = {
         (str(p), str(e)): k
         for k, (p, e) in enumerate(
-            zip(arrays["participant"].values, arrays["name"].values, strict=True)
+            zip(arrays["electrode_participant"].values, arrays["name"].values, strict=True)
         )
     }
     found = []

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.report.evidence import Evidence
-from highgamma.summary import LEVEL
+from highgamma.scores import LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd

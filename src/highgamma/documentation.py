@@ -1,0 +1,76 @@
+"""The parts of the documentation that are written from declarations.
+
+`python -m highgamma.documentation ROOT` writes them; a test keeps them current. docs/config.md and
+the schema are written whole. In the other pages a part stands between two comments,
+`<!-- columns: electrodes -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from highgamma.encoding.columns import SCORE_COLUMNS
+from highgamma.settings import reference
+from highgamma.summary.columns import TABLES
+
+WHOLE: dict[str, Callable[[], str]] = {
+    "docs/config.md": reference.reference,
+    "workflow/schemas/config.schema.yaml": reference.schema_text,
+}
+"""Files that are written whole, from the root of the repository."""
+
+PAGES = ("docs/files.md",)
+"""Pages with parts that are written."""
+
+_PART = re.compile(r"<!-- (\w+): (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table in Markdown."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def columns(name: str) -> str:
+    """Return the columns of a table of a run, or the variables of a file of scores."""
+    if name == "scores":
+        return table(
+            ("variable", "dimensions", "unit", "meaning"),
+            (
+                (f"`{c.name}`", ", ".join(c.dims) or "–", c.units, c.meaning)
+                for c in SCORE_COLUMNS.values()
+            ),
+        )
+    return table(
+        ("column", "meaning"), ((f"`{c.name}`", c.meaning) for c in TABLES[name]().values())
+    )
+
+
+PARTS: dict[str, Callable[[str], str]] = {"columns": columns}
+"""What a part of a page shows, by the first word of its comment."""
+
+
+def written(page: str) -> str:
+    """Return a page with its parts written anew."""
+
+    def part(found: re.Match[str]) -> str:
+        kind, name = found.groups()
+        return f"<!-- {kind}: {name} -->\n{PARTS[kind](name)}<!-- end -->"
+
+    return _PART.sub(part, page)
+
+
+def current(root: Path) -> dict[Path, str]:
+    """Return what every file that has written parts should hold."""
+    files = {root / path: text() for path, text in WHOLE.items()}
+    return files | {root / p: written((root / p).read_text(encoding="utf-8")) for p in PAGES}
+
+
+if __name__ == "__main__":
+    import sys
+
+    for file, content in current(Path(sys.argv[1])).items():
+        file.write_text(content, encoding="utf-8")
