@@ -74,7 +74,7 @@ class Signals(Reader):
 
 
 def checked_fetch(fetch: Fetch, path: Path) -> Fetch:
-    """Turn what a library raises where a file is damaged into one message."""
+    """Turn what a library raises for a damaged file into one message."""
 
     def checked(start: int, stop: int, columns: Sequence[int]) -> Values:
         try:
@@ -88,7 +88,7 @@ def checked_fetch(fetch: Fetch, path: Path) -> Fetch:
 def piece_of(n_channels: int, *, chunk: int = 1) -> int:
     """Samples read at a time: `BLOCK_BYTES` of all channels, but at least one chunk of the file.
 
-    A file that is stored in compressed chunks unpacks each of them anew for smaller pieces.
+    A file that is stored in compressed chunks unpacks each of them again for smaller pieces.
     """
     return max(chunk, BLOCK_BYTES // (8 * max(1, n_channels)))
 
