@@ -32,8 +32,8 @@ FloatArray = NDArray[np.float64]
 N_BEST = 4
 
 PACKAGES = (
-    *("h5py", "himalaya", "jinja2", "matplotlib", "mne", "mne-bids", "netCDF4", "numpy", "pandas"),
-    *("pynwb", "scikit-learn", "scipy", "snakemake", "torch", "transformers", "xarray"),
+    *("h5py", "jinja2", "matplotlib", "mne", "netCDF4", "numpy", "pandas", "pynwb"),
+    *("scikit-learn", "scipy", "snakemake", "torch", "transformers", "xarray"),
 )
 
 VERDICT_CLASS = {
