@@ -44,6 +44,7 @@ def serving(site: Site) -> Iterator[Site]:
             content = site.files.get(self.path, site.files.get(self.path.split("?")[0]))
             if status != 200 or content is None:
                 self.send_response(status if status != 200 else 404)
+                self.extra()
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return

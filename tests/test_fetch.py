@@ -145,6 +145,40 @@ def test_a_token_stays_with_its_host_and_headers_of_every_hop_are_seen(site, tmp
     assert got.headers["x-repo-commit"] == "abc"
 
 
+def test_credentials_of_a_netrc_file_are_not_sent(site, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    fetch.download(
+        site.address + "/file", tmp_path / "file", headers={"Authorization": "Bearer token"}
+    )
+    assert site.asked[0][1]["authorization"] == "Bearer token"
+    fetch.read(site.address + "/file")
+    assert "authorization" not in site.asked[1][1]
+
+
+def test_a_circle_of_redirections_ends(site):
+    site.redirects["/a"], site.redirects["/b"] = "/b", "/a"
+    with pytest.raises(fetch.Refused, match="circle"):
+        fetch.read(site.address + "/a")
+
+
+def test_a_server_that_stays_busy_counts_as_no_network(site):
+    site.statuses = [503] * (fetch.RETRIES + 1)
+    with pytest.raises(fetch.Unreachable, match="status 503"):
+        fetch.read(site.address + "/file")
+    assert len(site.asked) == fetch.RETRIES + 1
+
+
+def test_a_server_is_not_waited_for_as_long_as_it_likes(site, monkeypatch):
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    site.headers["/busy"] = {"Retry-After": "86400"}
+    site.files["/busy"] = CONTENT
+    site.statuses = [503]
+    fetch.read(site.address + "/busy")
+    assert pauses == [60]
+
+
 def test_progress_says_how_much_is_left(site, tmp_path, monkeypatch):
     monkeypatch.setattr(fetch, "INTERVAL", 0.0)
     monkeypatch.setattr(fetch, "_BLOCK", 1 << 16)
@@ -184,7 +218,7 @@ def test_a_page_is_read_again_when_it_breaks_off(site):
     site.breaks = [3]
     assert fetch.read_json(site.address + "/page") == {"a": 1}
     site.files["/page"] = b"<html>log in</html>"
-    with pytest.raises(InputError, match="no JSON"):
+    with pytest.raises(InputError, match="not JSON"):
         fetch.read_json(site.address + "/page")
     with pytest.raises(InputError, match="more than"):
         fetch.read(site.address + "/file", limit=1000)

@@ -482,7 +482,7 @@ def _check_count(count: int, where: str | Path) -> None:
 
 def _xml(url: str) -> ElementTree.Element:
     """An XML document without its namespace."""
-    content, _ = fetch.read(url)
+    content = fetch.read(url)
     try:
         # Entities are what XML attacks are made of; a bucket's list has none.
         if b"<!" in content:

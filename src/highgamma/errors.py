@@ -51,6 +51,18 @@ class DamagedFileError(InputError):
     """A file that the workflow wrote is damaged; made anew, it would be whole."""
 
 
+class Unreachable(InputError):  # noqa: N818
+    """There is no connection, or none that lasts."""
+
+
+class Refused(InputError):  # noqa: N818
+    """A server answered, but did not give the file; `status` is its HTTP status."""
+
+    def __init__(self, found: str, *, status: int, where: str, remedy: str | None = None) -> None:
+        self.status = status
+        super().__init__(found, where=where, remedy=remedy)
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """Say which known name was probably meant: `" (did you mean 'ridge'?)"`, or nothing."""
     from difflib import get_close_matches

@@ -7,25 +7,25 @@ HTTP is spoken to this machine alone; everything else is https.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import logging
 import os
 import re
 import shutil
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from highgamma import __version__
 from highgamma.errors import InputError
+from highgamma.errors import Refused as Refused
+from highgamma.errors import Unreachable as Unreachable
 from highgamma.store import inside
+
+if TYPE_CHECKING:
+    import requests
 
 logger = logging.getLogger("highgamma")
 
@@ -42,20 +42,6 @@ INTERVAL = 2.0
 """Least number of seconds between two lines of progress."""
 
 _BLOCK = 1 << 20
-_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-_BROKEN = (OSError, http.client.HTTPException)
-
-
-class Unreachable(InputError):  # noqa: N818
-    """There is no connection, or none that lasts."""
-
-
-class Refused(InputError):  # noqa: N818
-    """A server answered, but did not give what was asked for; `status` is its HTTP status."""
-
-    def __init__(self, found: str, *, status: int, where: str, remedy: str | None = None) -> None:
-        self.status = status
-        super().__init__(found, where=where, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,49 +105,47 @@ def download(
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     tag = target.with_name(target.name + ".part.etag")
-    seen: dict[str, str] = {}
-    told = _Progress(label or target.name, progress)
+    lines = _Progress(label or target.name, progress)
+    answer_headers: Mapping[str, str] = {}
 
-    def attempt() -> int:
-        seen.clear()
-        return _continue(url, part, tag, size=size, headers=headers or {}, seen=seen, told=told)
+    def attempt() -> None:
+        nonlocal answer_headers
+        answer_headers = _continue(url, part, tag, size=size, headers=headers or {}, progress=lines)
 
-    if size is None or not part.is_file() or part.stat().st_size != size:
-        _until_done(attempt, url, retries=retries, kept=part)
-    got = part.stat().st_size
-    if size is not None and got != size:
+    if size is None or _size(part) != size or not part.is_file():
+        _until_done(attempt, url, retries=RETRIES if retries is None else retries, part=part)
+    arrived = part.stat().st_size
+    if size is not None and arrived != size:
         _discard(part, tag)
         raise InputError(
-            f"{target.name}: {got} bytes arrived",
+            f"{target.name}: {arrived} bytes arrived",
             where=url,
             expected=f"{size} bytes",
             remedy="run again; if it happens again, the file was changed where it is published",
         )
-    found = checksum(part, "sha256")
-    for algorithm, wanted in (("sha256", sha256), ("md5", md5), ("git-blob", git_blob)):
-        if wanted is None:
+    actual = checksum(part, "sha256")
+    for algorithm, published in (("sha256", sha256), ("md5", md5), ("git-blob", git_blob)):
+        if published is None:
             continue
-        is_ = found if algorithm == "sha256" else checksum(part, algorithm)
-        if is_ != wanted.lower():
+        computed = actual if algorithm == "sha256" else checksum(part, algorithm)
+        if computed != published.lower():
             _discard(part, tag)
             raise InputError(
-                f"{target.name}: the {algorithm} checksum is {is_}",
+                f"{target.name}: the {algorithm} checksum is {computed}",
                 where=url,
-                expected=wanted.lower(),
-                remedy="run again (what arrived was deleted); if it happens again, the file was "
+                expected=published.lower(),
+                remedy="run again (the download was deleted); if it happens again, the file was "
                 "changed where it is published, or on its way",
             )
     with open(part, "rb") as written:
         os.fsync(written.fileno())
     os.replace(part, target)
     tag.unlink(missing_ok=True)
-    return Downloaded(target, got, found, dict(seen))
+    return Downloaded(target, arrived, actual, answer_headers)
 
 
-def read(
-    url: str, *, headers: Mapping[str, str] | None = None, limit: int = 64 << 20
-) -> tuple[bytes, Mapping[str, str]]:
-    """The content at `url` (at most `limit` bytes) and the answer's headers in lower case.
+def read(url: str, *, headers: Mapping[str, str] | None = None, limit: int = 64 << 20) -> bytes:
+    """Return the content at `url`, at most `limit` bytes.
 
     Raises
     ------
@@ -170,33 +154,37 @@ def read(
     InputError
         If there are more than `limit` bytes.
     """
-    seen: dict[str, str] = {}
-    content = b""
+    from highgamma.connection import blocks
 
-    def attempt() -> int:
-        nonlocal content
-        seen.clear()
-        with _opened(url, headers or {}, seen=seen) as answer:
-            content = answer.read(limit + 1)
-            length = answer.headers.get("Content-Length")
-        if length is not None and len(content) < min(int(length), limit):
-            raise http.client.IncompleteRead(content)
-        return len(content)
+    content = bytearray()
 
-    _until_done(attempt, url)
-    if len(content) > limit:
-        raise InputError(f"the answer has more than {in_words(limit)}", where=url)
-    return content, dict(seen)
+    def attempt() -> None:
+        content.clear()
+        with _opened(url, headers or {}) as answer:
+            for block in blocks(answer, _BLOCK):
+                content.extend(block)
+                if len(content) > limit:
+                    raise InputError(f"the answer has more than {in_words(limit)}", where=url)
+
+    _until_done(attempt, url, retries=RETRIES)
+    return bytes(content)
 
 
 def read_json(url: str, *, headers: Mapping[str, str] | None = None) -> Any:
-    """The JSON document at `url`; errors as `read`, and `InputError` if it is no JSON."""
-    content, _ = read(url, headers=headers)
+    """Return the JSON document at `url`.
+
+    Raises
+    ------
+    Unreachable, Refused
+        As `download` does.
+    InputError
+        If the answer is too long, or is not JSON.
+    """
     try:
-        return json.loads(content)
+        return json.loads(read(url, headers=headers))
     except ValueError as error:
         raise InputError(
-            "the answer is no JSON; a network's log-in page may have come in its stead",
+            "the answer is not JSON; it may be a network's log-in page",
             where=url,
             remedy="open the address in a browser, then run again",
         ) from error
@@ -305,26 +293,27 @@ def in_words(size: float) -> str:
 class _Progress:
     """Lines of progress, at most one each `INTERVAL` seconds."""
 
-    def __init__(self, label: str, tell: Callable[[str], None]) -> None:
-        self.label, self.tell = label, tell
-        self.started = self.last = time.monotonic()
+    def __init__(self, label: str, report: Callable[[str], None]) -> None:
+        self.label, self.report = label, report
+        self.started = self.reported = time.monotonic()
         self.arrived = 0
 
-    def add(self, count: int, *, have: int, total: int | None) -> None:
-        self.arrived += count
-        now = time.monotonic()
-        if now - self.last < INTERVAL:
+    def add(self, n_bytes: int, *, position: int, total: int | None) -> None:
+        """Count what arrived; `position` and `total` are bytes of the file."""
+        self.arrived += n_bytes
+        clock = time.monotonic()
+        if clock - self.reported < INTERVAL:
             return
-        self.last = now
-        rate = self.arrived / (now - self.started)
+        self.reported = clock
+        rate = self.arrived / (clock - self.started)
         if total:
-            left = (total - have) / max(rate, 1.0)
-            self.tell(
-                f"{self.label}: {100 * have // total} %, {have / 1e6:.0f} of {total / 1e6:.0f} MB, "
-                f"{rate / 1e6:.1f} MB/s, {_duration(left)} left"
+            left = (total - position) / max(rate, 1.0)
+            self.report(
+                f"{self.label}: {100 * position // total} %, {position / 1e6:.0f} of "
+                f"{total / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s, {_duration(left)} left"
             )
         else:
-            self.tell(f"{self.label}: {have / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s")
+            self.report(f"{self.label}: {position / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s")
 
 
 def _duration(seconds: float) -> str:
@@ -342,26 +331,32 @@ def _continue(
     *,
     size: int | None,
     headers: Mapping[str, str],
-    seen: dict[str, str],
-    told: _Progress,
-) -> int:
-    """One request: add to `part` what is missing; returns its size, or raises when broken off."""
-    have = part.stat().st_size if part.is_file() else 0
-    asked = dict(headers) | {"Accept-Encoding": "identity"}
-    if have:
-        asked["Range"] = f"bytes={have}-"
-        if tag.is_file():
-            asked["If-Range"] = tag.read_text(encoding="ascii").strip()
-        elif size is None:
-            # Neither an ETag nor a size tells whether the rest would be of the same file.
-            have = 0
-            del asked["Range"]
+    progress: _Progress,
+) -> Mapping[str, str]:
+    """Append what is missing to `part` in one request; return the answer's first headers.
+
+    Raises
+    ------
+    ConnectionError
+        If the connection breaks off; what arrived is kept.
+    """
+    from highgamma.connection import blocks, first_headers
+
+    position = _size(part)
+    request = dict(headers)
+    if position and tag.is_file():
+        request |= {"If-Range": tag.read_text(encoding="ascii").strip()}
+    elif size is None:
+        # Neither an ETag nor a size tells whether the rest would be of the same file.
+        position = 0
+    if position:
+        request["Range"] = f"bytes={position}-"
     try:
-        with _opened(url, asked, seen=seen) as answer:
-            begin, total = _extent(answer, have)
-            if begin != have:
-                told.tell(f"{told.label}: starts again from the beginning")
-            have = begin
+        with _opened(url, request, resumed=position > 0) as answer:
+            start, total = _extent(answer, position)
+            if start != position:
+                progress.report(f"{progress.label}: starts again from the beginning")
+            position = start
             if size is not None and total is not None and total != size:
                 _discard(part, tag)
                 raise InputError(
@@ -370,32 +365,32 @@ def _continue(
                     expected=f"{size} bytes",
                     remedy="the file was changed where it is published; ask its authors",
                 )
-            etag = answer.headers.get("ETag", "")
+            etag = answer.headers.get("etag", "")
             if etag.startswith('"') and etag.isascii():
                 tag.write_text(etag, encoding="ascii")
-            elif not have:
+            elif not position:
                 tag.unlink(missing_ok=True)
             if total is not None:
-                require_space(part.parent, total - have)
+                require_space(part.parent, total - position)
             bound = total if total is not None else size
-            with open(part, "ab" if have else "wb") as opened:
-                while block := answer.read(_BLOCK):
+            with open(part, "ab" if position else "wb") as opened:
+                for block in blocks(answer, _BLOCK):
                     _write(opened, block, part)
-                    have += len(block)
-                    told.add(len(block), have=have, total=bound)
-                    if bound is not None and have > bound:
+                    position += len(block)
+                    progress.add(len(block), position=position, total=bound)
+                    if bound is not None and position > bound:
                         break
+            if bound is not None and position < bound:
+                raise ConnectionError(f"the connection broke off after {position} of {bound} bytes")
+            return first_headers(answer)
     except Refused as refusal:
-        # 416: nothing lies beyond what is here. Whether that is the whole file is then checked.
-        if refusal.status == 416 and have and have == size:
-            return have
-        if refusal.status == 416:
-            _discard(part, tag)
-            raise ConnectionError("the server has less than was kept here") from refusal
-        raise
-    if bound is not None and have < bound:
-        raise ConnectionError(f"the connection broke off after {have} of {bound} bytes")
-    return have
+        if refusal.status != 416:
+            raise
+        # Nothing lies beyond what is here: it is the whole file, or more than that.
+        if position == size:
+            return {}
+        _discard(part, tag)
+        raise ConnectionError("the server has less than was kept here") from refusal
 
 
 def _write(opened: BinaryIO, block: bytes, part: Path) -> None:
@@ -411,156 +406,66 @@ def _write(opened: BinaryIO, block: bytes, part: Path) -> None:
         ) from error
 
 
-def _extent(answer: Any, have: int) -> tuple[int, int | None]:
-    """First byte that an answer holds, and the size of the whole file if the server says it."""
-    if answer.status == 206:
+def _extent(answer: requests.Response, position: int) -> tuple[int, int | None]:
+    """Return the first byte that an answer holds, and the whole file's size if it is known."""
+    if answer.status_code == 206:
         match = re.fullmatch(
-            r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "").strip()
+            r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("content-range", "").strip()
         )
-        if not match or int(match[1]) != have:
-            raise ConnectionError("the server sent another part than was asked for")
-        return have, None if match[2] == "*" else int(match[2])
-    length = answer.headers.get("Content-Length")
-    return 0, int(length) if length is not None and length.isdigit() else None
+        if not match or int(match[1]) != position:
+            raise ConnectionError("the server sent another part than was requested")
+        return position, None if match[2] == "*" else int(match[2])
+    length = answer.headers.get("content-length", "")
+    return 0, int(length) if length.isdigit() else None
 
 
 def _until_done(
-    attempt: Callable[[], int], url: str, *, retries: int | None = None, kept: Path | None = None
+    attempt: Callable[[], None], url: str, *, retries: int, part: Path | None = None
 ) -> None:
-    """Repeat `attempt` until it returns; give up after `retries` failures without getting on."""
-    allowed = RETRIES if retries is None else retries
-    host = urlsplit(url).hostname or url
+    """Repeat `attempt` until it returns; give up after `retries` failures without progress."""
+    from highgamma.connection import unreachable
+
     failures, furthest = 0, 0
     while True:
         try:
             attempt()
             return
-        except _BROKEN as error:
-            reason = error.reason if isinstance(error, urllib.error.URLError) else error
-            failures += 1
-            have = kept.stat().st_size if kept is not None and kept.is_file() else 0
-            if have > furthest + _BLOCK:
-                failures, furthest = 1, have
-            # A name that is unknown or a closed port seldom heals within a minute.
-            hopeless = not have and _is_hopeless(reason)
-            if failures > (min(allowed, 1) if hopeless else allowed):
-                held = f"; the first {in_words(have)} are kept" if have else ""
-                raise Unreachable(
-                    f"there is no lasting connection to {host}: {_reason(reason)}{held}",
-                    where=url,
-                    remedy="check the network (and https_proxy, if there is a proxy), then run "
-                    "again; it goes on where it broke off",
-                ) from error
+        except ConnectionError as error:
+            position = _size(part) if part is not None else 0
+            failures = 1 if position > furthest + _BLOCK else failures + 1
+            furthest = max(position, furthest)
+            if failures > retries:
+                kept = f"; the first {in_words(position)} are kept" if position else ""
+                raise unreachable(url, error, kept=kept) from error
             pause = min(PAUSE * 2 ** (failures - 1), 30.0)
-            if isinstance(reason, _Busy):
-                pause = max(pause, reason.pause)
-            logger.info("%s: %s; once more in %.0f s", host, _reason(reason), pause)
+            logger.info("%s: %s; next attempt in %.0f s", url, error, pause)
             time.sleep(pause)
 
 
-class _Busy(ConnectionError):  # noqa: N818
-    """The server asks to be left alone for `pause` seconds."""
+@contextmanager
+def _opened(
+    url: str, headers: Mapping[str, str], *, resumed: bool = False
+) -> Iterator[requests.Response]:
+    """Open the answer to a GET request, with this module's patience."""
+    # requests takes 0.1 s to import, which only a job that fetches files should spend.
+    from highgamma.connection import opened
 
-    def __init__(self, status: int, pause: float) -> None:
-        self.pause = pause
-        super().__init__(f"the server answered with status {status}")
+    with opened(
+        url,
+        headers,
+        attempts=RETRIES,
+        # An unknown name or a closed port seldom recovers within a minute.
+        first_attempts=RETRIES if resumed else 1,
+        pause=PAUSE,
+        timeout=TIMEOUT,
+    ) as answer:
+        yield answer
 
 
-def _is_hopeless(reason: object) -> bool:
-    import socket
-    import ssl
-
-    return isinstance(
-        reason, socket.gaierror | ConnectionRefusedError | ssl.SSLCertVerificationError
-    )
-
-
-def _reason(reason: object) -> str:
-    if isinstance(reason, OSError) and reason.strerror:
-        return reason.strerror
-    return str(reason) or type(reason).__name__
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _discard(*paths: Path) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
-
-
-def _is_here(url: str) -> bool:
-    """Whether a URL's host is this machine."""
-    import ipaddress
-
-    host = urlsplit(url).hostname or ""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
-
-
-def _check_scheme(url: str) -> None:
-    scheme = urlsplit(url).scheme
-    if scheme != "https" and not (scheme == "http" and _is_here(url)):
-        raise InputError(
-            "the address is not https", where=url, expected="https://…", remedy="correct it"
-        )
-
-
-class _Redirections(urllib.request.HTTPRedirectHandler):
-    """Follows redirections: never away from https, never with credentials to another host."""
-
-    def __init__(self, seen: dict[str, str]) -> None:
-        self.seen = seen
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        _remember(self.seen, headers)
-        _check_scheme(newurl)
-        if _is_here(newurl) and not _is_here(req.full_url):
-            raise InputError(f"the server points to this machine: {newurl}", where=req.full_url)
-        new = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if new is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
-            for name in [n for n in new.headers if n.lower() in ("authorization", "cookie")]:
-                new.remove_header(name)
-        return new
-
-
-def _remember(seen: dict[str, str], headers: Any) -> None:
-    for name, value in headers.items():
-        seen.setdefault(name.lower(), value)
-
-
-@contextmanager
-def _opened(url: str, headers: Mapping[str, str], *, seen: dict[str, str]) -> Iterator[Any]:
-    """The open answer to a GET request; its headers and those of redirections go to `seen`."""
-    import ssl
-
-    _check_scheme(url)
-    context = ssl.create_default_context()
-    with suppress(ImportError):
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({} if _is_here(url) else None),
-        urllib.request.HTTPSHandler(context=context),
-        _Redirections(seen),
-    )
-    request = urllib.request.Request(  # noqa: S310 (the scheme was checked above)
-        url, headers={"User-Agent": f"highgamma/{__version__}", **headers}
-    )
-    try:
-        answer = opener.open(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code in _AGAIN:
-                after = error.headers.get("Retry-After", "0")
-                raise _Busy(error.code, min(float(after), 60.0) if after.isdigit() else 0) from None
-        raise Refused(
-            f"the server answered with status {error.code} ({error.reason})",
-            status=error.code,
-            where=url,
-            remedy="check that the address is right and open to everyone",
-        ) from None
-    with answer:
-        _remember(seen, answer.headers)
-        yield answer
