@@ -117,7 +117,7 @@ def _child(chain: str, seconds: float, channels: int, out: str) -> None:
 
 
 def _length_child(seconds: float, channels: int) -> None:
-    """As `_child`, but the signal is made as it is read, so that only the method holds memory."""
+    """Measure as `_child`, with a signal that is generated when it is read."""
     from highgamma import neural
     from highgamma.recording.reader import Reader
 
@@ -186,10 +186,10 @@ def _long_child(path: str, folder: str, bands: int) -> None:
 
 
 def _measured(*arguments: str) -> dict[str, float]:
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     done = subprocess.run(
         [sys.executable, __file__, *arguments],
-        env={**os.environ, **one},
+        env={**os.environ, **one_thread},
         capture_output=True,
         text=True,
     )
@@ -201,7 +201,7 @@ def _measured(*arguments: str) -> dict[str, float]:
 def against_chains(
     *, channels: int = CHANNELS, seconds: float = SECONDS, repeats: int = 2
 ) -> list[dict[str, Any]]:
-    """The two comparisons: the best of `repeats` runs each, alternating.
+    """Compare with two other chains: the best of `repeats` runs each, alternating.
 
     `agreement` is the largest rms difference of a channel in its standard deviations, away from
     the first and last second.
@@ -248,7 +248,7 @@ def length(
     channels: int = CHANNELS,
     lengths: tuple[float, ...] = LENGTHS,
 ) -> list[dict[str, Any]]:
-    """Time and peak memory against length, writing the file included; a figure where named."""
+    """Measure time and peak memory against length, including the file; draw a figure if named."""
     points = [{"seconds": s, **_measured("length", str(s), str(channels))} for s in lengths]
     if figure is not None:
         _draw(points, Path(figure), channels)
@@ -267,7 +267,7 @@ def length(
 
 
 def long() -> list[dict[str, Any]]:
-    """Time and peak memory of a long recording of many channels, from file to file."""
+    """Measure time and peak memory of a long recording of many channels, from file to file."""
     with tempfile.TemporaryDirectory() as folder:
         path = _long_file(Path(folder))
         measured = _measured("long", str(path), folder, "1")

@@ -14,10 +14,11 @@ import xarray as xr
 
 from highgamma import catalogue, store
 from highgamma.embeddings import acoustic, making, writing
-from highgamma.embeddings.channel import Recorded, channel_embeddings
+from highgamma.embeddings.channel import channel_embeddings
 from highgamma.embeddings.position import position_embeddings
 from highgamma.embeddings.stream import Audio, Embeddings, Words
 from highgamma.errors import InputError
+from highgamma.recording.reader import Reader
 
 RNG = np.random.default_rng(8)
 MODELS = catalogue.load(Path(__file__).parents[1] / "config" / "models.yaml")
@@ -114,7 +115,7 @@ def test_on_and_off_is_the_share_of_the_window_within_a_word() -> None:
 def test_a_recorded_channel_is_averaged_over_the_neural_frames() -> None:
     rate = 1024.0
     signal = RNG.normal(size=4000)
-    recorded = Recorded(0, rate, len(signal), lambda a, b: signal[a:b])
+    recorded = Reader.of_array(signal[:, None], rate=rate)
     made = channel_embeddings(
         {"window": 0.05, "shift": 0.01, "channel": "force"}, recorded=[recorded]
     )

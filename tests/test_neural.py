@@ -338,7 +338,7 @@ def test_an_unknown_setting_is_answered_with_the_nearest_name():
 
 
 def test_a_band_that_runs_backward_and_a_notch_that_reaches_0_hz_are_refused():
-    with pytest.raises(InputError, match="band: 170 Hz to 70 Hz is no band"):
+    with pytest.raises(InputError, match="band: 170 Hz to 70 Hz is not a band"):
         neural.neural_settings({"band": [170, 70]})
     with pytest.raises(InputError, match="notch: the stop bands at 2 Hz reach down to 0 Hz"):
         neural.neural_settings({"notch": [2, 50]})

@@ -11,7 +11,7 @@ from dutch_recording import LAB_CLOCK, NAMES, write_dataset, write_nwb
 
 from highgamma.errors import InputError
 from highgamma.recording.files import find
-from highgamma.recording.signals import amplitude, open_signals
+from highgamma.recording.signals import amplitude, open_channels, open_signals, reopened
 
 
 def test_nwb_values_are_those_written_in_microvolts(dutch: SimpleNamespace) -> None:
@@ -127,3 +127,17 @@ def test_an_nwb_that_contradicts_its_sidecars_is_refused(copied: Path, damage: s
 def test_an_unknown_channel_is_answered_with_the_nearest(dutch: SimpleNamespace) -> None:
     with open_signals(dutch.segment) as signals, pytest.raises(InputError, match="'EKG1'"):
         signals.select(["EKG"]).read()
+
+
+def test_a_reopened_recording_is_read_when_its_file_is_closed(dutch: SimpleNamespace) -> None:
+    some = reopened(dutch.segment, ["EKG1", "LA2"])
+    assert (some.names, some.rate, some.n_samples) == (("EKG1", "LA2"), 1024.0, len(dutch.neural))
+    np.testing.assert_array_equal(some.read(100, 130), dutch.neural[100:130, [4, 1]])
+    with pytest.raises(InputError, match="no channel 'EKG9'"):
+        reopened(dutch.segment, ["EKG9"])
+
+
+def test_channels_of_all_recordings_are_open_at_once(dutch: SimpleNamespace) -> None:
+    with open_channels([dutch.segment, dutch.segment], ["LA3"]) as recordings:
+        for recording in recordings:
+            np.testing.assert_array_equal(recording.read(5, 9), dutch.neural[5:9, [2]])

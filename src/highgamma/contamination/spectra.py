@@ -140,7 +140,7 @@ def softened(values: ComplexArray) -> ComplexArray:
 
 
 def unit_phases(values: ComplexArray) -> ComplexArray:
-    """Divide a spectrum by its amplitude, `X / |X|`; 0 where there is none."""
+    """Divide a spectrum by its amplitude, `X / |X|`; 0 if it is 0."""
     amplitude = np.abs(values)
     return np.asarray(values / np.where(amplitude > 0, amplitude, np.inf), dtype=np.complex64)
 

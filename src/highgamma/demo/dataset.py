@@ -36,7 +36,7 @@ N_WORDS = 72
 # scan of an earlier plan with eight noise electrodes a participant; under seed 30 three of those 24
 # were found, one of them by a model (the envelope) that the analysis of words has since done
 # without. With five noise electrodes seed 30 had one found, 31 none, 32 two. The demo shows what a
-# report looks like; it is no measure of the false-positive rate.
+# report looks like; it does not measure the false-positive rate.
 SEED = 31
 STARTED = "2020-01-01T10:00:00+00:00"  # no real date: the data are simulated
 OTHER_CHANNEL = "EKG1"

@@ -119,7 +119,7 @@ class Planted:
         components of a layer of the language model), speech-on-off, noise, contaminated (noise
         and a copy of the microphone's signal) or flat.
     lag
-        s; the neural signal at t follows the sound at t − lag. NaN where there is no lag.
+        s; the neural signal at t follows the sound at t − lag. NaN if there is no lag.
     snr
         Variance that the planted drive adds to the carrier's envelope, over the variance of that
         envelope without it (the 1/f background, a twentieth of the power, is not counted); over

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,31 +10,30 @@ from numpy.typing import NDArray
 
 from highgamma.embeddings.stream import Embeddings, FloatArray, frame_windows
 from highgamma.errors import InputError, nearest
+from highgamma.recording.reader import Reader
 
 _BLOCK = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """One channel of one segment: `read(start, stop)` gives its samples, (stop − start,)."""
-
-    segment: int
-    rate: float
-    n_samples: int
-    read: Callable[[int, int], FloatArray]
-
-
-def window_averages(recorded: Recorded, *, window: float, shift: float) -> Iterator[FloatArray]:
+def window_averages(recorded: Reader, *, window: float, shift: float) -> Iterator[FloatArray]:
     """Means over the frames of a segment, in blocks (frame,); reads a block's samples at a time."""
     first, length = frame_windows(recorded.n_samples, recorded.rate, window, shift)
     for a in range(0, len(first), _BLOCK):
         some = first[a : a + _BLOCK]
-        samples = recorded.read(int(some[0]), int(some[-1]) + length)
+        samples = recorded.read(int(some[0]), int(some[-1]) + length)[:, 0]
         yield samples[(some - some[0])[:, None] + np.arange(length)].mean(axis=1)
 
 
-def channel_embeddings(model: dict[str, Any], *, recorded: list[Recorded]) -> Embeddings:
-    """One feature: the channel at the frame rate of the neural signal, in its recorded unit."""
+def channel_embeddings(model: dict[str, Any], *, recorded: list[Reader]) -> Embeddings:
+    """One feature: the channel at the frame rate of the neural signal, in its recorded unit.
+
+    Parameters
+    ----------
+    model
+        Resolved catalogue entry of kind `channel`.
+    recorded
+        The channel in each segment.
+    """
     window, shift = float(model["window"]), float(model["shift"])
     counts = [len(frame_windows(r.n_samples, r.rate, window, shift)[0]) for r in recorded]
 
@@ -44,8 +42,7 @@ def channel_embeddings(model: dict[str, Any], *, recorded: list[Recorded]) -> Em
             for means in window_averages(part, window=window, shift=shift):
                 yield means[None, :, None].astype(np.float32)
 
-    parts = zip(counts, recorded, strict=True)
-    numbers = [np.full(n, part.segment, dtype=np.int16) for n, part in parts]
+    numbers = [np.full(n, number, dtype=np.int16) for number, n in enumerate(counts)]
     return Embeddings(
         unit="frame",
         layers=[0],

@@ -13,10 +13,11 @@ import numpy.typing as npt
 from highgamma import catalogue, store
 from highgamma.embeddings import writing
 from highgamma.embeddings.acoustic import acoustic_embeddings
-from highgamma.embeddings.channel import Recorded, channel_embeddings, checked_channel
+from highgamma.embeddings.channel import channel_embeddings, checked_channel
 from highgamma.embeddings.position import position_embeddings
 from highgamma.embeddings.stream import Audio, Embeddings, Words
 from highgamma.errors import InputError
+from highgamma.recording.reader import Reader
 
 logger = logging.getLogger("highgamma")
 
@@ -188,23 +189,16 @@ def _embeddings(
     return speech_embeddings(model, audio=heard, words=words, network=network)
 
 
-def _recorded(name: str, *, participant: str, dataset: Mapping[str, Any]) -> list[Recorded]:
+def _recorded(name: str, *, participant: str, dataset: Mapping[str, Any]) -> list[Reader]:
     """The channel `name` in each recording of the participant."""
     from highgamma.recording.files import find
-    from highgamma.recording.signals import open_signals
+    from highgamma.recording.signals import open_signals, reopened
 
-    found = []
-    for number, segment in enumerate(find(dataset["root"], participant, task=dataset.get("task"))):
+    segments = find(dataset["root"], participant, task=dataset.get("task"))
+    for segment in segments:
         with open_signals(segment) as signals:
             checked_channel(name, list(signals.names), where=str(segment.signal))
-            rate, n_samples = float(signals.rate), int(signals.n_samples)
-
-        def read(start: int, stop: int, segment: Any = segment) -> npt.NDArray[np.float64]:
-            with open_signals(segment) as signals:
-                return signals.select([name]).read(start, stop)[:, 0].astype(np.float64)
-
-        found.append(Recorded(number, rate, n_samples, read))
-    return found
+    return [reopened(segment, [name]) for segment in segments]
 
 
 def _extents(

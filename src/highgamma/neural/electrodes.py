@@ -1,4 +1,4 @@
-"""The electrodes of a participant: what each is called and where it lies."""
+"""The electrodes of a participant: names and positions."""
 
 from __future__ import annotations
 

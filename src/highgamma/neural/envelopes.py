@@ -31,7 +31,7 @@ FFT_BLOCK = (8, 64)
 """Fewest and most channels of one block of the fft method."""
 
 FFT_READ = 256
-"""Most channels that are read at a time where the recording is passed through in time."""
+"""Most channels that are read at a time if frames are computed in the order of time."""
 
 SUMS_BYTES = 16 * 2**20
 """Memory of the windows' sums above which blocks of the fft method get smaller; what is filtered

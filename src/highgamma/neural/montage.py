@@ -13,7 +13,7 @@ from highgamma.recording.reader import Reader, Values
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 Sources = tuple[tuple[int, float], ...]
-"""What one signal is made of: pairs of a recorded channel's index and its weight."""
+"""The recorded channels in one signal: pairs of index and weight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Montage:
 
     @property
     def subtracted(self) -> FloatArray:
-        """Weight of the average in each signal, (signal,): 1 where it is subtracted, else 0."""
+        """Weight of the average in each signal, (signal,): 1 if it is subtracted, else 0."""
         return (~self.flat).astype(np.float64)
 
     @property

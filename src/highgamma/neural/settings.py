@@ -58,7 +58,7 @@ class NeuralSettings:
         low, high = self.band
         if low >= high:
             problems.append(
-                f"band: {low:g} Hz to {high:g} Hz is no band; the lower end comes first"
+                f"band: {low:g} Hz to {high:g} Hz is not a band; the lower end comes first"
             )
         low_notches = [f"{centre:g}" for centre in self.notch if centre <= self.notch_halfwidth]
         if low_notches:

@@ -17,7 +17,7 @@ from highgamma.errors import InputError, nearest
 from highgamma.recording.formats import format_of, suffixes
 
 STIMULUS = "stimulus"
-"""The pseudo participant that stands for a stimulus which all participants heard."""
+"""The pseudo participant for a stimulus that all participants heard."""
 
 AUDIO_EXTENSIONS = (".flac", ".wav")
 

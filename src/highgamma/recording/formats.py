@@ -38,7 +38,7 @@ class RecordingFormat:
     package
         The optional Python package that reading it needs.
     shown_words
-        Reads the words that the file itself says were shown, with `onset` and `offset` in s.
+        Reads the words that were shown from the file itself, with `onset` and `offset` in s.
     """
 
     name: str

@@ -15,8 +15,8 @@ class AudioSettings:
 
     source: Literal["auto", "channel", "file", "none"] = setting(
         "auto",
-        "`auto` (the NWB series `Audio`, else a sound file beside the recording, else none), "
-        "`channel` (a channel of the recording), `file` (a sound file beside the recording), or "
+        "`auto` (the NWB series `Audio`, else a sound file next to the recording, else none), "
+        "`channel` (a channel of the recording), `file` (a sound file next to the recording), or "
         "`none`.",
     )
     channel: str | None = setting(

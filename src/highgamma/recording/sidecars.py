@@ -22,7 +22,7 @@ def channel_rows(segment: Segment) -> list[dict[str, str]]:
         raise InputError(
             "the recording has no channels.tsv",
             where=segment.signal,
-            expected=f"{segment.signal.stem.removesuffix('_ieeg')}_channels.tsv beside it or in a "
+            expected=f"{segment.signal.stem.removesuffix('_ieeg')}_channels.tsv next to it or in a "
             "folder above",
             remedy="download the data set's sidecar files, or write the table",
         )

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -74,7 +74,7 @@ class Signals(Reader):
 
 
 def checked_fetch(fetch: Fetch, path: Path) -> Fetch:
-    """Turn what a library raises where a file is damaged into one message."""
+    """Turn what a library raises for a damaged file into one message."""
 
     def checked(start: int, stop: int, columns: Sequence[int]) -> Values:
         try:
@@ -88,7 +88,7 @@ def checked_fetch(fetch: Fetch, path: Path) -> Fetch:
 def piece_of(n_channels: int, *, chunk: int = 1) -> int:
     """Samples read at a time: `BLOCK_BYTES` of all channels, but at least one chunk of the file.
 
-    A file that is stored in compressed chunks unpacks each of them anew for smaller pieces.
+    A file that is stored in compressed chunks unpacks each of them again for smaller pieces.
     """
     return max(chunk, BLOCK_BYTES // (8 * max(1, n_channels)))
 
@@ -195,6 +195,21 @@ def open_channels(segments: Sequence[Segment], names: Sequence[str]) -> Iterator
     with ExitStack() as stack:
         signals = [stack.enter_context(open_signals(segment)) for segment in segments]
         yield [recording.select(names) for recording in signals]
+
+
+def reopened(segment: Segment, names: Sequence[str]) -> Reader:
+    """Return a reader of some channels that opens the recording for each stretch and closes it.
+
+    It serves arrays that are computed later than their description.
+    """
+    with open_signals(segment) as signals:
+        described = signals.select(names)
+
+    def fetch(start: int, stop: int, columns: Sequence[int]) -> Values:
+        with open_signals(segment) as signals:
+            return signals.select([names[column] for column in columns]).read(start, stop)
+
+    return replace(described, fetch=fetch, piece=None)
 
 
 def unreadable(path: Path, error: Exception) -> InputError:

@@ -48,7 +48,7 @@ def voice(
     start, stop
         Where to search, s: from this prompt to the next.
     contrast
-        Least distance of speech and noise, dB; less is no speech.
+        Least distance of speech and noise, dB; anything less is not speech.
     margin
         Of the lower threshold, as a part of that distance.
     depth
@@ -61,7 +61,7 @@ def voice(
     Returns
     -------
     onset, offset : float
-        s on the clock of `audio`; both NaN where no voice was found.
+        s on the clock of `audio`; both NaN if no voice was found.
     """
     first, last = max(0, round(start * rate)), min(audio.size, round(stop * rate))
     piece = np.asarray(audio[first:last], dtype=np.float64)
