@@ -22,7 +22,7 @@ CONSTANT = 1e-10
 """Share of a target's magnitude up to which deviations are rounding, not signal: filters and
 solvers leave 1e-14 to 1e-12 of a constant."""
 VARIANCE = 1e-14
-"""Share of a sum of squares up to which the variance in it is the rounding of the sums: some tens of
+"""Share of a sum of squares up to which the variance in it is the rounding of the sums: tens of
 1e-16, since numpy adds pairwise."""
 LAST_DIGITS = 1e-14
 """Share of a magnitude that the last digits of a sum make."""
