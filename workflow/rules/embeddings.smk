@@ -7,7 +7,7 @@ rule embeddings:
         audio=RESULTS / "audio/{participant}.nc",
         files=lambda wildcards: (
             recording_files(wildcards)
-            if "recording" in catalogue.needs(CATALOGUE[wildcards.model])
+            if "recording" in catalogue.kind_of(CATALOGUE[wildcards.model]).needs
             else []
         ),
         model=lambda wildcards: STUDY.model_files(wildcards.model),

@@ -47,7 +47,7 @@ rule summary:
         models=sorted({m for a in STUDY.analyses for m in STUDY.fitted_models(a)}),
         expected={a: STUDY.fitted_models(a) for a in STUDY.analyses},
         lacking=STUDY.lacking(),
-        roles={name: catalogue.role(CATALOGUE[name]) for name in STUDY.models},
+        roles={name: catalogue.kind_of(CATALOGUE[name]).role for name in STUDY.models},
         code=code("summary"),
     message:
         "tables of {params.run}"

@@ -141,7 +141,9 @@ class Study:
 
     def is_position(self, model: str) -> bool:
         """Return whether a model knows nothing but the time, by whatever name."""
-        return model in self.catalogue and catalogue.role(self.catalogue[model]) == "position"
+        return (
+            model in self.catalogue and catalogue.kind_of(self.catalogue[model]).role == "position"
+        )
 
     def model_files(self, model: str) -> list[str]:
         """Return the files of a model that must be there before it can run."""
@@ -171,7 +173,7 @@ class Study:
 
     def gpus(self, model: str) -> int:
         """Return the GPUs that a job of a model requests: none unless it is a network."""
-        network = self.catalogue[model]["kind"] in catalogue.NETWORKS
+        network = catalogue.kind_of(self.catalogue[model]).is_network
         return int(self.config["gpus"]) if network and self.config["device"] != "cpu" else 0
 
     # ------------------------------------------------------------------------ fits
@@ -184,7 +186,8 @@ class Study:
         """Settings of a fit: the analysis's, with what its model brings along."""
         fit = settings.fit_settings(self.config, analysis, model)
         if model in self.catalogue:
-            fit |= catalogue.fit_options(self.catalogue[model], fit)
+            entry = self.catalogue[model]
+            fit |= catalogue.kind_of(entry).fit_options(entry, fit)
         return fit
 
     def _window(self, analysis: str, model: str) -> str:
