@@ -246,7 +246,7 @@ def _check_models(
                     where=one.recordings[0].where if one.recordings else None,
                     expected="an NWB series `Audio`, a sound file beside the recording, or a "
                     "channel",
-                    remedy=f"set dataset.audio, or leave {model} out",
+                    remedy=f"set dataset.audio.source, or leave {model} out",
                 )
             )
         if kind.reads_words and one.words is not None and one.words.empty:
@@ -254,7 +254,7 @@ def _check_models(
                 Problem(
                     one.name,
                     f"there are no words, and the model {model} reads words",
-                    remedy=f"set dataset.words, or leave {model} out",
+                    remedy=f"set dataset.words.trial_type, or leave {model} out",
                 )
             )
         for recorded in one.recordings:
@@ -284,14 +284,14 @@ def _check_fit(
             "there are no words, and the analysis has one sample a word",
             where=where,
             expected="words in events.tsv",
-            remedy="set dataset.words, or take unit: frame",
+            remedy="set dataset.words.trial_type, or take unit: frame",
         )
     if fit.unit == "word" and fit.align == "voice" and not sound:
         raise InputError(
             "there is no sound in which the voice could be found",
             where=f"{where}.align",
             expected="sound in the recording or beside it",
-            remedy="set dataset.audio, or align: prompt",
+            remedy="set dataset.audio.source, or align: prompt",
         )
     rate = 1 / of.shift
     rows, lost = _word_rows(one, fit, of) if fit.unit == "word" else _frame_rows(one, fit, of)
