@@ -44,7 +44,7 @@ report: "workflow/report/workflow.rst"
 
 
 onerror:
-    print(unfinished(), end="", file=sys.stderr)
+    print(STUDY.unfinished(), end="", file=sys.stderr)
 
 
 localrules:
@@ -57,5 +57,5 @@ rule all:
     input:
         RESULTS / "report.html",
         RESULTS / "group.tsv",
-        timecourse_files(),
+        STUDY.timecourse_files,
         RESULTS / "provenance.json",

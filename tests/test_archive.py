@@ -70,7 +70,7 @@ def contents(path: Path) -> dict[str, bytes]:
 def test_code_configuration_and_results_are_inside_and_large_files_are_not(results: Path) -> None:
     inside = contents(written(results))
     for name in (
-        *("Snakefile", "src/highgamma/settings.py", "workflow/rules/common.smk"),
+        *("Snakefile", "src/highgamma/settings/checking.py", "workflow/rules/common.smk"),
         *("workflow/profiles/slurm/config.yaml", "profiles/default/config.yaml"),
         *("envs/report.yaml", "constraints.txt", "config/models.yaml", "config/archived.yaml"),
         *("delivered/electrodes.tsv", "delivered/report.html", "delivered/figures/a.png"),

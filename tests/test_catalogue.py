@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from highgamma import catalogue
+from highgamma.embeddings.kinds import KINDS
 from highgamma.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +38,7 @@ def test_importing_the_catalogue_imports_nothing_heavy() -> None:
 
 def test_every_entry_of_the_catalogue_resolves(known: catalogue.Catalogue) -> None:
     for name, entry in known.items():
-        assert entry["kind"] in catalogue.KINDS, name
+        assert entry["kind"] in KINDS, name
         last = 0 if entry.get("feature") == "surprisal" else entry["layers"]
         assert catalogue.layers_of(known, name)[-1] == last, name
 
@@ -56,7 +57,7 @@ def test_every_trained_network_has_an_untrained_twin_that_differs_in_nothing_els
     known: catalogue.Catalogue,
 ) -> None:
     for name, entry in known.items():
-        if entry["kind"] in catalogue.NETWORKS and not entry["untrained"]:
+        if catalogue.kind_of(entry).is_network and not entry["untrained"]:
             twin = known[f"{name}-untrained"]
             assert twin == {**entry, "untrained": True, "seed": 0}, name
 
@@ -111,7 +112,7 @@ def test_a_configuration_adds_and_replaces_entries() -> None:
         ({"kind": "mel"}, "kind: 'mel'"),
         ({"untrained": "minlm"}, "did you mean 'minilm'"),
         ({"untrained": "minilm-untrained"}, "itself untrained"),
-        ({"untrained": "mel"}, "is no network"),
+        ({"untrained": "mel"}, "is not a network"),
         (
             {"kind": "text", "source": {"hub": "../../etc"}, "layers": 1, "width": 1},
             "source.hub",
@@ -208,11 +209,18 @@ def test_a_missing_package_is_named_with_the_remedy() -> None:
 
 
 def test_position_takes_the_split_of_its_analysis_and_no_lags(known) -> None:
-    of = {"lags": [-0.2, 0.3], "gap": 0.5, "standardize": True, "features": "flatten"}
-    changed = catalogue.fit_options(known["position"], of)
+    fit = {"lags": [-0.2, 0.3], "gap": 0.5, "standardize": True, "features": "flatten"}
+    position = catalogue.kind_of(known["position"])
+    changed = position.fit_options(known["position"], fit)
     # The gap that a fit keeps is its own and the span of its lags.
     assert changed["lags"] is None
     assert changed["gap"] == pytest.approx(0.5 + 0.3 + 0.2)
     assert changed["standardize"] is False
-    assert catalogue.fit_options(known["mel"], of) == {}
-    assert catalogue.fit_options(known["position"], {**of, "lags": None})["gap"] == 0.5
+    assert catalogue.kind_of(known["mel"]).fit_options(known["mel"], fit) == {}
+    assert position.fit_options(known["position"], {**fit, "lags": None})["gap"] == 0.5
+
+
+def test_position_is_a_control_by_its_kind_under_any_name() -> None:
+    known = catalogue.load(MODELS, further={"clock": {"kind": "position"}})
+    assert catalogue.kind_of(known["clock"]).role == "position"
+    assert catalogue.kind_of(known["mel"]).role == "model"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from running import ROOT, snakemake
 
-from highgamma import lock
+from highgamma.workflow import lock
 
 NEURAL = "results/demo/neural/sub-01.nc"
 SCORES = "results/demo/scores/frames/sub-01/envelope/00.nc"

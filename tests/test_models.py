@@ -516,7 +516,7 @@ def test_the_message_for_word_vectors_names_the_address_and_the_place(no_network
 @pytest.mark.parametrize(("network", "seen"), [("False", "1"), ("True", "None")])
 def test_the_hub_is_switched_off_for_every_job_but_one_that_fetches(tmp_path, network, seen):
     program = (
-        "import os\nfrom highgamma.job import job\n"
+        "import os\nfrom highgamma.workflow.job import job\n"
         f"with job({str(tmp_path / 'log')!r}, threads=1, network={network}):\n"
         "    print(os.environ.get('HF_HUB_OFFLINE'))"
     )

@@ -16,7 +16,8 @@ import pytest
 import xarray as xr
 from test_workflow import ROOT, jobs, snakemake
 
-from highgamma import fingerprint, provenance, store
+from highgamma import provenance, store
+from highgamma.workflow import fingerprint
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 

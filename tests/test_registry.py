@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from highgamma import fingerprint
 from highgamma.errors import InputError
 from highgamma.registry import Registry
+from highgamma.workflow import fingerprint
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ the schema are written whole. In the other pages a part stands between two comme
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from highgamma.embeddings.kinds import KINDS
 from highgamma.encoding.columns import SCORE_COLUMNS
 from highgamma.settings import reference
 from highgamma.summary.columns import TABLES
@@ -21,7 +23,7 @@ WHOLE: dict[str, Callable[[], str]] = {
 }
 """Files that are written whole, from the root of the repository."""
 
-PAGES = ("docs/files.md",)
+PAGES = ("docs/files.md", "docs/models.md")
 """Pages with parts that are written."""
 
 _PART = re.compile(r"<!-- (\w+): (\w+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -49,7 +51,27 @@ def columns(name: str) -> str:
     )
 
 
-PARTS: dict[str, Callable[[str], str]] = {"columns": columns}
+def kinds(name: str) -> str:
+    """Return the kinds of models with what they read, or the options of one kind."""
+    if name == "all":
+        return table(
+            ("kind", "needs", "what it is"),
+            ((f"`{k.name}`", ", ".join(k.needs), k.description) for k in KINDS.values()),
+        )
+    return table(
+        ("key", "meaning", "default"),
+        (
+            (f"`{key}`", option.meaning, "required" if option.required else _shown(option.default))
+            for key, option in KINDS[name].options.items()
+        ),
+    )
+
+
+def _shown(value: object) -> str:
+    return "–" if value is None or value == {} else f"`{json.dumps(value).strip(chr(34))}`"
+
+
+PARTS: dict[str, Callable[[str], str]] = {"columns": columns, "kinds": kinds}
 """What a part of a page shows, by the first word of its comment."""
 
 

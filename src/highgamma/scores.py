@@ -21,9 +21,9 @@ LEVEL = 0.05
 CONSTANT = 1e-10
 """Share of a target's magnitude up to which deviations are rounding, not signal: filters and
 solvers leave 1e-14 to 1e-12 of a constant."""
-VARIANCE = 1e-13
-"""Share of a sum of squares up to which the variance in it is the rounding of the sums (about 1e-16
-of each of up to 1e5 terms, which mostly cancel)."""
+VARIANCE = 1e-14
+"""Share of a sum of squares up to which the variance in it is the rounding of the sums: tens of
+1e-16, since numpy adds pairwise."""
 LAST_DIGITS = 1e-14
 """Share of a magnitude that the last digits of a sum make."""
 LEAST_SAMPLES = 3

@@ -66,7 +66,7 @@ def fits():
     found = {}
     for name in config["analyses"]:
         settled = settings.fit_settings(config, name, "position")
-        analysis = analysis_from(settled | catalogue.fit_options(known, settled))
+        analysis = analysis_from(settled | catalogue.kind_of(known).fit_options(known, settled))
         samples = frame_samples(position, words, neural, analysis)
         found[analysis.split] = fit_analysis(
             samples, analysis=analysis, layers=[0], seed=1, names=("sub-01", name)

@@ -8,12 +8,11 @@ from sklearn.preprocessing import StandardScaler
 from worlds import frames, linear, loop_nested_ridge, words
 
 from highgamma import scores
+from highgamma.encoding.compute import CPU
 from highgamma.encoding.solvers.ridge import (
     hat_rows,
     nested_ridge,
     refit_ridge,
-    solve_each,
-    solve_path,
 )
 from highgamma.encoding.splits import split_rows
 from highgamma.encoding.statistics import block_statistics, table
@@ -27,14 +26,14 @@ def test_weights_solve_the_normal_equations(p, correlated):
     X, Y = linear(300, p, 3, correlated=correlated)
     Z = StandardScaler().fit_transform(X)
     Yc = Y - Y.mean(0)
-    many = solve_path((Z.T @ Z).copy(), Z.T @ Yc, ALPHAS).reshape(p, len(ALPHAS), 3)
-    few = solve_path((Z.T @ Z).copy(), Z.T @ Yc, ALPHAS[:2]).reshape(p, 2, 3)
+    many = CPU.solve_path((Z.T @ Z).copy(), Z.T @ Yc, ALPHAS).reshape(p, len(ALPHAS), 3)
+    few = CPU.solve_path((Z.T @ Z).copy(), Z.T @ Yc, ALPHAS[:2]).reshape(p, 2, 3)
     for a, alpha in enumerate(ALPHAS):
         expected = Ridge(alpha).fit(Z, Y).coef_.T
         np.testing.assert_allclose(many[:, a], expected, rtol=1e-8, atol=1e-10)
         if a < 2:
             np.testing.assert_allclose(few[:, a], expected, rtol=1e-8, atol=1e-10)
-    own = solve_each((Z.T @ Z).copy(), Z.T @ Yc, np.array([0.1, 10.0, 10.0]))
+    own = CPU.solve_each((Z.T @ Z).copy(), Z.T @ Yc, np.array([0.1, 10.0, 10.0]))
     np.testing.assert_allclose(own[:, 1], many[:, 2, 1], rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(own[:, 0], many[:, 0, 0], rtol=1e-8, atol=1e-10)
 

@@ -5,7 +5,7 @@ OTHER = COMPARED["run"] if COMPARED else "none"
 
 rule compare:
     input:
-        unpack(compared_files),
+        unpack(lambda wildcards: or_say(STUDY.compared_files, COMPARED)),
     output:
         electrodes=RESULTS / f"compare/{OTHER}.tsv",
         summary=RESULTS / f"compare/{OTHER}-summary.tsv",

@@ -5,7 +5,7 @@ rule contamination:
     input:
         files=recording_files,
         channels=RESULTS / "channels/{participant}.tsv",
-        audio=lambda wildcards: RESULTS / f"audio/{heard_by(wildcards.participant)}.nc",
+        audio=heard("audio", ".nc"),
     output:
         contamination=RESULTS / "contamination/{participant}.nc",
     log:

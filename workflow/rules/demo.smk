@@ -7,7 +7,7 @@ rule demo:
         words=DEMO_WORDS / "words.tsv",
         phones=DEMO_WORDS / "phones.tsv",
     output:
-        files=demo_files("{participant}"),
+        files=STUDY.demo_files("{participant}"),
         truth=ROOT / "truth/{participant}.tsv",
         truth_words=ROOT / "truth/{participant}_words.tsv",
     log:
@@ -25,7 +25,7 @@ rule demo:
         participant="{participant}",
         words_folder=lambda wildcards, input: str(Path(input.words).parent),
         kind="noise" if config["demo"]["noise"] else "planted",
-        settings=simulated_how,
+        settings=lambda wildcards: STUDY.simulation(wildcards.participant),
         code=code("demo"),
     message:
         "{wildcards.participant}: simulating the recording"

@@ -7,10 +7,10 @@ rule embeddings:
         audio=RESULTS / "audio/{participant}.nc",
         files=lambda wildcards: (
             recording_files(wildcards)
-            if "recording" in catalogue.needs(CATALOGUE[wildcards.model])
+            if "recording" in catalogue.kind_of(CATALOGUE[wildcards.model]).needs
             else []
         ),
-        model=model_files,
+        model=lambda wildcards: STUDY.model_files(wildcards.model),
     output:
         embeddings=RESULTS / "embeddings/{model}/{participant}.nc",
     log:
@@ -23,13 +23,13 @@ rule embeddings:
     resources:
         mem_mb=megabytes(3000),
         runtime=minutes(60, 600),
-        gpu=gpus,
+        gpu=lambda wildcards: STUDY.gpus(wildcards.model),
     params:
         participant="{participant}",
         dataset=DATASET,
         name="{model}",
         model=lambda wildcards: CATALOGUE[wildcards.model],
-        pin=lambda wildcards: pin_of(CATALOGUE[wildcards.model]),
+        pin=lambda wildcards: STUDY.pins.of(CATALOGUE[wildcards.model]),
         code=code("embeddings"),
     message:
         "{wildcards.participant}: embeddings of {wildcards.model}"

@@ -3,9 +3,9 @@
 
 rule encoding:
     input:
-        unpack(fitted_to),
-        words=lambda wildcards: f"{RESULTS}/words/{heard_by(wildcards.participant)}.tsv",
-        embeddings=fitted_from,
+        unpack(lambda wildcards: STUDY.signal_file(*fit_of(wildcards))),
+        words=heard("words", ".tsv"),
+        embeddings=lambda wildcards: STUDY.embedding_files(wildcards.participant, wildcards.model),
     output:
         scores=RESULTS / "scores/{analysis}/{participant}/{model}/{layers}.nc",
     log:
@@ -20,12 +20,12 @@ rule encoding:
         runtime=minutes(60, 240),
     params:
         participant="{participant}",
-        analysis=fitted_how,
+        analysis=lambda wildcards: STUDY.fit_settings(wildcards.analysis, wildcards.model),
         name="{analysis}",
         model="{model}",
-        layers=layers_of_name,
-        last_layer=lambda wildcards: layer_batches(wildcards.analysis, wildcards.model)[-1][-1],
-        bands=bands_of,
+        layers=lambda wildcards: study.layers_of_name(wildcards.model, wildcards.layers),
+        last_layer=lambda wildcards: STUDY.last_layer(wildcards.analysis, wildcards.model),
+        bands=lambda wildcards: wildcards.model.split("+"),
         seed=config["seed"],
         code=code("encoding"),
     message:

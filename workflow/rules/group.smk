@@ -24,7 +24,7 @@ rule group:
     params:
         settings=config["group"],
         seed=config["seed"],
-        twins=untrained_twins(),
+        twins=STUDY.untrained_counterparts(),
         code=code("group"),
     message:
         "group statistics of {config[run]}"

@@ -9,7 +9,7 @@ localrules:
 
 rule models:
     input:
-        [model_manifest(name) for name in NAMED],
+        [models.manifest_path(CATALOGUE[name]) or [] for name in STUDY.named],
 
 
 # The code that fetches is no parameter: what it fetches is pinned by the lock file, and a change
@@ -20,7 +20,7 @@ rule model:
     log:
         "resources/models/logs/{stored}.manifest.log",
     wildcard_constraints:
-        stored="|".join(map(re.escape, FETCHED)) or "none",
+        stored=study.one_of(STUDY.pins.sources) or "none",
     conda:
         "../../envs/embeddings.yaml"
     threads: 1
@@ -28,10 +28,10 @@ rule model:
         mem_mb=4000,
     params:
         name="{stored}",
-        source=lambda wildcards: FETCHED[wildcards.stored],
+        source=lambda wildcards: STUDY.pins.sources[wildcards.stored],
         models=lambda wildcards, output: str(Path(output.manifest).parent),
         lock=LOCK,
-        pin=lambda wildcards: PINS.get((wildcards.stored, False)),
+        pin=lambda wildcards: STUDY.pins.stored(wildcards.stored, untrained=False),
         weights=True,
     message:
         "fetching the model {wildcards.stored}"
@@ -46,10 +46,10 @@ use rule model as architecture with:
         "resources/models/logs/{stored}.architecture.log",
     params:
         name="{stored}",
-        source=lambda wildcards: FETCHED[wildcards.stored],
+        source=lambda wildcards: STUDY.pins.sources[wildcards.stored],
         models=lambda wildcards, output: str(Path(output.manifest).parent),
         lock=LOCK,
-        pin=lambda wildcards: PINS.get((wildcards.stored, True)),
+        pin=lambda wildcards: STUDY.pins.stored(wildcards.stored, untrained=True),
         weights=False,
     message:
         "fetching the architecture of {wildcards.stored}"

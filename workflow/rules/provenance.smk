@@ -11,9 +11,11 @@ rule provenance:
                 *("contamination.tsv", "summary.nc", "report.html"),
             )
         ],
-        timecourses=timecourse_files(),
-        audio=expand(RESULTS / "audio/{recorded}.nc", recorded=RECORDED),
-        files=all_recording_files,
+        timecourses=STUDY.timecourse_files,
+        audio=expand(RESULTS / "audio/{recorded}.nc", recorded=STUDY.recorded),
+        files=lambda wildcards: sorted(
+            {path for name in STUDY.recorded for path in or_say(STUDY.recording_files, name)}
+        ),
     output:
         provenance=RESULTS / "provenance.json",
     log:
@@ -29,8 +31,8 @@ rule provenance:
     params:
         run=config["run"],
         config=settings.in_order(config),
-        models={name: CATALOGUE[name] for name in NAMED},
-        participants=SUMMARISED,
+        models={name: CATALOGUE[name] for name in STUDY.named},
+        participants=STUDY.summarised,
         results=lambda wildcards, output: str(Path(output.provenance).parent),
         lock=LOCK,
         workflow=os.path.relpath(workflow.basedir),

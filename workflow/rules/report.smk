@@ -7,16 +7,20 @@ rule report:
         layers=RESULTS / "layers.tsv",
         participants=RESULTS / "participants.tsv",
         summary=RESULTS / "summary.nc",
-        scores=lambda wildcards: score_files(),
-        words=expand(RESULTS / "words/{participant}.tsv", participant=SUMMARISED),
-        contamination=audit_files(),
-        truth=(expand(ROOT / "truth/{participant}.tsv", participant=SUMMARISED) if IS_DEMO else []),
+        scores=lambda wildcards: STUDY.all_score_files,
+        words=expand(RESULTS / "words/{participant}.tsv", participant=STUDY.summarised),
+        contamination=STUDY.audit_files,
+        truth=(
+            expand(ROOT / "truth/{participant}.tsv", participant=STUDY.summarised)
+            if IS_DEMO
+            else []
+        ),
         gains=RESULTS / "gains.tsv",
         partition=RESULTS / "partition.tsv",
         missing=RESULTS / "missing.tsv",
         published=published_scores(),
         group=RESULTS / "group.tsv",
-        courses=timecourse_files(),
+        courses=STUDY.timecourse_files,
         # They name all participants, so they are not among what a recording is read from.
         layout=[ROOT / name for name in ROOT_FILES] if IS_DEMO else [],
         template=[beside(f"src/highgamma/report/page.{x}") for x in ("html.j2", "css", "js")],

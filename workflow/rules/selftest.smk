@@ -7,7 +7,7 @@ rule selftest_participant:
         words=DEMO_WORDS / "words.tsv",
         phones=DEMO_WORDS / "phones.tsv",
     output:
-        selftest_files(SELFTEST / "{seed}", "{participant}"),
+        STUDY.selftest_files(SELFTEST / "{seed}", "{participant}"),
     log:
         SELFTEST / "logs/selftest_participant/{seed}/{participant}.log",
     benchmark:
@@ -33,7 +33,7 @@ rule selftest_participant:
 
 rule selftest_rates:
     input:
-        selftest_inputs(),
+        STUDY.selftest_inputs(),
     output:
         result=SELFTEST / "selftest.json",
         page=SELFTEST / "selftest.md",

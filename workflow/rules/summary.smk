@@ -3,9 +3,9 @@
 
 rule summary:
     input:
-        scores=lambda wildcards: score_files(),
-        channels=expand(RESULTS / "channels/{participant}.tsv", participant=SUMMARISED),
-        contamination=audit_files(),
+        scores=lambda wildcards: STUDY.all_score_files,
+        channels=expand(RESULTS / "channels/{participant}.tsv", participant=STUDY.summarised),
+        contamination=STUDY.audit_files,
     output:
         electrodes=report(
             RESULTS / "electrodes.tsv",
@@ -38,16 +38,16 @@ rule summary:
     threads: 1
     resources:
         # A fit of 25 layers and 110 electrodes leaves 0.25 MB in memory, whatever its file's size.
-        mem_mb=megabytes(1000 + 0.5 * len(FITS)),
+        mem_mb=megabytes(1000 + 0.5 * len(STUDY.fits)),
         runtime=minutes(30, 2),
     params:
         run=config["run"],
         participants=PARTICIPANTS,
-        analyses={name: settings.in_order(of) for name, of in ANALYSES.items()},
-        models=sorted({m for a in ANALYSES for m in settings.analysis_models(config, a)}),
-        expected={a: settings.analysis_models(config, a) for a in ANALYSES},
-        lacking=lacking(),
-        roles={name: catalogue.role(CATALOGUE[name]) for name in MODELS},
+        analyses={name: settings.in_order(of) for name, of in STUDY.analyses.items()},
+        models=sorted({m for a in STUDY.analyses for m in STUDY.fitted_models(a)}),
+        expected={a: STUDY.fitted_models(a) for a in STUDY.analyses},
+        lacking=STUDY.lacking(),
+        roles={name: catalogue.kind_of(CATALOGUE[name]).role for name in STUDY.models},
         code=code("summary"),
     message:
         "tables of {params.run}"

@@ -9,7 +9,7 @@ rule targets:
     input:
         files=recording_files,
         channels=RESULTS / "channels/{participant}.tsv",
-        words=lambda wildcards: RESULTS / f"words/{heard_by(wildcards.participant)}.tsv",
+        words=heard("words", ".tsv"),
     output:
         target=RESULTS / "targets/{window}/{participant}.nc",
     log:
@@ -25,9 +25,13 @@ rule targets:
     params:
         participant="{participant}",
         dataset=DATASET,
-        signal=signal_of,
-        settings=lambda wildcards: settings.signal_settings(config, signal_of(wildcards)),
-        window=window_of,
+        signal=lambda wildcards: study.window_of_name(wildcards.window)["signal"],
+        settings=lambda wildcards: settings.signal_settings(
+            config, study.window_of_name(wildcards.window)["signal"]
+        ),
+        window=lambda wildcards: {
+            k: v for k, v in study.window_of_name(wildcards.window).items() if k != "signal"
+        },
         code=code("targets"),
     message:
         "{wildcards.participant}: envelope in the window {wildcards.window}"

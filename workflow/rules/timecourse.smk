@@ -3,8 +3,8 @@
 
 rule timecourse:
     input:
-        scores=scores_of,
-        words=lambda wildcards: RESULTS / f"words/{heard_by(wildcards.participant)}.tsv",
+        scores=lambda wildcards: STUDY.score_files(*fit_of(wildcards)),
+        words=heard("words", ".tsv"),
     output:
         timecourse=RESULTS / "timecourse/{analysis}/{participant}/{model}.nc",
     log:

@@ -1,6 +1,6 @@
 """Say what is wrong before anything is computed, and what the jobs will take."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     import sys

@@ -1,6 +1,6 @@
 """Set two runs against each other, electrode by electrode."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma import compare, group

@@ -1,6 +1,6 @@
 """A participant's audit for acoustic contamination."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma import neural

@@ -1,6 +1,6 @@
 """A published data set, from the network."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads, network=True):
     from highgamma.dataset import fetch_dataset, write_manifest

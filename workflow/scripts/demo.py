@@ -1,6 +1,6 @@
 """Write one participant of the demo data set, or one whose electrodes follow nothing."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.demo.dataset import write_participant

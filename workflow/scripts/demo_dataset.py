@@ -1,6 +1,6 @@
 """Write the files of the demo data set that all participants share."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.demo.dataset import write_root_files

@@ -1,6 +1,6 @@
 """Write random models of the sizes of the study's."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.demo.models import write_models

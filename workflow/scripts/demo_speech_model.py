@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.demo.speech_model import write_speech_model

@@ -1,6 +1,6 @@
 """One model's embeddings of one participant: words and audio in, embeddings/<model>/ out."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.embeddings.making import make_embeddings

@@ -1,6 +1,6 @@
 """One encoding model for each electrode, for a batch of layers, or of several models together."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from contextlib import ExitStack

@@ -1,6 +1,6 @@
 """Group statistics of a run's electrodes."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma import group

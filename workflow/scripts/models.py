@@ -1,6 +1,6 @@
 """The files of one model, from the network or where they were put by hand."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads, network=True):
     from highgamma.models import fetch_model, write_manifest

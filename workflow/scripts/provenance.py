@@ -1,6 +1,6 @@
 """Write down where a run's results come from."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma import provenance

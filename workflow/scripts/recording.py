@@ -1,6 +1,6 @@
 """A participant's words, audio and channels."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.recording.outputs import record

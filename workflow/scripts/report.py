@@ -1,6 +1,6 @@
 """Draw a run's figures and write its page."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.report import evidence, page

@@ -1,6 +1,6 @@
 """Fail unless every check of the self-test passed."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     import json

@@ -1,6 +1,6 @@
 """Simulate a participant with planted electrodes, and filter, fit and audit it."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from pathlib import Path

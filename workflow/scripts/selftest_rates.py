@@ -1,6 +1,6 @@
 """Compare what was found in the simulated participants with what was planted."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.sections import section_from

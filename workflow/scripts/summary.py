@@ -1,6 +1,6 @@
 """Join the scores of a run into its tables."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma import summary

@@ -1,6 +1,6 @@
 """Measured and recreated activity around the onset of each word."""
 
-from highgamma.job import job
+from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma import timecourse

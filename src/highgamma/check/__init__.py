@@ -24,6 +24,7 @@ from highgamma.check.participants import Participant, compare_folders, read_part
 from highgamma.check.plan import Job, planned
 from highgamma.check.problems import Problem, Problems, aligned
 from highgamma.errors import InputError
+from highgamma.recording.settings import participant_labels
 from highgamma.store import inside
 
 __all__ = ["Checked", "check", "snakemake_command", "told"]
@@ -220,7 +221,7 @@ def _labels(config: Mapping[str, Any], problems: Problems) -> tuple[list[str], l
         )  # fmt: skip
         names = found or []
     else:
-        names = [n if n.startswith("sub-") else f"sub-{n}" for n in map(str, named)]
+        names = participant_labels(named)
         if not demo and not root.is_dir():
             problems.attempt("data set", files.participants, root)
             return [], []
@@ -237,9 +238,7 @@ def _to_be_fetched(config: Mapping[str, Any]) -> list[str]:
         return []
     if dataset["participants"] == "all":
         return []
-    return sorted(
-        n if n.startswith("sub-") else f"sub-{n}" for n in map(str, dataset["participants"])
-    )
+    return participant_labels(dataset["participants"])
 
 
 def _stimulus(config: Mapping[str, Any], problems: Problems) -> float:

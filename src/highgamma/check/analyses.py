@@ -75,13 +75,14 @@ def fits_of(config: Mapping[str, Any], entries: Mapping[str, Any], problems: Pro
 def _check_pair(
     name: str, model: str, fit: Analysis, entry: Mapping[str, Any], problems: Problems
 ) -> None:
-    if fit.unit == "frame" and entry["kind"] == "speech" and entry.get("context") == "trial":
+    reason = catalogue.kind_of(entry).unfit_for(entry, fit.unit)
+    if reason is not None:
         problems.add(
             Problem(
                 CONFIGURATION,
-                f"the model {model!r} hears each trial alone, the analysis is of all frames",
+                f"the model {model!r} {reason}",
                 where=f"analyses.{name}",
-                expected="unit: word, or a model that hears the whole recording",
+                expected="another unit, or another model",
                 remedy=f"leave {model!r} out of this analysis",
             )
         )
@@ -234,15 +235,10 @@ def _check_models(
     *,
     sound: bool,
 ) -> None:
-    from highgamma.embeddings.channel import checked_channel
-
     for model in sorted({part for _, name in fits for part in name.split("+")}):
         entry = entries[model]
-        needs = catalogue.needs(entry)
-        hears = entry["kind"] == "speech" or (
-            entry["kind"] == "acoustic" and entry["feature"] in ("mel", "envelope")
-        )
-        if hears and not sound:
+        kind = catalogue.kind_of(entry)
+        if kind.hears(entry) and not sound:
             problems.add(
                 Problem(
                     one.name,
@@ -250,26 +246,21 @@ def _check_models(
                     where=one.recordings[0].where if one.recordings else None,
                     expected="an NWB series `Audio`, a sound file beside the recording, or a "
                     "channel",
-                    remedy=f"set dataset.audio, or leave {model} out",
+                    remedy=f"set dataset.audio.source, or leave {model} out",
                 )
             )
-        if entry["kind"] in ("text", "static") and one.words is not None and one.words.empty:
+        if kind.reads_words and one.words is not None and one.words.empty:
             problems.add(
                 Problem(
                     one.name,
                     f"there are no words, and the model {model} reads words",
-                    remedy=f"set dataset.words, or leave {model} out",
+                    remedy=f"set dataset.words.trial_type, or leave {model} out",
                 )
             )
-        if entry["kind"] == "channel" and "recording" in needs:
-            for recorded in one.recordings:
-                problems.attempt(
-                    one.name,
-                    checked_channel,
-                    str(entry["channel"]),
-                    list(recorded.names),
-                    where=recorded.where,
-                )
+        for recorded in one.recordings:
+            problems.attempt(
+                one.name, kind.check_recording, entry, recorded.names, where=recorded.where
+            )
 
 
 def _check_fit(
@@ -293,14 +284,14 @@ def _check_fit(
             "there are no words, and the analysis has one sample a word",
             where=where,
             expected="words in events.tsv",
-            remedy="set dataset.words, or take unit: frame",
+            remedy="set dataset.words.trial_type, or take unit: frame",
         )
     if fit.unit == "word" and fit.align == "voice" and not sound:
         raise InputError(
             "there is no sound in which the voice could be found",
             where=f"{where}.align",
             expected="sound in the recording or beside it",
-            remedy="set dataset.audio, or align: prompt",
+            remedy="set dataset.audio.source, or align: prompt",
         )
     rate = 1 / of.shift
     rows, lost = _word_rows(one, fit, of) if fit.unit == "word" else _frame_rows(one, fit, of)

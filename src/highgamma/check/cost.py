@@ -144,58 +144,24 @@ def _contamination(run: Run, participant: str) -> Cost:
     return Cost(START_S + AUDIT_S * size.values, 400, 26.5e3 * size.electrodes)
 
 
-def tokens(entry: Mapping[str, Any], size: Size) -> float:
-    """Positions that a network passes over: overlapping windows count each time."""
-    if entry["kind"] == "text":
-        # About three tokens a word and two special ones; running text is read twice.
-        return size.words * (5.0 if entry.get("context") == "word" else 3.0)
-    context = entry.get("context")
-    if context == "causal":
-        window = float(entry.get("window") or 2.0)
-        return size.sound / float(entry.get("shift") or 0.02) * window * 50
-    if context == "trial":
-        return float(size.words * (entry["trial"]["stop"] - entry["trial"]["start"]) * 50)
-    window = float(entry.get("window") or 20.0)
-    return size.sound * 50 * (window + 2 * float(context or 0.0)) / window
-
-
-def samples(entry: Mapping[str, Any], size: Size) -> float:
-    """Rows of a model's embeddings."""
-    if entry["kind"] in ("text", "static"):
-        return size.words
-    if entry["kind"] == "speech":
-        if entry.get("context") == "trial":
-            return tokens(entry, size)
-        return size.sound * 50
-    shift = float(entry.get("shift") or 0.01)
-    return (size.sound if entry["kind"] == "acoustic" else size.seconds) / shift
-
-
-def width(entry: Mapping[str, Any], size: Size) -> int:
-    """Features of a model."""
-    if entry["kind"] == "position":
-        return max(1, math.ceil(size.seconds / float(entry["spacing"])))
-    if entry.get("feature") == "surprisal":
-        return 3
-    return int(entry.get("width") or 1)
-
-
 def _embeddings(run: Run, model: str, participant: str) -> Cost:
     entry, size = run.entries[model], run.size(participant)
-    layers = len(catalogue.layers_of(dict(run.entries), model))
-    n_bytes = NETWORK_BYTES * layers * samples(entry, size) * width(entry, size)
-    if entry["kind"] not in catalogue.NETWORKS:
+    kind = catalogue.kind_of(entry)
+    layers = len(kind.layers(entry))
+    n_bytes = NETWORK_BYTES * layers * kind.samples(entry, size) * kind.width(entry, size)
+    if not kind.is_network:
         return Cost(START_S + ACOUSTIC_S * size.sound, 250 + n_bytes / 5e5, n_bytes)
-    blocks, inside = int(entry["layers"]), int(entry["width"])
-    # A block has 12·width² weights, each a multiplication and an addition a position.
-    operations = 24.0 * blocks * inside**2 * tokens(entry, size)
-    weights = 4 * (12.0 * blocks * inside**2 + 5e4 * inside)
+    operations = kind.operations(entry, size)
     return Cost(
         START_NETWORK_S + NETWORK_S * operations,
-        500 + 1.5 * weights / 1e6,
+        500 + 1.5 * kind.weight_bytes(entry) / 1e6,
         n_bytes,
         operations,
     )
+
+
+def _width(entry: Mapping[str, Any], size: Size) -> int:
+    return catalogue.kind_of(entry).width(entry, size)
 
 
 def _encoding(run: Run, analysis: str, participant: str, model: str, layers: str) -> Cost:
@@ -205,7 +171,7 @@ def _encoding(run: Run, analysis: str, participant: str, model: str, layers: str
     fitted = FitSize.of_analysis(
         fit,
         samples=float(size.words) if fit.unit == "word" else _frames(size, signal),
-        width=float(sum(width(run.entries[part], size) for part in model.split("+"))),
+        width=float(sum(_width(run.entries[part], size) for part in model.split("+"))),
         electrodes=size.electrodes,
         words=float(size.words),
     )

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from highgamma import catalogue
 from highgamma import models as store
+from highgamma.catalogue import kind_of
 from highgamma.check.problems import Problem, Problems
 from highgamma.errors import InputError
+from highgamma.models.places import MODELS, location, remedy
 
 SUBJECT = "models"
 
@@ -40,7 +41,7 @@ def check_models(
     device: str,
     demo: bool,
     problems: Problems,
-    models: str | Path = catalogue.MODELS,
+    models: str | Path = MODELS,
 ) -> list[State]:
     """Check the files of every model named; what is wrong goes to `problems`.
 
@@ -64,7 +65,7 @@ def check_models(
     for name in sorted(names):
         entry = entries[name]
         if entry.get("dtype", "float32") != "float32" or (
-            device == "cuda" and entry["kind"] in catalogue.NETWORKS
+            device == "cuda" and kind_of(entry).is_network
         ):
             problems.attempt(SUBJECT, _device, entry, device)
         states.append(_state(name, entry, locked, demo, problems, Path(models)))
@@ -87,7 +88,7 @@ def _state(
 ) -> State:
     if entry.get("source") is None:
         return State(name, "there")
-    place = problems.attempt(SUBJECT, catalogue.location, entry, models=models)
+    place = problems.attempt(SUBJECT, location, entry, models=models)
     if place is None:
         return State(name, "absent")
     if store.is_fetched(entry):
@@ -110,14 +111,12 @@ def _state(
                 SUBJECT,
                 f"the files of {name} are not here",
                 where=str(place),
-                expected="a folder in transformers' layout"
-                if entry["kind"] in catalogue.NETWORKS
-                else "the file",
-                remedy=catalogue.remedy(entry, models=models),
+                expected=kind_of(entry).files_in_words,
+                remedy=remedy(entry, models=models),
             )
         )
         return State(name, "absent")
-    if entry["kind"] in catalogue.NETWORKS:
+    if kind_of(entry).is_network:
         _check_network(entry, place, problems, models)
     return State(name, "there")
 
@@ -157,7 +156,7 @@ def _check_network(entry: Mapping[str, Any], place: Path, problems: Problems, mo
     from highgamma.embeddings.pretrained import load_tokenizer, read_config
 
     problems.attempt(SUBJECT, read_config, entry, place)
-    if entry["kind"] == "text":
+    if kind_of(entry).reads_words:
         problems.attempt(SUBJECT, load_tokenizer, entry, place)
     if entry.get("untrained"):
         return
@@ -169,7 +168,7 @@ def _check_network(entry: Mapping[str, Any], place: Path, problems: Problems, mo
                 "the model has no weights",
                 where=str(place),
                 expected="model.safetensors (or pytorch_model.bin)",
-                remedy=catalogue.remedy(entry, models=models),
+                remedy=remedy(entry, models=models),
             )
         )
     for path in safe:

@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from highgamma import catalogue, store
+from highgamma import store
 from highgamma.embeddings import writing
-from highgamma.embeddings.acoustic import acoustic_embeddings
-from highgamma.embeddings.channel import channel_embeddings, checked_channel
-from highgamma.embeddings.position import position_embeddings
-from highgamma.embeddings.stream import Audio, Embeddings, Words
-from highgamma.errors import InputError
-from highgamma.recording.reader import Reader
+from highgamma.embeddings.kinds import KINDS, Given
+from highgamma.embeddings.stream import Audio, Words
+from highgamma.models.places import MODELS
 
 logger = logging.getLogger("highgamma")
 
@@ -34,7 +31,7 @@ def make_embeddings(
     device: str = "auto",
     threads: int = 1,
     files: Sequence[str] = (),
-    models: str | Path = catalogue.MODELS,
+    models: str | Path = MODELS,
 ) -> None:
     """Compute one model's embeddings for one participant and store them.
 
@@ -56,8 +53,8 @@ def make_embeddings(
         Folder of fetched models.
     """
     entry = dict(model)
-    embeddings = _embeddings(
-        entry,
+    kind = KINDS[str(entry["kind"])]
+    given = Given(
         participant=participant,
         dataset=dataset,
         words=read_words(words),
@@ -66,6 +63,7 @@ def make_embeddings(
         threads=threads,
         models=Path(models),
     )
+    embeddings = kind.make(entry, given)
     logger.info(
         "%s for %s: %d samples (%s), %d layers, width %d",
         *(name, participant, embeddings.n_samples, embeddings.unit),
@@ -84,7 +82,7 @@ def make_embeddings(
         },
         digits=int(entry.get("digits", 4)),
         # Networks read no file while they run; one thread is all that a job of one may use.
-        writers=int(threads > 1 and entry["kind"] in catalogue.NETWORKS),
+        writers=int(threads > 1 and kind.is_network),
     )
     if missing:
         logger.warning("%d of %d samples have no features", missing, embeddings.n_samples)
@@ -127,97 +125,6 @@ def read_audio(path: str | Path) -> Audio:
             first=tuple(int(i) for i in first),
             start=tuple(start),
         )
-
-
-def _embeddings(
-    model: dict[str, Any],
-    *,
-    participant: str,
-    dataset: Mapping[str, Any],
-    words: Words,
-    audio: str | Path,
-    device: str,
-    threads: int,
-    models: Path,
-) -> Embeddings:
-    kind = model["kind"]
-    if kind == "acoustic":
-        return acoustic_embeddings(model, words=words, audio=read_audio(audio))
-    if kind == "position":
-        heard = read_audio(audio)
-        return position_embeddings(
-            model, extents=_extents(words, heard, participant=participant, dataset=dataset)
-        )
-    if kind == "channel":
-        return channel_embeddings(
-            model, recorded=_recorded(model["channel"], participant=participant, dataset=dataset)
-        )
-    folder = catalogue.location(model, models=models)
-    if folder is None or not folder.exists():
-        raise InputError(
-            "the model's files are not here",
-            where=folder,
-            expected="a folder in transformers' layout" if kind != "static" else "the vectors",
-            remedy=catalogue.remedy(model, models=models),
-        )
-    if kind == "static":
-        from highgamma.embeddings.static import static_embeddings
-
-        return static_embeddings(model, words=words, path=folder)
-    from highgamma.embeddings.pretrained import (
-        load_language_model,
-        load_network,
-        load_tokenizer,
-    )
-
-    if kind == "text":
-        from highgamma.embeddings.text import text_embeddings
-
-        # The tokenizer first: a model of another kind has none, and that is the clearer message.
-        tokenizer = load_tokenizer(model, folder)
-        if model["feature"] == "surprisal":
-            from highgamma.embeddings.surprisal import surprisal_embeddings
-
-            network = load_language_model(model, folder, device=device, threads=threads)
-            return surprisal_embeddings(model, words=words, network=network, tokenizer=tokenizer)
-        network = load_network(model, folder, device=device, threads=threads)
-        return text_embeddings(model, words=words, network=network, tokenizer=tokenizer)
-    from highgamma.embeddings.speech import speech_embeddings
-
-    heard = read_audio(audio).required()
-    network = load_network(model, folder, device=device, threads=threads)
-    return speech_embeddings(model, audio=heard, words=words, network=network)
-
-
-def _recorded(name: str, *, participant: str, dataset: Mapping[str, Any]) -> list[Reader]:
-    """The channel `name` in each recording of the participant."""
-    from highgamma.recording.files import find
-    from highgamma.recording.signals import open_signals, reopened
-
-    segments = find(dataset["root"], participant, task=dataset.get("task"))
-    for segment in segments:
-        with open_signals(segment) as signals:
-            checked_channel(name, list(signals.names), where=str(segment.signal))
-    return [reopened(segment, [name]) for segment in segments]
-
-
-def _extents(
-    words: Words, audio: Audio, *, participant: str, dataset: Mapping[str, Any]
-) -> list[tuple[int, float, float]]:
-    """Number, start and stop (s) of each segment: the sound's, else the recording's."""
-    if len(audio.samples):
-        return [
-            (number, start, start + len(samples) / audio.rate)
-            for number, start, samples in audio.parts()
-        ]
-    from highgamma.recording.files import find
-    from highgamma.recording.signals import open_signals
-
-    extents = []
-    for number, segment in enumerate(find(dataset["root"], participant, task=dataset.get("task"))):
-        with open_signals(segment) as signals:
-            extents.append((number, 0.0, float(signals.duration)))
-    return extents
 
 
 def _checksum(files: Sequence[str]) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from highgamma import catalogue
 from highgamma.errors import InputError
+from highgamma.models.places import remedy
 
 if TYPE_CHECKING:
     import torch
@@ -201,13 +201,13 @@ def read_config(model: Mapping[str, Any], folder: Path) -> Any:
             where=path,
             expected="a folder with config.json"
             + ("" if model.get("untrained") else ", the weights and the tokenizer or preprocessor"),
-            remedy=catalogue.remedy(model, models=folder.parent),
+            remedy=remedy(model, models=folder.parent),
         ) from error
     except (ValueError, OSError) as error:
         raise InputError(
             f"the model's configuration cannot be read: {error}",
             where=path,
-            remedy=catalogue.remedy(model, models=folder.parent),
+            remedy=remedy(model, models=folder.parent),
         ) from error
     from transformers import CONFIG_MAPPING, AutoConfig
 
@@ -269,7 +269,7 @@ def load_tokenizer(model: Mapping[str, Any], folder: Path) -> Any:
             f"the model has no tokenizer that can be read: {first}",
             where=folder,
             expected="tokenizer.json, or the vocabulary files of its tokenizer",
-            remedy=catalogue.remedy(model, models=folder.parent),
+            remedy=remedy(model, models=folder.parent),
         ) from error
     if not tokenizer.is_fast:
         raise InputError(
@@ -290,7 +290,7 @@ def _trained(config: Any, folder: Path, model: Mapping[str, Any], maker: str) ->
             "the model has no weights",
             where=folder,
             expected="model.safetensors (or pytorch_model.bin)",
-            remedy=catalogue.remedy(model, models=folder.parent),
+            remedy=remedy(model, models=folder.parent),
         )
     try:
         with torch.random.fork_rng(devices=[]):
@@ -309,7 +309,7 @@ def _trained(config: Any, folder: Path, model: Mapping[str, Any], maker: str) ->
         raise InputError(
             f"the model's weights cannot be read: {first}",
             where=folder,
-            remedy=catalogue.remedy(model, models=folder.parent),
+            remedy=remedy(model, models=folder.parent),
         ) from error
     unused = _UNUSED if maker == "AutoModel" else ()
     if getattr(config, "is_encoder_decoder", False):
@@ -321,7 +321,7 @@ def _trained(config: Any, folder: Path, model: Mapping[str, Any], maker: str) ->
             f"the model's weights lack {len(absent)} parameters, {absent[0]} among them",
             where=folder,
             expected="all weights; those missing would be random",
-            remedy=catalogue.remedy(model, models=folder.parent),
+            remedy=remedy(model, models=folder.parent),
         )
     return whole
 

@@ -108,7 +108,7 @@ class Audio:
                 "this recording has no audio, and the model hears audio",
                 where="dataset.audio",
                 expected="an NWB series `Audio`, a sound file beside the recording, or a channel",
-                remedy="set dataset.audio, or take models of kind text, static or channel",
+                remedy="set dataset.audio.source, or take models of kind text, static or channel",
             )
         return self
 

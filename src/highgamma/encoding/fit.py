@@ -14,6 +14,7 @@ from highgamma import scores
 from highgamma.encoding import nulls
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.columns import Fits
+from highgamma.encoding.compute import CPU, Compute
 from highgamma.encoding.estimators import ESTIMATORS
 from highgamma.encoding.lags import finite_delayed, lag_frames
 from highgamma.encoding.layer import Fitted, Problem, fit_lags, fit_layer
@@ -38,6 +39,7 @@ def fit_analysis(
     last_layer: int | None = None,
     seed: int = 0,
     names: Sequence[str] = (),
+    compute: Compute = CPU,
 ) -> xr.Dataset:
     """Fit one analysis over layers and score it on held-out samples.
 
@@ -57,6 +59,8 @@ def fit_analysis(
     seed, names
         Seed of surrogates, shuffles and bootstraps; `names` (participant, analysis) tell apart
         what shall differ. Every layer and model of a participant gets the same surrogates.
+    compute
+        Where the heavy operations run.
 
     Returns
     -------
@@ -89,6 +93,7 @@ def fit_analysis(
         shuffle=_shuffled_order(samples, segment, nulls.seed_from(seed, *names, "shuffle")),
         widths=widths,
         search=nulls.seed_from(seed, *names, "bands"),
+        compute=compute,
     )
     untested = replace(problem, surrogates=problem.surrogates[:0])
     only_last = not ESTIMATORS[analysis.estimator].chooses_layers(analysis)

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from highgamma.encoding.compute import FoldSolver
 from highgamma.encoding.nulls import BATCH_BYTES
 from highgamma.encoding.solvers.ridge import gram_factor
 from highgamma.encoding.solvers.routines import lapack
 from highgamma.encoding.splits import FloatArray, IntArray
-from highgamma.encoding.statistics import BlockStatistics, Moments, Real, feature_scale
+from highgamma.encoding.statistics import BlockStatistics, Real, feature_scale
 
 INVERSE_BYTES = 512 * 2**20
 SINGLE_PRECISION_CONDITION = 1e5
-
-
-@dataclass(slots=True)
-class _FoldSolver:
-    """One outer fold's solutions: for a penalty, weights = inverse @ cross (centred, raw units).
-
-    `factor` is a root of the held-out block's Gram matrix, None where its rows are cheaper.
-    """
-
-    n_train: int
-    mean: FloatArray
-    strips: IntArray
-    block: Moments
-    factor: Real | None
-    inverses: dict[float, Real]
 
 
 def _inverse(gram: FloatArray, scale: FloatArray, alpha: float) -> Real:
@@ -119,8 +103,9 @@ def shifted_sums(
         }
         for start in range(0, count, batch):
             part = surrogates[start : start + batch]
-            done = _batch_sums(statistics, solvers, alpha[:, channels], X, X_strips, Y, part)
-            sums[:, start : start + batch, :, channels] = done
+            sums[:, start : start + batch, :, channels] = statistics.compute.surrogate_sums(
+                statistics.split.folds, solvers, alpha[:, channels], X, X_strips, Y, part
+            )
     return sums
 
 
@@ -142,7 +127,7 @@ def _channel_groups(alpha: FloatArray, p: int) -> list[IntArray]:
 
 def _fold_solver(
     statistics: BlockStatistics, i: int, alpha: FloatArray, *, standardize: bool
-) -> _FoldSolver:
+) -> FoldSolver:
     training = statistics.training([i])
     mean = np.asarray(training.x / training.n, dtype=np.float64)
     gram = np.asarray(training.gram, dtype=np.float64) - training.n * np.outer(mean, mean)
@@ -165,7 +150,7 @@ def _fold_solver(
         rounding = float(np.finfo(statistics.dtype).eps)
         factor = _square_root(about_mean, rounding=rounding).astype(np.float32)
     strips = np.flatnonzero(~statistics.split.folds[i].train & (statistics.split.block != i))
-    return _FoldSolver(
+    return FoldSolver(
         training.n,
         mean,
         strips,
@@ -173,62 +158,3 @@ def _fold_solver(
         factor,
         {float(value): _inverse(gram, scale, float(value)) for value in np.unique(alpha)},
     )
-
-
-def _batch_sums(
-    statistics: BlockStatistics,
-    solvers: dict[int, _FoldSolver],
-    alpha: FloatArray,
-    X: Sequence[Real],
-    X_strips: dict[int, Real],
-    Y: Real,
-    surrogates: IntArray,
-) -> FloatArray:
-    """Sums (5, P, K, t) of one batch of surrogates; Y (t, n).
-
-    Every target of every surrogate is a row, a target's surrogates one after another, so that
-    electrodes with the same penalty are taken together and arrays are read in their order.
-    """
-    t, count = len(Y), len(surrogates)
-    folds = statistics.split.folds
-    p = statistics.design.shape[1]
-    crosses = np.empty((len(folds), t * count, p), dtype=np.float32)
-    sy, syy = np.zeros((len(folds), t * count)), np.zeros((len(folds), t * count))
-    for i, fold in enumerate(folds):
-        moved = np.take(Y, surrogates[:, fold.test], axis=1).reshape(t * count, -1)
-        np.matmul(moved, X[i], out=crosses[i])
-        sy[i] = moved.sum(axis=1, dtype=np.float64)
-        syy[i] = np.einsum("mi,mi->m", moved, moved)
-    total, total_y = crosses.sum(axis=0), sy.sum(axis=0)
-    sums = np.zeros((5, len(folds), t * count))
-    for i, solver in solvers.items():
-        cross = total - crosses[i]
-        y_sum = total_y - sy[i]
-        if len(solver.strips):
-            moved = np.take(Y, surrogates[:, solver.strips], axis=1).reshape(t * count, -1)
-            cross -= moved @ X_strips[i]
-            y_sum = y_sum - moved.sum(axis=1, dtype=np.float64)
-        cross -= np.outer(y_sum.astype(np.float32), solver.mean.astype(np.float32))
-        y_mean, mean, n = y_sum / solver.n_train, solver.mean, solver.block.n
-        for value, inverse in solver.inverses.items():
-            own = np.flatnonzero(np.repeat(alpha[i] == value, count))
-            if not len(own):
-                continue
-            here: Any = slice(None) if len(own) == len(cross) else own
-            weights = cross[here].astype(inverse.dtype, copy=False) @ inverse
-            # Block sums about the training means: of ŷ − ȳ, and of its products with y − ȳ.
-            shift, sf = (weights @ np.stack([mean, solver.block.x - n * mean], axis=1)).T
-            against = np.einsum("mp,mp->m", weights, crosses[i][here], dtype=np.float64)
-            against -= shift * sy[i][here]
-            against -= sf * y_mean[here]
-            single = weights.astype(np.float32, copy=False)
-            if solver.factor is None:
-                product = single @ X[i].T - shift.astype(np.float32)[:, None]
-            else:
-                product = single @ solver.factor
-            sums[1, i, here] = sf
-            sums[3, i, here] = np.einsum("mp,mp->m", product, product, dtype=np.float64)
-            sums[4, i, here] = against
-        sums[0, i] = sy[i] - n * y_mean
-        sums[2, i] = syy[i] - 2 * y_mean * sy[i] + n * y_mean**2
-    return np.moveaxis(sums.reshape(5, len(folds), t, count), (1, 2, 3), (2, 3, 1))

@@ -11,6 +11,7 @@ import numpy as np
 from highgamma import scores
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.components import principal_components
+from highgamma.encoding.compute import CPU, Compute
 from highgamma.encoding.estimators import ESTIMATORS, Spaces, Task
 from highgamma.encoding.fits import NestedFit, empty_fit
 from highgamma.encoding.lags import Delayed, rows_read
@@ -25,7 +26,7 @@ class Problem:
 
     targets (n, t) of the kept samples; kept: their rows on the whole grid; surrogates
     (permutation, n) and shuffle (n,): orders of the samples; widths: of the feature spaces of a
-    joint fit, and `search` the seed of its draws.
+    joint fit, and `search` the seed of its draws; compute: where the heavy operations run.
     """
 
     analysis: Analysis
@@ -36,6 +37,7 @@ class Problem:
     shuffle: IntArray
     widths: tuple[int, ...] = ()
     search: int = 0
+    compute: Compute = CPU
 
     def tasks(self, values: Real, delays: Sequence[int]) -> Iterator[Task]:
         """What is fitted: one design for all outer folds, unless components are fitted in each."""
@@ -59,6 +61,7 @@ class Problem:
             split=self.split,
             analysis=self.analysis,
             spaces=self.spaces(values, delays) if self.widths else None,
+            compute=self.compute,
         )
 
     def spaces(self, values: Real, delays: Sequence[int]) -> Spaces:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from highgamma.encoding.compute import CPU, Compute
 from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Split
 
 Real = NDArray[np.floating[Any]]
@@ -145,7 +146,8 @@ class BlockStatistics:
 
     `x_origin` (p,) and `y_origin` (t,) are the means over all rows, taken away first so that
     sums do not cancel; nothing that is fitted depends on them. `mean_square` (p,) is the features'
-    over all rows. `repeating` is the design where blocks hold its products, else None.
+    over all rows. `repeating` is the design where blocks hold its products, else None. `compute` is
+    where the heavy operations run.
     """
 
     design: Design
@@ -158,6 +160,7 @@ class BlockStatistics:
     dtype: Any
     mean_square: Real
     repeating: RepeatingDesign | None = None
+    compute: Compute = CPU
 
     def with_targets(self, targets: FloatArray) -> BlockStatistics:
         """The same features' statistics with other targets (n, m); Gram matrices are shared."""
@@ -249,9 +252,8 @@ def _moments(source: BlockStatistics, index: IntArray) -> Moments:
         sums.n += len(X)
         sums.x += X.sum(axis=0)
         sums.y += Y.sum(axis=0)
-        if source.repeating is None:
-            sums.gram += X.T @ X
-        sums.cross += X.T @ Y
+        gram = sums.gram if source.repeating is None else None
+        source.compute.add_products(gram, sums.cross, X, Y)
         sums.yy += np.einsum("it,it->t", Y, Y)
     return sums
 
@@ -267,7 +269,12 @@ def column_means(design: Design) -> FloatArray:
 
 
 def block_statistics(
-    design: Design, targets: FloatArray, split: Split, *, dtype: Any = np.float64
+    design: Design,
+    targets: FloatArray,
+    split: Split,
+    *,
+    dtype: Any = np.float64,
+    compute: Compute = CPU,
 ) -> BlockStatistics:
     """Read the features once and sum up every block.
 
@@ -281,6 +288,8 @@ def block_statistics(
         Blocks of the n samples.
     dtype
         float64, or float32 for half the time and memory.
+    compute
+        Where the heavy operations run.
     """
     nothing = Moments(0, *(np.zeros(0, dtype) for _ in range(5)))
     repeating = None
@@ -298,6 +307,7 @@ def block_statistics(
         dtype,
         np.zeros(0, dtype),
         repeating,
+        compute,
     )
     statistics.blocks = [statistics.of_rows(fold.test) for fold in split.folds]
     statistics.total = statistics.blocks[0].copy()

@@ -15,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from highgamma import fetch
-from highgamma.catalogue import location
 from highgamma.models.hub import HUB, fetch_hub
 from highgamma.models.lock import LOCK, Lock, check_lock, locked_files, pin, read_lock
 from highgamma.models.manifest import (
@@ -27,6 +26,7 @@ from highgamma.models.manifest import (
     stored_name,
     write_manifest,
 )
+from highgamma.models.places import location
 from highgamma.models.url import fetch_url
 
 __all__ = [

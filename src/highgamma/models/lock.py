@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from highgamma import fetch
-from highgamma.catalogue import MODELS
 from highgamma.errors import InputError
 from highgamma.models.files import is_weights
 from highgamma.models.manifest import Entry, manifest_path, read_manifest
+from highgamma.models.places import MODELS
 from highgamma.store import parse_yaml, written_whole
 
 Lock = dict[str, dict[str, Any]]

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from highgamma.catalogue import MODELS, location
 from highgamma.errors import InputError
+from highgamma.models.places import MODELS, location
 from highgamma.store import sha256, written_whole
 
 Entry = Mapping[str, Any]

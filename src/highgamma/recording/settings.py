@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,3 +80,9 @@ class DatasetSettings:
         if self.audio.source == "channel" and self.audio.channel is None:
             return ["audio.channel: name the channel that carries the sound"]
         return []
+
+
+def participant_labels(names: Iterable[object]) -> list[str]:
+    """Return the labels of participants, such as `sub-01` for `01`, sorted and each once."""
+    labels = {name if name.startswith("sub-") else f"sub-{name}" for name in map(str, names)}
+    return sorted(labels)

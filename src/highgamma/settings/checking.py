@@ -9,7 +9,7 @@ from typing import Any
 from highgamma.encoding.analysis import Analysis
 from highgamma.errors import InputError, nearest
 from highgamma.neural.settings import NeuralSettings
-from highgamma.recording.settings import DatasetSettings
+from highgamma.recording.settings import DatasetSettings, participant_labels
 from highgamma.sections import section_from
 from highgamma.settings.configuration import schema
 from highgamma.settings.fits import (
@@ -177,11 +177,10 @@ def _unsimulated(config: Mapping[str, Any]) -> list[str]:
     if noise is None or named == "all":
         return []
     known = list(noise["participants"])
-    labels = [name if name.startswith("sub-") else f"sub-{name}" for name in map(str, named)]
     return [
         f"dataset.participants: {label!r} is not described under demo.noise.participants"
         + nearest(label, known)
-        for label in labels
+        for label in participant_labels(named)
         if label not in known
     ]
 

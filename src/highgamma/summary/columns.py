@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -151,11 +151,8 @@ class JudgedFit:
         return regions
 
 
-Row = TypeVar("Row")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TableColumn(Generic[Row]):
+class TableColumn:
     """A column of a table.
 
     Attributes
@@ -173,7 +170,7 @@ class TableColumn(Generic[Row]):
 
     name: str
     meaning: str
-    values: Callable[[Row], Any]
+    values: Callable[[Any], Any]
     text: bool = False
     whole: bool = False
 
@@ -208,7 +205,7 @@ def split_flag(*, leaky: bool) -> str:
     return "leaky-split" if leaky else ""
 
 
-def _keys(names: Sequence[str], fit: Callable[[Any], FitSummary]) -> list[TableColumn[Any]]:
+def _keys(names: Sequence[str], fit: Callable[[Any], FitSummary]) -> list[TableColumn]:
     """The columns that say what a row is about."""
     meanings = {
         "analysis": ("the analysis", lambda part: fit(part).analysis),
@@ -222,7 +219,7 @@ def _keys(names: Sequence[str], fit: Callable[[Any], FitSummary]) -> list[TableC
     ]
 
 
-def _split_columns(fit: Callable[[Any], FitSummary]) -> list[TableColumn[Any]]:
+def _split_columns(fit: Callable[[Any], FitSummary]) -> list[TableColumn]:
     """How far training and held-out samples are apart, and the flag of a split that leaks."""
     return [
         TableColumn(
@@ -261,8 +258,8 @@ def _study_figure(name: str) -> Callable[[Any], Any]:
     return lambda part: part.fit.figures[name][part.fit.modal]
 
 
-def _registry(noun: str, columns: Sequence[TableColumn[Any]]) -> Registry[TableColumn[Any]]:
-    registry: Registry[TableColumn[Any]] = Registry(noun)
+def _registry(noun: str, columns: Sequence[TableColumn]) -> Registry[TableColumn]:
+    registry: Registry[TableColumn] = Registry(noun)
     for column in columns:
         registry.register(column)
     return registry
@@ -411,10 +408,10 @@ ELECTRODE_COLUMNS = _registry(
 """Columns of electrodes.tsv, which score columns of the kind `electrode_column` follow."""
 
 
-def electrode_columns() -> dict[str, TableColumn[Any]]:
+def electrode_columns() -> dict[str, TableColumn]:
     """Return the columns of electrodes.tsv by name, those of score columns last."""
     further = {
-        name: TableColumn[Any](
+        name: TableColumn(
             name=name,
             meaning=column.meaning,
             values=_of_fit("columns", name),
@@ -615,7 +612,7 @@ MISSING_COLUMNS = _registry(
     ],
 )
 
-TABLES: dict[str, Callable[[], Mapping[str, TableColumn[Any]]]] = {
+TABLES: dict[str, Callable[[], Mapping[str, TableColumn]]] = {
     "electrodes": electrode_columns,
     "layers": lambda: LAYER_COLUMNS,
     "participants": lambda: PARTICIPANT_COLUMNS,

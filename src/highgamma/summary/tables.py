@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def joined(parts: Iterable[Any], columns: Mapping[str, TableColumn[Any]]) -> pd.DataFrame:
+def joined(parts: Iterable[Any], columns: Mapping[str, TableColumn]) -> pd.DataFrame:
     """Return one table of all parts, the columns as they are declared."""
     import pandas as pd
 
@@ -44,9 +44,7 @@ def joined(parts: Iterable[Any], columns: Mapping[str, TableColumn[Any]]) -> pd.
     return with_whole_numbers(pd.DataFrame(table, columns=list(columns)), columns)
 
 
-def with_whole_numbers(
-    table: pd.DataFrame, columns: Mapping[str, TableColumn[Any]]
-) -> pd.DataFrame:
+def with_whole_numbers(table: pd.DataFrame, columns: Mapping[str, TableColumn]) -> pd.DataFrame:
     """Return the table with columns of whole numbers that may be missing."""
     return table.astype({name: "Int64" for name, column in columns.items() if column.whole})
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from highgamma.encoding.compute import CPU, Compute
 from highgamma.encoding.fits import NestedFit
 from highgamma.encoding.nulls import Null, RefittedNull
 from highgamma.encoding.splits import FloatArray, IntArray, Split
@@ -55,6 +56,8 @@ class Task:
         Numbers of the outer folds that are fitted; None for all of them.
     spaces
         The feature spaces, where several models enter one fit.
+    compute
+        Where the heavy operations run.
     """
 
     design: Design
@@ -63,6 +66,7 @@ class Task:
     analysis: Analysis
     outer: Sequence[int] | None = None
     spaces: Spaces | None = None
+    compute: Compute = CPU
 
     @property
     def folds(self) -> Sequence[int]:

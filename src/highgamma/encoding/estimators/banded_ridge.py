@@ -72,7 +72,9 @@ class BandedRidge(Estimator):
         if is_wide(task.design.shape, task.split):
             return None
         precision = np.dtype(task.analysis.precision).type
-        return block_statistics(task.design, task.targets, task.split, dtype=precision)
+        return block_statistics(
+            task.design, task.targets, task.split, dtype=precision, compute=task.compute
+        )
 
     def nested(self, task: Task, prepared: BlockStatistics | None = None) -> NestedFit:
         """Fit with shares and penalties chosen on the inner folds."""
@@ -88,6 +90,7 @@ class BandedRidge(Estimator):
             alphas=task.analysis.penalties,
             standardize=task.analysis.standardize,
             statistics=prepared,
+            compute=task.compute,
         )
 
     def refit(self, task: Task, chosen: NestedFit) -> NestedFit:
@@ -101,6 +104,7 @@ class BandedRidge(Estimator):
             alpha=chosen.alpha,
             share=chosen.chosen[SHARE],
             standardize=task.analysis.standardize,
+            compute=task.compute,
         )
 
     def null(self, surrogates: IntArray) -> Null:
@@ -153,12 +157,20 @@ class BandedNull(Null):
         Y, split = task.targets, task.split
         if is_wide(task.design.shape, split):
             maps = [
-                banded_hat_rows(task.design, split, i, fit, band=band, standardize=standardize)
+                banded_hat_rows(
+                    task.design,
+                    split,
+                    i,
+                    fit,
+                    band=band,
+                    standardize=standardize,
+                    compute=task.compute,
+                )
                 for i in range(len(split.folds))
             ]
             self.put(split, mapped_sums(lambda i, k: maps[i][k], Y, split, self.surrogates))
             return
-        statistics = block_statistics(task.design, Y, split)
+        statistics = block_statistics(task.design, Y, split, compute=task.compute)
         n, p = task.design.shape
         batch = BATCH_BYTES // (8 * (2 * n + p * (len(split.folds) + 4)))
         sums = np.zeros((5, len(self.surrogates), *fit.alpha.shape))

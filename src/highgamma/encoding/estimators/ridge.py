@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,7 +61,9 @@ class Ridge(Estimator):
         if is_wide(task.design.shape, task.split):
             return None
         precision = np.dtype(task.analysis.precision).type
-        return block_statistics(task.design, task.targets, task.split, dtype=precision)
+        return block_statistics(
+            task.design, task.targets, task.split, dtype=precision, compute=task.compute
+        )
 
     def nested(self, task: Task, prepared: BlockStatistics | None = None) -> NestedFit:
         """Fit with penalties chosen on the inner folds."""
@@ -73,6 +75,7 @@ class Ridge(Estimator):
             standardize=task.analysis.standardize,
             statistics=prepared,
             outer=task.outer,
+            compute=task.compute,
         )
 
     def refit(self, task: Task, chosen: NestedFit) -> NestedFit:
@@ -85,6 +88,7 @@ class Ridge(Estimator):
             standardize=task.analysis.standardize,
             dtype=np.dtype(task.analysis.precision),
             outer=task.outer,
+            compute=task.compute,
         )
 
     def null(self, surrogates: IntArray) -> Null:
@@ -130,7 +134,12 @@ class RidgeNull(Null):
             for i in task.folds:
                 self._alpha[i] = fit.alpha[i]
                 self._maps[i] = hat_rows(
-                    task.design, split, i, fit.alpha[i], standardize=analysis.standardize
+                    task.design,
+                    split,
+                    i,
+                    fit.alpha[i],
+                    standardize=analysis.standardize,
+                    compute=task.compute,
                 )
         else:
             sums = shifted_sums(
@@ -180,8 +189,11 @@ def _chosen_in_dual_form(task: Task, surrogates: IntArray) -> FloatArray:
 
     def sums_of(moved: FloatArray) -> FloatArray:
         arguments = (task.design, moved, task.split)
-        best, _ = choose_dual(*arguments, alphas=alphas, standardize=standardize, outer=task.folds)
-        fit = fit_dual(*arguments, grid[best], standardize=standardize, outer=task.folds)
+        options: dict[str, Any] = {
+            "standardize": standardize, "outer": task.folds, "compute": task.compute
+        }  # fmt: skip
+        best, _ = choose_dual(*arguments, alphas=alphas, **options)
+        fit = fit_dual(*arguments, grid[best], **options)
         return sums_of_fit(fit, replace(task, targets=moved))
 
     n = len(task.targets)

@@ -21,18 +21,15 @@ from typing import Any
 
 import numpy as np
 
+from highgamma.encoding.compute import CPU, Compute
 from highgamma.encoding.fits import NestedFit, empty_fit
 from highgamma.encoding.solvers.ridge import (
     InnerScores,
     best_penalties,
-    dual_model,
     fold_sums_of_weights,
     inner_plan,
     inner_sums,
     is_wide,
-    maps_of_kernel,
-    solve_each,
-    solve_path,
     training_kernels,
 )
 from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Split
@@ -99,6 +96,7 @@ def nested_banded(
     alphas: Sequence[float],
     standardize: bool = True,
     statistics: BlockStatistics | None = None,
+    compute: Compute = CPU,
 ) -> NestedFit:
     """Nested cross-validation of banded ridge, shares and penalty chosen per target and fold.
 
@@ -120,13 +118,15 @@ def nested_banded(
         Divide features by their SD over the training set; they are always centred.
     statistics
         The data's block statistics where they are at hand (primal form).
+    compute
+        Where the heavy operations run.
     """
     grid = np.asarray(alphas, dtype=np.float64)
     if is_wide(design.shape, split):
-        best, score = _choose_dual(design, targets, split, band, shares, grid, standardize)
+        best, score = _choose_dual(design, targets, split, band, shares, grid, standardize, compute)
     else:
         if statistics is None:
-            statistics = block_statistics(design, targets, split)
+            statistics = block_statistics(design, targets, split, compute=compute)
         best, score = _choose_primal(statistics, band, shares, grid, standardize)
     draw, penalty = np.divmod(best, len(grid))
     fit = refit_banded(
@@ -138,6 +138,7 @@ def nested_banded(
         share=np.moveaxis(shares[draw], -1, 1),
         standardize=standardize,
         statistics=statistics,
+        compute=compute,
     )
     fit.inner_score = score
     return fit
@@ -153,6 +154,7 @@ def refit_banded(
     share: FloatArray,
     standardize: bool = True,
     statistics: BlockStatistics | None = None,
+    compute: Compute = CPU,
 ) -> NestedFit:
     """Fit and predict every outer fold with α (K, t) and shares (K, B, t) already chosen."""
     n, t = targets.shape
@@ -161,10 +163,10 @@ def refit_banded(
     fit.n_nonzero[:] = design.shape[1]
     fit.parts = np.full((share.shape[1], n, t), np.nan)
     if is_wide(design.shape, split):
-        _predict_dual(fit, fit.parts, design, targets, split, band, standardize)
+        _predict_dual(fit, fit.parts, design, targets, split, band, standardize, compute)
     else:
         if statistics is None:
-            statistics = block_statistics(design, targets, split)
+            statistics = block_statistics(design, targets, split, compute=compute)
         _predict_primal(fit, fit.parts, statistics, band, standardize)
     fit.prediction = fit.parts.sum(axis=0) + fit.training_mean[split.block]
     return fit
@@ -181,7 +183,7 @@ def _predict_primal(
     split, alpha, share = statistics.split, fit.alpha, fit.chosen[SHARE]
     for i, fold in enumerate(split.folds):
         model = standardised(statistics, statistics.training([i]), standardize=standardize)
-        weights = _solve_shares(model, band, alpha[i], share[i])
+        weights = _solve_shares(statistics.compute, model, band, alpha[i], share[i])
         fit.training_mean[i] = model.y_mean + statistics.y_origin
         for start in range(0, len(fold.test), 4096):
             rows = fold.test[start : start + 4096]
@@ -197,14 +199,14 @@ def _groups(share: FloatArray) -> list[tuple[FloatArray, IntArray]]:
 
 
 def _solve_shares(
-    model: Standardised, band: IntArray, alpha: FloatArray, share: FloatArray
+    compute: Compute, model: Standardised, band: IntArray, alpha: FloatArray, share: FloatArray
 ) -> Real:
     """Weights (p, t) in raw feature units, for each target's α (t,) and shares (B, t)."""
     weights = np.empty(model.cross.shape, dtype=model.cross.dtype)
     for own, columns in _groups(share):
         root = np.sqrt(own)[band].astype(model.gram.dtype)
         gram = model.gram * root * root[:, None]
-        solved = solve_each(gram, model.cross[:, columns] * root[:, None], alpha[columns])
+        solved = compute.solve_each(gram, model.cross[:, columns] * root[:, None], alpha[columns])
         weights[:, columns] = solved * (root * model.scale)[:, None]
     return weights
 
@@ -233,7 +235,9 @@ def _choose_primal(
         for number, share in enumerate(shares):
             root = np.sqrt(share)[band].astype(model.gram.dtype)
             gram = model.gram * root * root[:, None]
-            weights = solve_path(gram, model.cross * root[:, None], grid.tolist())
+            weights = statistics.compute.solve_path(
+                gram, model.cross * root[:, None], grid.tolist()
+            )
             weights *= (root * model.scale)[:, None]
             for i, group in served:
                 sums = inner_sums(statistics, factors, i, group, model, weights)
@@ -252,6 +256,7 @@ def _choose_dual(
     shares: FloatArray,
     grid: FloatArray,
     standardize: bool,
+    compute: Compute,
 ) -> tuple[IntArray, FloatArray]:
     """As `_choose_primal`, from the spaces' kernels."""
     folds, t = len(split.folds), targets.shape[1]
@@ -266,7 +271,7 @@ def _choose_dual(
         kernels = _kernels(design, mask, band, standardize)
         for number, share in enumerate(shares):
             kernel = np.tensordot(share, kernels, 1)
-            model = dual_model(kernel, np.flatnonzero(mask), targets)
+            model = compute.dual_model(kernel, np.flatnonzero(mask), targets)
             for i, group in served:
                 rows = np.flatnonzero(
                     np.isin(split.block, np.asarray(group)) & split.folds[i].train
@@ -299,13 +304,14 @@ def _predict_dual(
     split: Split,
     band: IntArray,
     standardize: bool,
+    compute: Compute,
 ) -> None:
     for i, fold in enumerate(split.folds):
         kernels = _kernels(design, fold.train, band, standardize)
         train = np.flatnonzero(fold.train)
         fit.training_mean[i] = targets[train].mean(axis=0)
         for share, columns in _groups(fit.chosen[SHARE][i]):
-            model = dual_model(np.tensordot(share, kernels, 1), train, targets[:, columns])
+            model = compute.dual_model(np.tensordot(share, kernels, 1), train, targets[:, columns])
             for part, own, kernel in zip(parts, share, kernels, strict=True):
                 rows = own * kernel[np.ix_(fold.test, train)]
                 part[np.ix_(fold.test, columns)] = model.predict_each(rows, fit.alpha[i, columns])
@@ -326,6 +332,7 @@ def kept_sums(
     for i in range(folds):
         model = standardised(statistics, statistics.training([i]), standardize=standardize)
         weights = _solve_shares(
+            statistics.compute,
             model,
             band,
             np.full(m, fit.alpha[i, target]),
@@ -343,6 +350,7 @@ def banded_hat_rows(
     *,
     band: IntArray,
     standardize: bool,
+    compute: Compute = CPU,
 ) -> list[FloatArray]:
     """Return for every target the map H (n_test, n) with ŷ − ȳ = H y, see `ridge.hat_rows`.
 
@@ -353,7 +361,9 @@ def banded_hat_rows(
     alpha = fit.alpha[fold]
     maps: list[FloatArray] = [np.empty((0, 0))] * len(alpha)
     for share, targets in _groups(fit.chosen[SHARE][fold]):
-        by_penalty = maps_of_kernel(np.tensordot(share, kernels, 1), train, test, alpha[targets])
+        by_penalty = compute.kernel_maps(
+            np.tensordot(share, kernels, 1), train, test, alpha[targets]
+        )
         for target in targets.tolist():
             maps[target] = by_penalty[float(alpha[target])]
     return maps

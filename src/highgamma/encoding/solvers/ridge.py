@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from highgamma.encoding.compute import CPU, Compute
 from highgamma.encoding.fits import NestedFit, empty_fit
 from highgamma.encoding.solvers.routines import blas, lapack
 from highgamma.encoding.splits import FloatArray, IntArray, Split
@@ -34,7 +35,6 @@ from highgamma.encoding.statistics import (
     standardised,
 )
 
-FEW_PENALTIES = 3
 COEFFICIENT_LIMIT = 4096
 KERNEL_BYTES = 256 * 2**20
 
@@ -99,120 +99,6 @@ def inner_plan(
 # ---------------------------------------------------------------- primal form
 
 
-def solve_path(gram: Real, cross: Real, alphas: Sequence[float]) -> Real:
-    """Solve (gram + αI) w = cross for every penalty.
-
-    Parameters
-    ----------
-    gram
-        (p, p) positive semi-definite.
-    cross
-        (p, t).
-    alphas
-        (a,) above 0.
-
-    Returns
-    -------
-    (p, a·t) in Fortran order, penalty by penalty.
-    """
-    p, t = cross.shape
-    if len(alphas) <= FEW_PENALTIES or p <= 2:
-        return _solve_cholesky(gram, cross, alphas)
-    reduced = _tridiagonal(gram)
-    rotated = reduced.rotate(cross, transposed=True)
-    weights = np.empty((p, len(alphas) * t), dtype=gram.dtype, order="F")
-    for number, alpha in enumerate(alphas):
-        weights[:, number * t : (number + 1) * t] = reduced.solve(rotated, alpha)
-    return reduced.rotate(weights, transposed=False)
-
-
-def solve_each(gram: Real, cross: Real, alpha: FloatArray) -> Real:
-    """Solve (gram + α_t I) w_t = cross_t with each target's own penalty (t,); gives (p, t)."""
-    distinct = np.unique(alpha)
-    weights = np.empty(cross.shape, dtype=gram.dtype, order="F")
-    if len(distinct) <= FEW_PENALTIES or len(gram) <= 2:
-        for value in distinct:
-            weights[:, alpha == value] = _solve_cholesky(gram, cross[:, alpha == value], [value])
-        return weights
-    reduced = _tridiagonal(gram)
-    rotated = reduced.rotate(cross, transposed=True)
-    for value in distinct:
-        weights[:, alpha == value] = reduced.solve(rotated[:, alpha == value], value)
-    return reduced.rotate(weights, transposed=False)
-
-
-def _solve_cholesky(gram: Real, cross: Real, alphas: Sequence[float]) -> Real:
-    potrf, potrs = lapack(gram.dtype, "potrf", "potrs")
-    parts = []
-    for alpha in alphas:
-        shifted = np.array(gram, order="F")
-        shifted.flat[:: len(gram) + 1] += alpha
-        factor, failed = potrf(shifted, lower=1, overwrite_a=1, clean=0)
-        if failed:
-            # Rounding can push the smallest eigenvalue of a collinear Gram matrix below −α.
-            values, vectors = np.linalg.eigh(gram)
-            inverse = 1.0 / (np.maximum(values, 0) + alpha)
-            parts.append((vectors * inverse) @ (vectors.T @ cross))
-            continue
-        solved, _ = potrs(factor, np.asfortranarray(cross), lower=1)
-        parts.append(solved)
-    return np.asfortranarray(np.concatenate(parts, axis=1))
-
-
-@dataclass(slots=True)
-class _Tridiagonal:
-    """gram = Q T Qᵀ with Q as Householder reflectors, T by its diagonal and off-diagonal."""
-
-    reflectors: Any
-    tau: Any
-    diagonal: Any
-    off_diagonal: Any
-
-    def rotate(self, B: Real, *, transposed: bool) -> Real:
-        """Q B or Qᵀ B, (p, m), in Fortran order; an array already in that order is overwritten."""
-        (ormqr,) = lapack(B.dtype, "ormqr")
-        B = np.array(B, order="F", copy=transposed or None)
-        # dsytrd (lower) leaves the first row alone, so that Q = diag(1, Q') and Q' is a product of
-        # reflectors as dgeqrf stores them.
-        part = np.asfortranarray(B[1:])
-        rotated, _, _ = ormqr(
-            "L",
-            "T" if transposed else "N",
-            self.reflectors,
-            self.tau,
-            part,
-            lwork=64 * B.shape[1] + 65 * 64,
-            overwrite_c=1,
-        )
-        B[1:] = rotated
-        return B
-
-    def solve(self, B: Real, alpha: float) -> Real:
-        """(T + αI)⁻¹ B."""
-        pttrf, pttrs = lapack(B.dtype, "pttrf", "pttrs")
-        diagonal, off_diagonal, failed = pttrf(
-            self.diagonal + B.dtype.type(alpha), self.off_diagonal
-        )
-        if failed:
-            from scipy.linalg import eigh_tridiagonal
-
-            values, vectors = eigh_tridiagonal(self.diagonal, self.off_diagonal)
-            inverse = 1.0 / (np.maximum(values, 0) + alpha)
-            return np.asarray((vectors * inverse[None]) @ (vectors.T @ B), dtype=B.dtype)
-        solved, _ = pttrs(diagonal, off_diagonal, B)
-        return np.asarray(solved)
-
-
-def _tridiagonal(gram: Real) -> _Tridiagonal:
-    (sytrd,) = lapack(gram.dtype, "sytrd")
-    # The transpose of a symmetric C-ordered matrix is the same matrix in Fortran order, uncopied.
-    matrix = gram if gram.flags.f_contiguous else gram.T
-    reduced, diagonal, off_diagonal, tau, _ = sytrd(
-        matrix, lower=1, lwork=64 * len(gram), overwrite_a=1
-    )
-    return _Tridiagonal(np.asfortranarray(reduced[1:, :-1]), tau, diagonal, off_diagonal)
-
-
 def gram_factor(gram: Real) -> Real | None:
     """Lower Cholesky factor, or None where rounding leaves the matrix indefinite."""
     (potrf,) = lapack(gram.dtype, "potrf")
@@ -267,7 +153,7 @@ def choose_primal(
         if not training.n:
             continue
         model = standardised(statistics, training, standardize=standardize)
-        weights = solve_path(model.gram, model.cross, alphas)
+        weights = statistics.compute.solve_path(model.gram, model.cross, alphas)
         weights *= model.scale[:, None]
         # The training set's Gram matrix is not needed again; it may be as large as all the rest.
         model.gram = np.zeros((0, 0), model.gram.dtype)
@@ -349,7 +235,8 @@ def fit_primal(
     total = np.zeros((p, t)) if p <= COEFFICIENT_LIMIT else None
     for i in outer:
         model = standardised(statistics, statistics.training([i]), standardize=standardize)
-        weights = solve_each(model.gram, model.cross, alpha[i]) * model.scale[:, None]
+        weights = statistics.compute.solve_each(model.gram, model.cross, alpha[i])
+        weights = weights * model.scale[:, None]
         test = statistics.split.folds[i].test
         fit.training_mean[i] = model.y_mean + statistics.y_origin
         fit.n_nonzero[i] = np.count_nonzero(weights, axis=0)
@@ -370,7 +257,8 @@ def held_out_fold_sums(
     sums = np.zeros((5, *alpha.shape))
     for i in outer:
         model = standardised(statistics, statistics.training([i]), standardize=standardize)
-        weights = solve_each(model.gram, model.cross, alpha[i]) * model.scale[:, None]
+        weights = statistics.compute.solve_each(model.gram, model.cross, alpha[i])
+        weights = weights * model.scale[:, None]
         sums[:, i] = fold_sums_of_weights(statistics, i, model, weights)
     return sums
 
@@ -442,37 +330,6 @@ def training_kernels(
     return kernels
 
 
-@dataclass(slots=True)
-class DualModel:
-    """A training set in the dual form: kernel = U diag(d) Uᵀ and Uᵀ(Y − ȳ)."""
-
-    train: IntArray
-    values: FloatArray
-    vectors: FloatArray
-    targets: FloatArray
-    y_mean: FloatArray
-
-    def predict(self, kernel_rows: FloatArray, alphas: FloatArray) -> FloatArray:
-        """Predictions (a, m, t) from ȳ, for kernel rows (m, n_train)."""
-        rotated = kernel_rows @ self.vectors
-        shrunk = rotated[None] / (self.values + alphas[:, None])[:, None, :]
-        return np.asarray(shrunk @ self.targets)
-
-    def predict_each(self, kernel_rows: FloatArray, alpha: FloatArray) -> FloatArray:
-        """Predictions (m, t) from ȳ with each target's own penalty (t,)."""
-        rotated = kernel_rows @ self.vectors
-        return np.asarray(rotated @ (self.targets / (self.values[:, None] + alpha)))
-
-
-def dual_model(kernel: FloatArray, train: IntArray, targets: FloatArray) -> DualModel:
-    """Decompose a training set's kernel (n, n, all samples) once for all penalties."""
-    values, vectors = np.linalg.eigh(kernel[np.ix_(train, train)])
-    y_mean = targets[train].mean(axis=0)
-    return DualModel(
-        train, np.maximum(values, 0.0), vectors, vectors.T @ (targets[train] - y_mean), y_mean
-    )
-
-
 def choose_dual(
     design: Design,
     targets: FloatArray,
@@ -481,6 +338,7 @@ def choose_dual(
     alphas: Sequence[float],
     standardize: bool,
     outer: Sequence[int],
+    compute: Compute = CPU,
 ) -> tuple[IntArray, FloatArray]:
     """As `choose_primal`, from kernels."""
     n, t = targets.shape
@@ -501,7 +359,7 @@ def choose_dual(
             design, [masks[number] for number in usable], standardize=standardize
         )
         for kernel, number in zip(kernels, usable, strict=True):
-            model = dual_model(kernel, np.flatnonzero(masks[number]), targets)
+            model = compute.dual_model(kernel, np.flatnonzero(masks[number]), targets)
             tested = {
                 i: np.flatnonzero(np.isin(split.block, np.asarray(group)) & split.folds[i].train)
                 for i, group in part[number][1]
@@ -527,6 +385,7 @@ def fit_dual(
     *,
     standardize: bool,
     outer: Sequence[int],
+    compute: Compute = CPU,
 ) -> NestedFit:
     """As `fit_primal`, from kernels."""
     n, t = targets.shape
@@ -536,7 +395,7 @@ def fit_dual(
     for i in outer:
         fold = split.folds[i]
         kernel = training_kernels(design, [fold.train], standardize=standardize)[0]
-        model = dual_model(kernel, np.flatnonzero(fold.train), targets)
+        model = compute.dual_model(kernel, np.flatnonzero(fold.train), targets)
         fit.training_mean[i] = model.y_mean
         fit.prediction[fold.test] = model.y_mean + model.predict_each(
             kernel[np.ix_(fold.test, model.train)], alpha[i]
@@ -552,6 +411,7 @@ def hat_rows(
     alpha: FloatArray,
     *,
     standardize: bool,
+    compute: Compute = CPU,
 ) -> dict[float, FloatArray]:
     """For each distinct penalty of one outer fold, the map H (n_test, n) with ŷ − ȳ = H y.
 
@@ -561,23 +421,7 @@ def hat_rows(
     train = np.flatnonzero(split.folds[fold].train)
     test = split.folds[fold].test
     kernel = training_kernels(design, [split.folds[fold].train], standardize=standardize)[0]
-    return maps_of_kernel(kernel, train, test, alpha)
-
-
-def maps_of_kernel(
-    kernel: FloatArray, train: IntArray, test: IntArray, alpha: FloatArray
-) -> dict[float, FloatArray]:
-    """Return for each distinct penalty the map H (n_test, n) of a kernel (n, n)."""
-    values, vectors = np.linalg.eigh(kernel[np.ix_(train, train)])
-    rotated = kernel[np.ix_(test, train)] @ vectors
-    maps = {}
-    for value in np.unique(alpha):
-        H = (rotated / (np.maximum(values, 0) + value)) @ vectors.T
-        H -= H.mean(axis=1, keepdims=True)
-        full = np.zeros((len(test), len(kernel)))
-        full[:, train] = H
-        maps[float(value)] = full
-    return maps
+    return compute.kernel_maps(kernel, train, test, alpha)
 
 
 # ------------------------------------------------------------------ the two together
@@ -593,6 +437,7 @@ def nested_ridge(
     statistics: BlockStatistics | None = None,
     dtype: Any = np.float64,
     outer: Sequence[int] | None = None,
+    compute: Compute = CPU,
 ) -> NestedFit:
     """Nested cross-validation of ridge regression, one penalty per target and outer fold.
 
@@ -612,17 +457,33 @@ def nested_ridge(
         The data's block statistics where they are at hand already (primal form).
     outer
         Only these outer folds.
+    compute
+        Where the heavy operations run.
     """
     chosen = range(len(split.folds)) if outer is None else outer
     grid = np.asarray(alphas, dtype=np.float64)
     if statistics is None and is_wide(design.shape, split):
         best, score = choose_dual(
-            design, targets, split, alphas=alphas, standardize=standardize, outer=chosen
+            design,
+            targets,
+            split,
+            alphas=alphas,
+            standardize=standardize,
+            outer=chosen,
+            compute=compute,
         )
-        fit = fit_dual(design, targets, split, grid[best], standardize=standardize, outer=chosen)
+        fit = fit_dual(
+            design,
+            targets,
+            split,
+            grid[best],
+            standardize=standardize,
+            outer=chosen,
+            compute=compute,
+        )
     else:
         if statistics is None:
-            statistics = block_statistics(design, targets, split, dtype=dtype)
+            statistics = block_statistics(design, targets, split, dtype=dtype, compute=compute)
         best, score = choose_primal(
             statistics, alphas=alphas, standardize=standardize, outer=chosen
         )
@@ -640,10 +501,19 @@ def refit_ridge(
     standardize: bool = True,
     dtype: Any = np.float64,
     outer: Sequence[int] | None = None,
+    compute: Compute = CPU,
 ) -> NestedFit:
     """Fit and predict every outer fold with penalties (K, t) that are already chosen."""
     chosen = range(len(split.folds)) if outer is None else outer
     if is_wide(design.shape, split):
-        return fit_dual(design, targets, split, alpha, standardize=standardize, outer=chosen)
-    statistics = block_statistics(design, targets, split, dtype=dtype)
+        return fit_dual(
+            design,
+            targets,
+            split,
+            alpha,
+            standardize=standardize,
+            outer=chosen,
+            compute=compute,
+        )
+    statistics = block_statistics(design, targets, split, dtype=dtype, compute=compute)
     return fit_primal(statistics, alpha, standardize=standardize, outer=chosen)

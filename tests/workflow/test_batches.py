@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from highgamma import batches, settings
+from highgamma import settings
+from highgamma.workflow import batches
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def analysis(**keys: Any) -> dict[str, Any]:

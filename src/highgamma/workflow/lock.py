@@ -12,7 +12,7 @@ import socket
 from pathlib import Path
 from typing import IO
 
-NAME = "highgamma.lock"
+NAME = "highgamma.workflow.lock"
 
 
 def hold(folder: str | os.PathLike[str]) -> IO[str] | None:

@@ -8,10 +8,25 @@ run. After a hundred jobs they take half a core, after some hundreds a whole one
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 
-def without_idle_passes(scheduler: Any) -> None:
+def without_idle_passes() -> bool:
+    """Relieve Snakemake's scheduler of idle passes, and return whether that was possible.
+
+    The scheduler is a private class of Snakemake. A version that has it elsewhere runs as it is,
+    only slower.
+    """
+    try:
+        module = import_module("snakemake.scheduling.job_scheduler")
+        scheduler = module.JobScheduler
+    except (ImportError, AttributeError):
+        return False
+    return relieve(scheduler)
+
+
+def relieve(scheduler: Any) -> bool:
     """Let a scheduler class look again only where jobs started within the limit's time.
 
     When none did, the limit held nothing back, and the next job that ends brings the next pass.
@@ -21,10 +36,15 @@ def without_idle_passes(scheduler: Any) -> None:
     scheduler
         `snakemake.scheduling.job_scheduler.JobScheduler`; one that sets its timers in another way
         stays as it is.
+
+    Returns
+    -------
+    relieved
+        Whether the class was changed.
     """
     original = getattr(scheduler, "_schedule_reevalutation", None)
     if original is None:
-        return
+        return False
 
     def look_again(self: Any, delay: float) -> None:
         limit = getattr(self, "job_rate_limiter", None)
@@ -36,6 +56,7 @@ def without_idle_passes(scheduler: Any) -> None:
                 self._highgamma_timer = _Timer(delay, self._open_jobs.release)
 
     scheduler._schedule_reevalutation = look_again
+    return True
 
 
 class _Timer:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from highgamma import fingerprint
+from highgamma.workflow import fingerprint
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "workflow/scripts").glob("*.py"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 PROGRAM = """
 import sys
-from highgamma.job import job
+from highgamma.workflow.job import job
 with job(sys.argv[1], threads=1) as logger:
     logger.info("started")
     {body}
