@@ -407,6 +407,32 @@ def test_a_gated_repository_says_how_to_get_in(hub, tmp_path):
         get(tmp_path)
 
 
+@pytest.mark.parametrize(("own", "sent"), [(True, "Bearer secret"), (False, None)])
+def test_a_token_goes_to_the_users_own_hub_only(hub, tmp_path, monkeypatch, own, sent):
+    hub.publish({"config.json": CONFIG, "model.safetensors": WEIGHTS})
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    if not own:
+        monkeypatch.delenv("HF_ENDPOINT")
+    get(tmp_path, endpoint=hub.site.address)
+    received = {headers.get("authorization") for path, headers in hub.site.asked}
+    assert received == {sent}
+
+
+def test_a_busy_hub_is_asked_again_and_one_that_answers_nonsense_is_named(hub, tmp_path):
+    hub.publish({"config.json": CONFIG, "model.safetensors": WEIGHTS})
+    hub.site.statuses = [503]
+    assert get(tmp_path)["revision"] == COMMIT
+    (tmp_path / "lock.yaml").unlink()
+    hub.site.files[f"/api/models/{REPO}/revision/main"] = b"<html>log in</html>"
+    with pytest.raises(InputError, match="log-in page"):
+        get(tmp_path)
+
+
+def test_a_hub_is_spoken_to_by_https(tmp_path):
+    with pytest.raises(InputError, match="not https"):
+        get(tmp_path, endpoint="http://192.0.2.1")
+
+
 def test_a_repository_without_pytorch_weights_is_named(hub, tmp_path):
     hub.publish({"config.json": CONFIG, "tf_model.h5": b"h5"})
     with pytest.raises(InputError, match="no weights that can be read"):

@@ -113,7 +113,7 @@ def download(
         answer_headers = _continue(url, part, tag, size=size, headers=headers or {}, progress=lines)
 
     if size is None or _size(part) != size or not part.is_file():
-        _until_done(attempt, url, retries=RETRIES if retries is None else retries, part=part)
+        until_done(attempt, url, retries=RETRIES if retries is None else retries, part=part)
     arrived = part.stat().st_size
     if size is not None and arrived != size:
         _discard(part, tag)
@@ -166,7 +166,7 @@ def read(url: str, *, headers: Mapping[str, str] | None = None, limit: int = 64 
                 if len(content) > limit:
                     raise InputError(f"the answer has more than {in_words(limit)}", where=url)
 
-    _until_done(attempt, url, retries=RETRIES)
+    until_done(attempt, url, retries=RETRIES)
     return bytes(content)
 
 
@@ -419,10 +419,27 @@ def _extent(answer: requests.Response, position: int) -> tuple[int, int | None]:
     return 0, int(length) if length.isdigit() else None
 
 
-def _until_done(
+def until_done(
     attempt: Callable[[], None], url: str, *, retries: int, part: Path | None = None
 ) -> None:
-    """Repeat `attempt` until it returns; give up after `retries` failures without progress."""
+    """Repeat `attempt` until it returns.
+
+    Parameters
+    ----------
+    attempt
+        Raises `ConnectionError` if a connection breaks off.
+    url
+        Its address, for messages.
+    retries
+        Failures in a row, without progress, after which it is given up.
+    part
+        The file that grows with progress, if there is one.
+
+    Raises
+    ------
+    Unreachable
+        If every attempt failed.
+    """
     from highgamma.connection import unreachable
 
     failures, furthest = 0, 0

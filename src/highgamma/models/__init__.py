@@ -96,8 +96,8 @@ def fetch_model(
                 return fetch_hub(
                     name,
                     str(source["hub"]),
-                    place,
-                    Path(lock),
+                    folder=place,
+                    lock=Path(lock),
                     weights=weights,
                     endpoint=(endpoint or os.environ.get("HF_ENDPOINT") or HUB).rstrip("/"),
                 )

@@ -1,249 +1,356 @@
-"""A repository's files from the hub; without a network, those put there by hand."""
+"""A repository's files from the hub; without a network, those put there by hand.
+
+huggingface_hub lists a repository and knows addresses and the user's token. The files themselves
+come through `highgamma.fetch`, which resumes a download over runs and checks it before it counts.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
 from highgamma import fetch
-from highgamma.errors import InputError
+from highgamma.errors import InputError, Refused, Unreachable
 from highgamma.models.files import File, check_index, is_weights, needed
 from highgamma.models.lock import extend_lock, mismatch, read_lock
 from highgamma.models.manifest import Manifest, manifest_of
 from highgamma.models.tensors import convert, made_from, safe_name
 from highgamma.store import sha256
 
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
+
 logger = logging.getLogger("highgamma")
 
 HUB = "https://huggingface.co"
 
+_LISTING_RETRIES = 2
+
+Checksums = dict[str, dict[str, Any]]
+"""`size` and `sha256` of files, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubModel:
+    """A model's repository, and the folder for its files.
+
+    Attributes
+    ----------
+    name
+        The model's name in the catalogue, for messages.
+    repo
+        The repository, `owner/name`.
+    folder
+        Where its files lie.
+    pinned
+        Revision and files in the lock file; None if it has none of this repository.
+    weights
+        Whether the weights are needed, or the architecture and tokenizer only.
+    endpoint
+        The hub's address.
+    """
+
+    name: str
+    repo: str
+    folder: Path
+    pinned: Mapping[str, Any] | None
+    weights: bool
+    endpoint: str
+
+    @property
+    def page(self) -> str:
+        """The repository's page."""
+        return f"{self.endpoint}/{self.repo}"
+
+    @property
+    def token(self) -> str | None:
+        """The user's token for the hub; it is sent to the user's own hub only."""
+        from huggingface_hub import get_token
+
+        return get_token() if self.endpoint == HUB or "HF_ENDPOINT" in os.environ else None
+
+    def pinned_files(self) -> dict[str, File]:
+        """Files in the lock file that are needed, by name."""
+        return {
+            name: File(name, int(file["size"]), str(file["sha256"]))
+            for name, file in sorted((self.pinned or {"files": {}})["files"].items())
+            if self.weights or not is_weights(name)
+        }
+
 
 def fetch_hub(
-    name: str, repo: str, folder: Path, lock: Path, *, weights: bool, endpoint: str
+    name: str, repo: str, *, folder: Path, lock: Path, weights: bool, endpoint: str
 ) -> Manifest:
-    """Fetch what is missing of a repository's files, and pin and convert them."""
-    pinned = read_lock(lock).get(repo)
+    """Fetch the missing files of a repository, pin them in the lock file, and convert them.
+
+    Parameters
+    ----------
+    name, repo, folder, weights, endpoint
+        See `HubModel`.
+    lock
+        The lock file.
+
+    Returns
+    -------
+    manifest
+        See `highgamma.models.fetch_model`.
+
+    Raises
+    ------
+    Unreachable
+        If files are missing and there is no network.
+    InputError
+        If the repository or its revision is not available, or a checksum differs.
+    """
+    model = HubModel(
+        name=name,
+        repo=repo,
+        folder=folder,
+        pinned=read_lock(lock).get(repo),
+        weights=weights,
+        endpoint=endpoint,
+    )
     try:
-        revision, files = _wanted(repo, pinned, weights=weights, endpoint=endpoint)
-    except fetch.Unreachable as error:
-        return _by_hand(name, repo, pinned, folder, weights=weights, error=error)
-    missing = [f for f in files if not f.is_whole(folder) and not made_from(f, folder)]
+        revision, files = _required_files(model)
+    except Unreachable as error:
+        return _manifest_by_hand(model, error)
+    missing = [file for file in files if not file.is_whole(folder) and not made_from(file, folder)]
     if missing:
-        amount = fetch.in_words(sum(f.size or 0 for f in missing))
+        amount = fetch.in_words(sum(file.size or 0 for file in missing))
         logger.info("%s: %d files, %s, from %s", name, len(missing), amount, repo)
-        # Weights that are converted are there twice for a moment.
-        copies = [2 if safe_name(f.name) else 1 for f in missing]
-        fetch.require_space(
-            folder, sum(n * (f.size or 0) for n, f in zip(copies, missing, strict=True))
-        )
+        # While weights are converted, the disk holds them twice.
+        room = sum((2 if safe_name(file.name) else 1) * (file.size or 0) for file in missing)
+        fetch.require_space(folder, room)
     try:
-        checksums = _download(name, repo, revision, files, missing, folder, endpoint=endpoint)
-    except fetch.Unreachable as error:
-        raise _message(name, repo, pinned, folder, weights=weights, error=error) from error
+        for file in missing:
+            _download(model, revision, file)
+    except Unreachable as error:
+        raise _missing_files(model, error) from error
+    checksums = _published_checksums(files, folder)
     extend_lock(lock, repo, revision, checksums)
-    converted = convert(folder, checksums)
-    return manifest_of({"hub": repo}, revision, folder, checksums, converted)
+    return manifest_of({"hub": repo}, revision, folder, checksums, convert(folder, checksums))
 
 
-def _wanted(
-    repo: str, pinned: Mapping[str, Any] | None, *, weights: bool, endpoint: str
-) -> tuple[str, list[File]]:
-    """Revision and files of a repository: by the lock where it names all, else as the hub says."""
-    if pinned is not None:
-        known = {n: File(n, int(f["size"]), str(f["sha256"])) for n, f in pinned["files"].items()}
-        if not weights or any(is_weights(n) for n in known):
-            return str(pinned["revision"]), [
-                file for n, file in sorted(known.items()) if weights or not is_weights(n)
-            ]
-    asked = "main" if pinned is None else str(pinned["revision"])
-    about = _about(repo, asked, endpoint=endpoint)
-    revision = str(about.get("sha"))
+def _required_files(model: HubModel) -> tuple[str, list[File]]:
+    """Return revision and files, from the lock file if it has all of them, else from the hub."""
+    if model.pinned is None:
+        requested, pinned = "main", {}
+    else:
+        requested, pinned = str(model.pinned["revision"]), model.pinned_files()
+        if not model.weights or any(map(is_weights, pinned)):
+            return requested, list(pinned.values())
+    listing = _listing(model, requested)
+    revision = str(listing.sha)
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise InputError(
-            f"the hub names no commit but {revision!r}",
-            where=f"{endpoint}/{repo}",
+            f"the hub reports the commit {revision!r}",
+            where=model.page,
             expected="40 hexadecimal digits",
         )
-    if pinned is not None and revision != asked:
-        raise mismatch("revision", asked, revision, f"{endpoint}/{repo}")
-    told = {str(s.get("rfilename")): s for s in about.get("siblings") or []}
+    if model.pinned is not None and revision != requested:
+        raise mismatch("revision", requested, revision, model.page)
+    published = {file.rfilename: file for file in listing.siblings or ()}
     files = []
-    for name in needed(told, weights=weights, where=f"{endpoint}/{repo}"):
-        large = told[name].get("lfs") or {}
-        before = (pinned or {"files": {}})["files"].get(name, {})
-        checksum = large.get("sha256")
-        if before and checksum and before["sha256"] != checksum:
-            raise mismatch(f"checksum of {name}", before["sha256"], checksum, f"{endpoint}/{repo}")
+    for name in needed(published, weights=model.weights, where=model.page):
+        about, large = published[name], published[name].lfs
+        locked = pinned[name].sha256 if name in pinned else None
+        if locked and large and locked != large.sha256:
+            raise mismatch(f"checksum of {name}", locked, large.sha256, model.page)
         files.append(
             File(
                 name,
-                size=large.get("size") or told[name].get("size"),
-                sha256=before.get("sha256") or checksum,
-                git_blob=None if large else told[name].get("blobId"),
+                size=large.size if large else about.size,
+                sha256=locked or (large.sha256 if large else None),
+                git_blob=None if large else about.blob_id,
             )
         )
     return revision, files
 
 
-def _about(repo: str, revision: str, *, endpoint: str) -> dict[str, Any]:
-    """What the hub says about a repository at a revision: commit, files, sizes, checksums."""
+def _listing(model: HubModel, revision: str) -> ModelInfo:
+    """Return the hub's description of a repository: commit, files, sizes, checksums."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise fetch.Unreachable("the hub is switched off (HF_HUB_OFFLINE is set)", where=endpoint)
-    url = f"{endpoint}/api/models/{quote(repo)}/revision/{{}}?blobs=true"
+        raise Unreachable("the hub is switched off (HF_HUB_OFFLINE is set)", where=model.endpoint)
     try:
-        about = fetch.read_json(url.format(revision), headers=_token(endpoint))
-    except fetch.Refused as refusal:
+        return _model_info(model, revision)
+    except Refused as refusal:
         if refusal.status in (401, 403):
-            raise _denied(repo, endpoint) from refusal
+            raise _gated(model) from refusal
         if refusal.status == 404 and revision != "main":
-            newest = fetch.read_json(url.format("main"), headers=_token(endpoint)).get("sha")
             raise InputError(
-                f"the hub has no revision {revision} of {repo} any more; its newest is {newest}",
-                where=endpoint,
+                f"the hub no longer has revision {revision} of {model.repo}; its newest is "
+                f"{_model_info(model, 'main').sha}",
+                where=model.endpoint,
                 remedy="restore the model's files from a copy, or delete its entry from the lock "
                 "file to take the newest",
             ) from refusal
         if refusal.status == 404:
             raise InputError(
-                f"the hub has no repository {repo}",
-                where=endpoint,
+                f"the hub has no repository {model.repo}",
+                where=model.endpoint,
                 remedy="correct `source` in the catalogue",
             ) from refusal
         raise
-    if not isinstance(about, dict):
-        raise InputError("the hub's answer is not understood", where=url.format(revision))
-    return about
 
 
-def _token(endpoint: str) -> dict[str, str]:
-    """The user's own token for the hub, where there is one; it is sent to the hub alone."""
-    from huggingface_hub import get_token
+def _model_info(model: HubModel, revision: str) -> ModelInfo:
+    """Request a repository's description, again if the connection breaks or the hub is busy.
 
-    token = get_token() if endpoint == HUB or "HF_ENDPOINT" in os.environ else None
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    Raises
+    ------
+    Unreachable
+        If there is no connection.
+    Refused
+        If the hub answers with an error.
+    InputError
+        If the answer is not a description.
+    """
+    from huggingface_hub import HfApi, errors
+
+    from highgamma.connection import BUSY, require_https
+
+    require_https(model.endpoint)
+    hub = HfApi(endpoint=model.endpoint, token=model.token or False)
+    listings: list[ModelInfo] = []
+
+    def attempt() -> None:
+        try:
+            listings.append(
+                hub.model_info(
+                    model.repo, revision=revision, files_metadata=True, timeout=fetch.TIMEOUT
+                )
+            )
+        except errors.HfHubHTTPError as error:
+            status = error.response.status_code
+            if status in BUSY:
+                raise ConnectionError(f"the server answered with status {status}") from error
+            raise Refused(
+                f"the hub answered with status {status}", status=status, where=model.page
+            ) from error
+        except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
+            raise ConnectionError(str(error)) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                "the hub's answer can't be read; it may be a network's log-in page",
+                where=model.page,
+                remedy="open the address in a browser, then run again",
+            ) from error
+
+    fetch.until_done(attempt, model.endpoint, retries=_LISTING_RETRIES)
+    return listings[-1]
 
 
-def _denied(repo: str, endpoint: str) -> InputError:
+def _gated(model: HubModel) -> InputError:
     return InputError(
-        f"the hub does not give {repo} to everyone",
-        where=f"{endpoint}/{repo}",
+        f"the hub does not give {model.repo} to everyone",
+        where=model.page,
         remedy="open the page, accept the model's licence, log in with `hf auth login`, run again",
     )
 
 
-def _download(
-    name: str,
-    repo: str,
-    revision: str,
-    files: list[File],
-    missing: list[File],
-    folder: Path,
-    *,
-    endpoint: str,
-) -> dict[str, dict[str, Any]]:
-    """Fetch what is missing; size and SHA-256 of every file as published, by name."""
-    found: dict[str, dict[str, Any]] = {}
+def _download(model: HubModel, revision: str, file: File) -> None:
+    """Fetch one file of a revision into the model's folder."""
+    from huggingface_hub import hf_hub_url
+
+    path = fetch.foreign_path(model.folder, file.name)
+    url = hf_hub_url(model.repo, file.name, revision=revision, endpoint=model.endpoint)
+    try:
+        downloaded = fetch.download(
+            url,
+            path,
+            size=file.size,
+            sha256=file.sha256,
+            git_blob=file.git_blob,
+            headers={"Authorization": f"Bearer {model.token}"} if model.token else None,
+            label=f"{model.name}/{file.name}",
+        )
+    except Refused as refusal:
+        if refusal.status in (401, 403):
+            raise _gated(model) from refusal
+        raise
+    commit = downloaded.headers.get("x-repo-commit", revision)
+    if commit != revision:
+        path.unlink()
+        raise mismatch("revision", revision, commit, url)
+
+
+def _published_checksums(files: list[File], folder: Path) -> Checksums:
+    """Return size and SHA-256 of every file as published, also of those converted since."""
+    checksums: Checksums = {}
     for file in files:
         path = fetch.foreign_path(folder, file.name)
-        if file in missing:
-            url = f"{endpoint}/{quote(repo)}/resolve/{revision}/{quote(file.name)}"
-            try:
-                got = fetch.download(
-                    url,
-                    path,
-                    size=file.size,
-                    sha256=file.sha256,
-                    git_blob=file.git_blob,
-                    headers=_token(endpoint),
-                    label=f"{name}/{file.name}",
-                )
-            except fetch.Refused as refusal:
-                if refusal.status in (401, 403):
-                    raise _denied(repo, endpoint) from refusal
-                raise
-            commit = got.headers.get("x-repo-commit", revision)
-            if commit != revision:
-                path.unlink()
-                raise mismatch("revision", revision, commit, url)
-            found[file.name] = {"sha256": got.sha256, "size": got.size}
-        elif (origin := made_from(file, folder)) is not None:
-            found[file.name] = {"sha256": origin, "size": file.size}
-        else:
-            found[file.name] = {"sha256": sha256(path), "size": path.stat().st_size}
-        if path.is_file():
-            check_index(path, files)
-    return found
+        if not path.is_file() and (origin := made_from(file, folder)) is not None:
+            checksums[file.name] = {"sha256": origin, "size": file.size}
+            continue
+        checksums |= _checksums(folder, [file.name])
+        check_index(path, files)
+    return checksums
 
 
-def _by_hand(
-    name: str,
-    repo: str,
-    pinned: Mapping[str, Any] | None,
-    folder: Path,
-    *,
-    weights: bool,
-    error: fetch.Unreachable,
-) -> Manifest:
-    """Without a network: take what was put into the folder by hand, or say what to put there."""
-    there = [p.name for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
-    try:
-        chosen = needed(there, weights=weights, where=str(folder))
-    except InputError:
-        raise _message(name, repo, pinned, folder, weights=weights, error=error) from None
-    checksums = {
-        n: {"sha256": sha256(folder / n), "size": (folder / n).stat().st_size} for n in chosen
+def _checksums(folder: Path, names: Iterable[str]) -> Checksums:
+    return {
+        name: {"sha256": sha256(folder / name), "size": (folder / name).stat().st_size}
+        for name in names
     }
-    for file, found in checksums.items():
-        check_index(folder / file, [File(n) for n in chosen])
-        wanted = (pinned or {"files": {}})["files"].get(file)
-        if wanted is not None and wanted["sha256"] != found["sha256"]:
+
+
+def _manifest_by_hand(model: HubModel, error: Unreachable) -> Manifest:
+    """Take the files that were put into the folder by hand.
+
+    Raises
+    ------
+    Unreachable
+        If files are missing; the message names them and where to get them.
+    InputError
+        If a file's checksum is not the lock file's.
+    """
+    folder = model.folder
+    present = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    try:
+        chosen = needed(present, weights=model.weights, where=str(folder))
+    except InputError:
+        raise _missing_files(model, error) from None
+    checksums = _checksums(folder, chosen)
+    pinned = model.pinned_files()
+    for name, file in checksums.items():
+        check_index(folder / name, [File(name) for name in chosen])
+        if name in pinned and pinned[name].sha256 != file["sha256"]:
             raise mismatch(
-                f"checksum of {file}", wanted["sha256"], str(found["sha256"]), folder / file
+                f"checksum of {name}", str(pinned[name].sha256), file["sha256"], folder / name
             )
-    if pinned is not None and any(
-        n not in checksums and safe_name(n) not in checksums
-        for n in pinned["files"]
-        if weights or not is_weights(n)
-    ):
-        raise _message(name, repo, pinned, folder, weights=weights, error=error) from None
+    if any(name not in checksums and safe_name(name) not in checksums for name in pinned):
+        raise _missing_files(model, error) from None
     logger.warning(
-        "%s: the files in %s are taken as they are; without a network nothing tells whether they "
-        "are those of %s",
-        name,
+        "%s: the files in %s are taken as they are; without a network it can't be checked whether "
+        "they are those of %s",
+        model.name,
         folder,
-        repo,
+        model.repo,
     )
-    return manifest_of({"hub": repo}, None, folder, checksums, convert(folder, checksums))
+    return manifest_of({"hub": model.repo}, None, folder, checksums, convert(folder, checksums))
 
 
-def _message(
-    name: str,
-    repo: str,
-    pinned: Mapping[str, Any] | None,
-    folder: Path,
-    *,
-    weights: bool,
-    error: fetch.Unreachable,
-) -> fetch.Unreachable:
-    if pinned is not None:
-        names = ", ".join(sorted(n for n in pinned["files"] if weights or not is_weights(n)))
-        page = f"{HUB}/{repo}/tree/{pinned['revision']}"
+def _missing_files(model: HubModel, error: Unreachable) -> Unreachable:
+    """Return the error for files that are neither here nor available from the network."""
+    if model.pinned is not None:
+        names = ", ".join(model.pinned_files())
+        page = f"{HUB}/{model.repo}/tree/{model.pinned['revision']}"
     else:
         names = "config.json, the tokenizer's and preprocessor's files (*.json, *.txt, *.model)"
-        if weights:
-            names += ", and model.safetensors (or pytorch_model.bin, where there is no other)"
-        page = f"{HUB}/{repo}/tree/main"
-    return fetch.Unreachable(
-        f"the files of the model {name!r} are not here, and the network is not to be had: "
+        if model.weights:
+            names += ", and model.safetensors (or pytorch_model.bin, if there is no other)"
+        page = f"{HUB}/{model.repo}/tree/main"
+    return Unreachable(
+        f"the files of the model {model.name!r} are missing, and there is no network: "
         f"{error.found}",
-        where=folder,
+        where=model.folder,
         expected=names,
-        remedy=f"fetch these files from {page} on another machine and put them into {folder}; or "
-        "name a folder that holds them, in the configuration: "
+        remedy=f"fetch these files from {page} on another machine and put them into "
+        f"{model.folder}; or name a folder that holds them, in the configuration: "
         "catalogue: {<its name>: {…, source: {folder: path}}}",
     )
