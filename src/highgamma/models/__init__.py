@@ -105,4 +105,4 @@ def fetch_model(
             # A fetch that got nothing leaves no empty folder: it would pass for a model's.
             with suppress(OSError):
                 place.rmdir()
-    return fetch_url(name, str(source["url"]), place, Path(lock))
+    return fetch_url(name, str(source["url"]), path=place, lock=Path(lock))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from highgamma import fetch
-from highgamma.errors import InputError
+from highgamma.errors import InputError, Unreachable
 from highgamma.models.lock import extend_lock, mismatch, read_lock
 from highgamma.models.manifest import Manifest, manifest_of
 from highgamma.store import sha256, written_whole
@@ -15,59 +16,78 @@ from highgamma.store import sha256, written_whole
 logger = logging.getLogger("highgamma")
 
 
-def fetch_url(name: str, url: str, place: Path, lock: Path) -> Manifest:
-    """Fetch one file, unpacked where it is gzipped."""
+def fetch_url(name: str, url: str, *, path: Path, lock: Path) -> Manifest:
+    """Fetch one file, unpack it if it is gzipped, and pin it in the lock file.
+
+    Parameters
+    ----------
+    name
+        The model's name, for messages.
+    url
+        The file's address.
+    path
+        Where the file lies, unpacked.
+    lock
+        The lock file.
+
+    Returns
+    -------
+    manifest
+        See `highgamma.models.fetch_model`.
+
+    Raises
+    ------
+    Unreachable
+        If the file is missing and there is no network.
+    InputError
+        If a checksum is not the lock file's, or the file can't be unpacked.
+    """
     published = url.rsplit("/", 1)[-1]
-    archive = fetch.foreign_path(place.parent, published)
+    download = fetch.foreign_path(path.parent, published)
     pinned = read_lock(lock).get(url, {"files": {}})["files"]
-    whole, packed = pinned.get(place.name), pinned.get(published)
-    if place.is_file():
-        found: dict[str, Any] = {"sha256": sha256(place), "size": place.stat().st_size}
-        if whole is not None and whole["sha256"] != found["sha256"]:
-            raise mismatch(f"checksum of {place.name}", whole["sha256"], found["sha256"], place)
-        if whole is None:
-            logger.warning("%s: %s was put there by hand and is taken as it is", name, place)
-        return manifest_of({"url": url}, None, place.parent, {place.name: found}, {})
-    wanted = packed or {}
-    if not archive.is_file() or not fetch.is_whole(
-        archive, size=wanted.get("size"), sha256=wanted.get("sha256")
-    ):
+    if path.is_file():
+        checksums = {path.name: _pinned_checksum(path, pinned)}
+        if path.name not in pinned:
+            logger.warning("%s: %s was put there by hand and is taken as it is", name, path)
+        return manifest_of({"url": url}, None, path.parent, checksums, {})
+    locked = pinned.get(published, {})
+    size, checksum = locked.get("size"), locked.get("sha256")
+    if not fetch.is_whole(download, size=size, sha256=checksum):
         logger.info("%s: from %s", name, url)
         try:
-            fetch.download(
-                url, archive, size=wanted.get("size"), sha256=wanted.get("sha256"), label=name
-            )
-        except fetch.Unreachable as error:
-            raise fetch.Unreachable(
-                f"the file of the model {name!r} is not here, and the network is not to be had: "
+            fetch.download(url, download, size=size, sha256=checksum, label=name)
+        except Unreachable as error:
+            raise Unreachable(
+                f"the file of the model {name!r} is missing, and there is no network: "
                 f"{error.found}",
-                where=place,
+                where=path,
                 expected=f"{published}, unpacked",
-                remedy=f"fetch {url} on another machine, unpack it (gunzip) and put it to {place}; "
+                remedy=f"fetch {url} on another machine, unpack it (gunzip) and save it as {path}; "
                 "or name the file in the configuration: "
                 "catalogue: {<its name>: {…, source: {file: path}}}",
             ) from error
-    checksums = {published: {"sha256": sha256(archive), "size": archive.stat().st_size}}
-    if archive != place:
-        logger.info("%s: unpacking %s", name, archive)
-        gunzip(archive, place)
-        checksums[place.name] = {"sha256": sha256(place), "size": place.stat().st_size}
-        if whole is not None and whole["sha256"] != checksums[place.name]["sha256"]:
-            raise mismatch(
-                f"checksum of {place.name}",
-                whole["sha256"],
-                str(checksums[place.name]["sha256"]),
-                place,
-            )
+    checksums = {published: _pinned_checksum(download, {})}
+    if download != path:
+        logger.info("%s: unpacking %s", name, download)
+        gunzip(download, path)
+        checksums[path.name] = _pinned_checksum(path, pinned)
     extend_lock(lock, url, None, checksums)
-    if archive != place:
-        archive.unlink()
+    if download != path:
+        download.unlink()
         del checksums[published]
-    return manifest_of({"url": url}, None, place.parent, checksums, {})
+    return manifest_of({"url": url}, None, path.parent, checksums, {})
+
+
+def _pinned_checksum(path: Path, pinned: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a file's checksum and size; refuse a checksum that is not the pinned one."""
+    checksum = sha256(path)
+    if path.name in pinned and pinned[path.name]["sha256"] != checksum:
+        raise mismatch(f"checksum of {path.name}", pinned[path.name]["sha256"], checksum, path)
+    return {"sha256": checksum, "size": path.stat().st_size}
 
 
 def gunzip(source: str | Path, target: str | Path) -> None:
-    """Unpack a gzipped file; `target` is there only when all of it is.
+    """Unpack a gzipped file; `target` is written only if all of it can be unpacked.
 
     Raises
     ------
@@ -78,7 +98,7 @@ def gunzip(source: str | Path, target: str | Path) -> None:
     import shutil
     import zlib
 
-    # Word vectors shrink to some two thirds; a disk too small is better known before than after.
+    # Gzipped word vectors take about two thirds of their size.
     fetch.require_space(Path(target).parent, 2 * Path(source).stat().st_size)
     with written_whole(target) as temporary:
         try:
@@ -86,7 +106,7 @@ def gunzip(source: str | Path, target: str | Path) -> None:
                 shutil.copyfileobj(packed, unpacked, 1 << 22)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InputError(
-                f"the file cannot be unpacked: {error}",
+                f"the file can't be unpacked: {error}",
                 where=source,
                 expected="a gzipped file",
                 remedy="delete it and run again",
