@@ -415,7 +415,7 @@ def test_a_channel_of_a_real_recording_is_read_at_the_neural_frame_rate(
 ) -> None:
     root = shared_data / "ieeg_signals" / "pyneuromod_gripforce"
     from highgamma.recording.files import find, participants
-    from highgamma.recording.signals import open_signals
+    from highgamma.recording.opening import open_signals
 
     participant = participants(root)[0]
     with open_signals(find(root, participant)[0]) as signals:

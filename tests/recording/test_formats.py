@@ -10,8 +10,9 @@ import pytest
 from highgamma.errors import InputError
 from highgamma.recording.files import find
 from highgamma.recording.formats import FORMATS, RecordingFormat, format_of, suffixes
+from highgamma.recording.opening import open_signals
 from highgamma.recording.reader import Reader
-from highgamma.recording.signals import Signals, open_signals
+from highgamma.recording.signals import Signals
 from highgamma.recording.sound import audio
 
 VALUES = np.random.default_rng(0).standard_normal((3000, 2))

@@ -11,7 +11,8 @@ import pytest
 from highgamma.errors import InputError
 from highgamma.recording.electrodes import channels
 from highgamma.recording.files import find
-from highgamma.recording.signals import amplitude, open_signals
+from highgamma.recording.opening import open_signals
+from highgamma.recording.signals import amplitude
 
 
 def test_brainvision_is_read_with_its_companions(

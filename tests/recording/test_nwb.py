@@ -11,7 +11,8 @@ from dutch_recording import LAB_CLOCK, NAMES, write_dataset, write_nwb
 
 from highgamma.errors import InputError
 from highgamma.recording.files import find
-from highgamma.recording.signals import amplitude, open_channels, open_signals, reopened
+from highgamma.recording.opening import open_channels, open_signals, reopened
+from highgamma.recording.signals import amplitude
 
 
 def test_nwb_values_are_those_written_in_microvolts(dutch: SimpleNamespace) -> None:

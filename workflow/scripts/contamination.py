@@ -7,7 +7,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.contamination.settings import ContaminationSettings
     from highgamma.contamination.stage import contamination
     from highgamma.recording.files import find
-    from highgamma.recording.signals import open_channels
+    from highgamma.recording.opening import open_channels
     from highgamma.sections import section_from
     from highgamma.store import read_dataset, write_dataset
 

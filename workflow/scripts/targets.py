@@ -5,7 +5,7 @@ from highgamma.workflow.job import job
 with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma import neural
     from highgamma.recording.files import find
-    from highgamma.recording.signals import open_channels
+    from highgamma.recording.opening import open_channels
     from highgamma.store import read_table, write_dataset
     from highgamma.targets import targets
 

@@ -85,7 +85,7 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
     dataset
         The configuration's section, defaults filled in.
     """
-    from highgamma.recording import electrodes, files, signals, sound
+    from highgamma.recording import electrodes, files, opening, sound
     from highgamma.recording.outputs import compare_with_sidecar
 
     found = problems.attempt(name, files.find, dataset["root"], name, task=dataset.get("task"))
@@ -95,7 +95,7 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
     recorded, tables = [], []
     for segment in found:
         with ExitStack() as stack:
-            opened = problems.attempt(name, stack.enter_context, signals.open_signals(segment))
+            opened = problems.attempt(name, stack.enter_context, opening.open_signals(segment))
             if opened is None:
                 names = _listed(name, segment, problems)
             else:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from highgamma import store
 from highgamma.embeddings import writing
 from highgamma.embeddings.kinds import KINDS, Given
-from highgamma.embeddings.stream import Audio, Words
+from highgamma.embeddings.stream import Words
 from highgamma.models.places import MODELS
 
 logger = logging.getLogger("highgamma")
@@ -107,24 +107,6 @@ def read_words(path: str | Path) -> Words:
         voice_onset=times("voice_onset"),
         voice_offset=times("voice_offset"),
     )
-
-
-def read_audio(path: str | Path) -> Audio:
-    """Read an audio file of the stage recording; it may hold no sound."""
-    with store.open_dataset(path) as opened:
-        segment = opened["segment"].to_numpy()
-        if len(segment) == 0:
-            return Audio(np.empty(0, np.float32), float("nan"), (), (), ())
-        first = np.array([0, *(np.flatnonzero(np.diff(segment)) + 1)])
-        # The times of an hour's sound would take half a gigabyte; the first of each will do.
-        start = [float(opened["time"][int(i)]) for i in first]
-        return Audio(
-            samples=opened["audio"].to_numpy().astype(np.float32, copy=False),
-            rate=float(opened.attrs["rate_hz"]),
-            segment=tuple(int(segment[i]) for i in first),
-            first=tuple(int(i) for i in first),
-            start=tuple(start),
-        )
 
 
 def _checksum(files: Sequence[str]) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from highgamma import store
 from highgamma.errors import InputError
 
 Float32Array = NDArray[np.float32]
@@ -133,3 +135,21 @@ def frame_windows(n: int, rate: float, window: float, shift: float) -> tuple[Int
     count = max(0, int(np.floor((n - window * rate) / (shift * rate))))
     first = np.floor(np.arange(count) * shift * rate).astype(np.int64)
     return first[first + length <= n], length
+
+
+def read_audio(path: str | Path) -> Audio:
+    """Read an audio file of the stage recording; it may hold no sound."""
+    with store.open_dataset(path) as opened:
+        segment = opened["segment"].to_numpy()
+        if len(segment) == 0:
+            return Audio(np.empty(0, np.float32), float("nan"), (), (), ())
+        first = np.array([0, *(np.flatnonzero(np.diff(segment)) + 1)])
+        # The times of an hour's sound would take half a gigabyte; the first of each will do.
+        start = [float(opened["time"][int(i)]) for i in first]
+        return Audio(
+            samples=opened["audio"].to_numpy().astype(np.float32, copy=False),
+            rate=float(opened.attrs["rate_hz"]),
+            segment=tuple(int(segment[i]) for i in first),
+            first=tuple(int(i) for i in first),
+            start=tuple(start),
+        )

@@ -286,7 +286,8 @@ def check_words(words: Words) -> None:
         raise InputError(
             "the recording has no words, and the model reads words",
             where="dataset.words",
-            remedy="set dataset.words.trial_type, or take models of kind acoustic, speech or channel",
+            remedy="set dataset.words.trial_type, or take models of kind acoustic, speech or "
+            "channel",
         )
 
 

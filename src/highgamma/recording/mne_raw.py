@@ -7,12 +7,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from highgamma.errors import InputError
-from highgamma.recording.files import Segment
 from highgamma.recording.reader import Values
 from highgamma.recording.signals import (
     MICROVOLTS,
@@ -22,6 +21,9 @@ from highgamma.recording.signals import (
     piece_of,
     unreadable,
 )
+
+if TYPE_CHECKING:
+    from highgamma.recording.files import Segment
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from highgamma.errors import InputError, nearest
-from highgamma.recording.files import Segment
 from highgamma.recording.reader import Reader, Values, columns_of
 from highgamma.recording.sidecars import channel_rows
 from highgamma.recording.signals import (
@@ -29,6 +28,8 @@ from highgamma.recording.signals import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from highgamma.recording.files import Segment
 
 LOG = logging.getLogger("highgamma")
 

@@ -15,8 +15,9 @@ import pandas as pd
 from highgamma.errors import InputError, nearest
 from highgamma.recording import electrodes, prompts
 from highgamma.recording.files import STIMULUS, Segment, StimulusFiles, find, stimulus_files
+from highgamma.recording.opening import open_signals
 from highgamma.recording.sidecars import read_json
-from highgamma.recording.signals import Amplitude, Signals, amplitude, open_signals
+from highgamma.recording.signals import Amplitude, Signals, amplitude
 from highgamma.recording.sound import RATE, SILENCE, Sound, audio, audio_file
 from highgamma.recording.speech import voice
 from highgamma.recording.stimulus import transcript

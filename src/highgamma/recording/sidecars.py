@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from highgamma.errors import InputError
-from highgamma.recording.files import Segment
 from highgamma.store import read_table
+
+if TYPE_CHECKING:
+    from highgamma.recording.files import Segment
 
 
 def channel_rows(segment: Segment) -> list[dict[str, str]]:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.errors import InputError
-from highgamma.recording.files import Segment
-from highgamma.recording.formats import format_of
 from highgamma.recording.reader import Fetch, Reader, Values
 
 FloatArray = NDArray[np.float64]
@@ -154,62 +150,6 @@ def amplitude(signals: Signals, names: Sequence[str], *, blocks: int = 5) -> Amp
             signals.unit,
         )
     return measured
-
-
-@contextmanager
-def open_signals(segment: Segment) -> Iterator[Signals]:
-    """Open a recording without reading it; see `Signals`.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or contradicts channels.tsv.
-    """
-    form = format_of(segment.signal)
-    if form.package is not None and find_spec(form.package) is None:
-        raise InputError(
-            f"{form.name} files need the package {form.package}, which is not installed",
-            where=segment.signal,
-            remedy=f"pip install {form.package}, or convert the recording to BrainVision or EDF",
-        )
-    with form.opened(segment) as signals:
-        yield signals
-
-
-@contextmanager
-def open_channels(segments: Sequence[Segment], names: Sequence[str]) -> Iterator[list[Reader]]:
-    """Open some channels of each of a participant's recordings.
-
-    Parameters
-    ----------
-    segments
-        From `find`.
-    names
-        The channels, in the order wanted.
-
-    Raises
-    ------
-    InputError
-        As `open_signals`; or if a recording has no such channel.
-    """
-    with ExitStack() as stack:
-        signals = [stack.enter_context(open_signals(segment)) for segment in segments]
-        yield [recording.select(names) for recording in signals]
-
-
-def reopened(segment: Segment, names: Sequence[str]) -> Reader:
-    """Return a reader of some channels that opens the recording for each stretch and closes it.
-
-    It serves arrays that are computed later than their description.
-    """
-    with open_signals(segment) as signals:
-        described = signals.select(names)
-
-    def fetch(start: int, stop: int, columns: Sequence[int]) -> Values:
-        with open_signals(segment) as signals:
-            return signals.select([names[column] for column in columns]).read(start, stop)
-
-    return replace(described, fetch=fetch, piece=None)
 
 
 def unreadable(path: Path, error: Exception) -> InputError:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from highgamma.errors import InputError
 from highgamma.recording.files import Segment
+from highgamma.recording.opening import open_signals
 from highgamma.recording.reader import Reader
-from highgamma.recording.signals import Signals, open_signals
+from highgamma.recording.signals import Signals
 
 FloatArray = NDArray[np.float64]
 SoundArray = NDArray[np.float32]

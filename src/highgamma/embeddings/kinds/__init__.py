@@ -113,7 +113,7 @@ class Given:
 
     def sound(self) -> Audio:
         """Read the sound; it may be empty."""
-        from highgamma.embeddings.making import read_audio
+        from highgamma.embeddings.stream import read_audio
 
         return read_audio(self.audio)
 

@@ -47,7 +47,7 @@ class Channel(Kind):
     def make(self, entry: dict[str, Any], given: Given) -> Embeddings:
         """Average the channel over frames, recording by recording."""
         from highgamma.embeddings.channel import channel_embeddings
-        from highgamma.recording.signals import open_signals, reopened
+        from highgamma.recording.opening import open_signals, reopened
 
         segments = given.recordings()
         for segment in segments:

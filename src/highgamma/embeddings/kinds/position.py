@@ -68,7 +68,7 @@ class Position(Kind):
                 for number, start, samples in sound.parts()
             ]
         else:
-            from highgamma.recording.signals import open_signals
+            from highgamma.recording.opening import open_signals
 
             extents = []
             for number, segment in enumerate(given.recordings()):
