@@ -411,9 +411,9 @@ def settled(**changed: Any) -> dict[str, Any]:
 STUDY = cost.Size(seconds=300.0, values=307_200.0 * 127, electrodes=127, words=100, sound=300.0)
 
 
-def run_of(config: dict[str, Any], **sizes: cost.Size) -> cost.Run:
+def run_of(config: dict[str, Any], **sizes: cost.Size) -> cost.PlannedRun:
     named = {name.replace("_", "-"): size for name, size in sizes.items()}
-    return cost.Run(config, catalogue.load(ROOT / "config/models.yaml"), named)
+    return cost.PlannedRun(config, catalogue.load(ROOT / "config/models.yaml"), named)
 
 
 def test_the_estimate_meets_the_published_benchmarks_within_a_factor_of_two() -> None:

@@ -11,7 +11,7 @@ from scipy.stats import pearsonr
 from test_encoding import fit_frames, frame_world
 
 from highgamma import compare, group, scores, summary
-from highgamma.compare import Run
+from highgamma.compare import ComparedRun
 from highgamma.errors import InputError
 from highgamma.report.figures.compare import comparison_scatter
 from highgamma.store import write_dataset, write_table
@@ -19,7 +19,7 @@ from highgamma.store import write_dataset, write_table
 PEOPLE = ("sub-01", "sub-02", "sub-03")
 
 
-def make_run(results: Path, name: str, fits: dict[str, dict], *, analysis="frames") -> Run:
+def make_run(results: Path, name: str, fits: dict[str, dict], *, analysis="frames") -> ComparedRun:
     """A run of some models, each fitted to three participants with settings of its own."""
     folder = results / name
     for model, given in fits.items():
@@ -47,7 +47,7 @@ def results(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def delayed(results) -> Run:
+def delayed(results) -> ComparedRun:
     return make_run(
         results, "delayed",
         {"text": {"lags": [0.1, 0.1]}, "noise": {"lags": [0.1, 0.1], "shuffle": True}},
@@ -55,7 +55,7 @@ def delayed(results) -> Run:
 
 
 @pytest.fixture(scope="module")
-def coarse(results) -> Run:
+def coarse(results) -> ComparedRun:
     """The same frames and folds, one fixed penalty that is far too large."""
     return make_run(results, "coarse", {"text": {"lags": [0.1, 0.1], "alpha": 1e5}})
 
@@ -134,7 +134,7 @@ def test_other_folds_leave_no_interval_for_an_electrode_and_one_for_the_group(re
 def test_the_summary_names_both_splits_and_the_one_that_leaks(delayed, coarse):
     leaky = coarse.electrodes.assign(flags="leaky-split", distance_s=0.01)
     found = compare.compare(
-        delayed, Run("leaky", leaky, coarse.scores), settings=group.GroupSettings()
+        delayed, ComparedRun("leaky", leaky, coarse.scores), settings=group.GroupSettings()
     )
     row = one(found.summary, model="text")
     assert row["distance_s"] == pytest.approx(delayed.electrodes["distance_s"].min())
@@ -143,7 +143,9 @@ def test_the_summary_names_both_splits_and_the_one_that_leaks(delayed, coarse):
 
 
 def test_electrodes_and_participants_of_one_run_alone_are_counted(delayed, coarse):
-    fewer = Run("fewer", coarse.electrodes[coarse.electrodes["electrode"] != "LA1"], coarse.scores)
+    fewer = ComparedRun(
+        "fewer", coarse.electrodes[coarse.electrodes["electrode"] != "LA1"], coarse.scores
+    )
     found = compare.compare(delayed, fewer, settings=group.GroupSettings())
     row = one(found.summary, model="text")
     assert (row["n_electrodes"], row["only_here"], row["only_there"]) == (9, 3, 0)
@@ -152,7 +154,9 @@ def test_electrodes_and_participants_of_one_run_alone_are_counted(delayed, coars
 
 def test_all_that_stands_in_the_way_is_said_at_once(delayed, coarse):
     renamed = coarse.electrodes["participant"].str.replace("sub-0", "sub-9")
-    strangers = Run("strangers", coarse.electrodes.assign(participant=renamed), coarse.scores)
+    strangers = ComparedRun(
+        "strangers", coarse.electrodes.assign(participant=renamed), coarse.scores
+    )
     with pytest.raises(InputError) as raised:
         compare.compare(
             delayed, strangers, models={"txt": "text", "noise": "nose"},

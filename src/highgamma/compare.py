@@ -64,7 +64,7 @@ Fit = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ComparedRun:
     """A run's electrodes, and its score files by analysis, participant and model."""
 
     name: str
@@ -110,13 +110,13 @@ def files(results: str | Path, run: str) -> tuple[Path, list[Path]]:
     return table, scores
 
 
-def read_run(name: str, electrodes: str | Path, scores: Iterable[str | Path]) -> Run:
+def read_run(name: str, electrodes: str | Path, scores: Iterable[str | Path]) -> ComparedRun:
     """A run from its table of electrodes and the paths of its score files."""
     by_fit: dict[Fit, list[Path]] = {}
     for path in sorted({Path(p) for p in scores}):
         key = (path.parents[2].name, path.parents[1].name, path.parent.name)
         by_fit.setdefault(key, []).append(path)
-    return Run(
+    return ComparedRun(
         name, group.read_electrodes(electrodes), {key: tuple(p) for key, p in by_fit.items()}
     )
 
@@ -125,7 +125,11 @@ def read_run(name: str, electrodes: str | Path, scores: Iterable[str | Path]) ->
 
 
 def paired_models(
-    ours: Run, theirs: Run, *, analyses: Mapping[str, str], models: Mapping[str, str]
+    ours: ComparedRun,
+    theirs: ComparedRun,
+    *,
+    analyses: Mapping[str, str],
+    models: Mapping[str, str],
 ) -> list[tuple[tuple[str, str], tuple[str, str]]]:
     """Analysis and model of ours and of theirs, in the order of our table.
 
@@ -187,12 +191,12 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def _fits(run: Run) -> str:
+def _fits(run: ComparedRun) -> str:
     return ", ".join(f"{a}/{m}" for a, m in _keys(run.electrodes, ["analysis", "model"]))
 
 
 def _unknown(
-    what: str, mapping: Mapping[str, str], ours: Run, theirs: Run, *, column: str
+    what: str, mapping: Mapping[str, str], ours: ComparedRun, theirs: ComparedRun, *, column: str
 ) -> list[str]:
     here, there = (sorted(set(run.electrodes[column])) for run in (ours, theirs))
     return [
@@ -210,7 +214,7 @@ def _unknown(
 
 
 def _other_units(
-    ours: Run, theirs: Run, pairs: list[tuple[tuple[str, str], tuple[str, str]]]
+    ours: ComparedRun, theirs: ComparedRun, pairs: list[tuple[tuple[str, str], tuple[str, str]]]
 ) -> list[str]:
     """Analyses of words are not compared with analyses of frames."""
     found = []
@@ -221,7 +225,7 @@ def _other_units(
     return found
 
 
-def _unit(run: Run, analysis: str) -> str:
+def _unit(run: ComparedRun, analysis: str) -> str:
     for (name, _, _), paths in run.scores.items():
         if name == analysis:
             with store.open_dataset(paths[0]) as scores:
@@ -312,8 +316,8 @@ def electrode_intervals(
 
 
 def compare(
-    ours: Run,
-    theirs: Run,
+    ours: ComparedRun,
+    theirs: ComparedRun,
     *,
     analyses: Mapping[str, str] | None = None,
     models: Mapping[str, str] | None = None,

@@ -110,7 +110,7 @@ def check(
         jobs = problems.attempt("jobs", _plan, planable, command, absent=absent)
     sizes = _sizes(usable, there, awaited, shared)
     sizes |= dict.fromkeys(absent, cost.typical(list(sizes.values())))
-    run = cost.Run(usable, entries, sizes)
+    run = cost.PlannedRun(usable, entries, sizes)
     results = Path("results") / str(usable["run"])
     totals = [] if not jobs else cost.totals(jobs, run, cost.measured(results / "benchmarks"))
     _compare_with_machine(totals, states, problems)

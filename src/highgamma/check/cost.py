@@ -76,7 +76,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PlannedRun:
     """What the costs of a run's jobs are made from."""
 
     config: Mapping[str, Any]
@@ -106,12 +106,12 @@ def typical(sizes: Sequence[Size]) -> Size:
 # --- one function a rule: the parts of the job's name after the rule's folder -> cost
 
 
-def _demo(run: Run, participant: str) -> Cost:
+def _demo(run: PlannedRun, participant: str) -> Cost:
     size = run.size(participant)
     return Cost(START_S + 0.03 * size.seconds, 650, 150e3 * size.seconds)
 
 
-def _recording(run: Run, participant: str) -> Cost:
+def _recording(run: PlannedRun, participant: str) -> Cost:
     size = run.size(participant)
     return Cost(START_S + RECORD_S * size.sound, 300 + 0.4 * size.sound, 60e3 * size.sound)
 
@@ -120,7 +120,7 @@ def _frames(size: Size, of: Mapping[str, Any]) -> float:
     return size.seconds / float(of["shift"])
 
 
-def _filtered(run: Run, signal: str, participant: str) -> Cost:
+def _filtered(run: PlannedRun, signal: str, participant: str) -> Cost:
     size, of = run.size(participant), settings.signal_settings(run.config, signal)
     unit = FILTER_S[str(of["method"])] * int(of["bands"])
     # Values are float64 in chunks of 16 channels.
@@ -128,23 +128,23 @@ def _filtered(run: Run, signal: str, participant: str) -> Cost:
     return Cost(START_S + unit * size.values, 500, 8.5 * _frames(size, of) * chunked)
 
 
-def _neural(run: Run, *name: str) -> Cost:
+def _neural(run: PlannedRun, *name: str) -> Cost:
     *signal, participant = name
     return _filtered(run, signal[0] if signal else "high-gamma", participant)
 
 
-def _targets(run: Run, window: str, participant: str) -> Cost:
+def _targets(run: PlannedRun, window: str, participant: str) -> Cost:
     size = run.size(participant)
     cost = _filtered(run, window.rsplit("_", 3)[0], participant)
     return replace(cost, n_bytes=17.0 * size.words * size.electrodes)
 
 
-def _contamination(run: Run, participant: str) -> Cost:
+def _contamination(run: PlannedRun, participant: str) -> Cost:
     size = run.size(participant)
     return Cost(START_S + AUDIT_S * size.values, 400, 26.5e3 * size.electrodes)
 
 
-def _embeddings(run: Run, model: str, participant: str) -> Cost:
+def _embeddings(run: PlannedRun, model: str, participant: str) -> Cost:
     entry, size = run.entries[model], run.size(participant)
     kind = catalogue.kind_of(entry)
     layers = len(kind.layers(entry))
@@ -164,7 +164,7 @@ def _width(entry: Mapping[str, Any], size: Size) -> int:
     return catalogue.kind_of(entry).width(entry, size)
 
 
-def _encoding(run: Run, analysis: str, participant: str, model: str, layers: str) -> Cost:
+def _encoding(run: PlannedRun, analysis: str, participant: str, model: str, layers: str) -> Cost:
     size = run.size(participant)
     fit = analysis_from(settings.fit_settings(run.config, analysis, model))
     signal = settings.signal_settings(run.config, fit.signal)
@@ -190,7 +190,7 @@ def _encoding(run: Run, analysis: str, participant: str, model: str, layers: str
     return Cost(START_S + seconds, least + 4.5 * data + grams, stored)
 
 
-def _tables(run: Run, *_: str) -> Cost:
+def _tables(run: PlannedRun, *_: str) -> Cost:
     fits = sum(
         len(run.sizes) * len(settings.analysis_models(run.config, name))
         for name in run.config["analyses"]
@@ -198,7 +198,7 @@ def _tables(run: Run, *_: str) -> Cost:
     return Cost(START_S + 0.05 * fits, 160 + 0.5 * fits, 10e3 * fits)
 
 
-def _report(run: Run, *_: str) -> Cost:
+def _report(run: PlannedRun, *_: str) -> Cost:
     cost = _tables(run)
     return Cost(5.0 + cost.cpu_s, 300, 4e6)
 
@@ -218,7 +218,7 @@ COSTS: dict[str, Callable[..., Cost]] = {
 """What a rule's job takes; another rule's takes its start-up."""
 
 
-def cost_of(job: Job, run: Run) -> Cost:
+def cost_of(job: Job, run: PlannedRun) -> Cost:
     """The estimated cost of one job."""
     known = COSTS.get(job.rule)
     return Cost(START_S) if known is None else known(run, *job.wildcards)
@@ -245,7 +245,7 @@ class Speed:
     n: int = 0
 
 
-def speeds(finished: Mapping[str, float], run: Run) -> dict[str, Speed]:
+def speeds(finished: Mapping[str, float], run: PlannedRun) -> dict[str, Speed]:
     """How this machine's finished jobs compare with their estimates, by the folder of the rule."""
     pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for name, seconds in finished.items():
@@ -293,7 +293,7 @@ class Total:
     measured: int
 
 
-def totals(jobs: Sequence[Job], run: Run, finished: Mapping[str, float]) -> list[Total]:
+def totals(jobs: Sequence[Job], run: PlannedRun, finished: Mapping[str, float]) -> list[Total]:
     """What the jobs take together, rule by rule, from the data set to the report."""
     fast = speeds(finished, run)
     by_rule: dict[str, list[Job]] = defaultdict(list)

@@ -17,7 +17,7 @@ from highgamma import scores
 from highgamma.encoding import nulls
 from highgamma.encoding.ceiling import Ceiling, noise_ceiling, repetitions
 from highgamma.encoding.lags import peak_interval
-from highgamma.encoding.layer import Fitted, Problem, choose_prediction
+from highgamma.encoding.layer import Fitted, LayerProblem, choose_prediction
 from highgamma.encoding.samples import Samples
 from highgamma.encoding.splits import FloatArray, IntArray
 from highgamma.registry import Registry
@@ -45,7 +45,7 @@ class Fits:
     """
 
     samples: Samples
-    problem: Problem
+    problem: LayerProblem
     layers: Sequence[int]
     fitted: Sequence[Fitted]
     curves: Sequence[dict[str, Any]] = field(default_factory=tuple)

@@ -17,7 +17,7 @@ from highgamma.encoding.columns import Fits
 from highgamma.encoding.compute import CPU, Compute
 from highgamma.encoding.estimators import ESTIMATORS
 from highgamma.encoding.lags import finite_delayed, lag_frames
-from highgamma.encoding.layer import Fitted, Problem, fit_lags, fit_layer
+from highgamma.encoding.layer import Fitted, LayerProblem, fit_lags, fit_layer
 from highgamma.encoding.outcome import outcome
 from highgamma.encoding.samples import Samples
 from highgamma.encoding.splits import BoolArray, IntArray, Split, split_rows
@@ -84,7 +84,7 @@ def fit_analysis(
     usable = usable_samples(samples, first, delays)
     split, gap = _split(samples, usable, analysis, delays, seed=seed, names=names)
     segment = samples.rows.segment[usable.kept]
-    problem = Problem(
+    problem = LayerProblem(
         analysis=analysis,
         targets=np.ascontiguousarray(samples.targets[usable.kept][:, usable.live]),
         split=split,

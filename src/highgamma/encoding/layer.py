@@ -21,7 +21,7 @@ from highgamma.scores import FoldSums
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class LayerProblem:
     """What all layers of a job share.
 
     targets (n, t) of the kept samples; kept: their rows on the whole grid; surrogates
@@ -113,7 +113,7 @@ class Fitted:
 
 
 def fit_layer(
-    problem: Problem, values: Real, delays: Sequence[int], *, ignorant: bool = True
+    problem: LayerProblem, values: Real, delays: Sequence[int], *, ignorant: bool = True
 ) -> Fitted:
     """Fit one layer with its null.
 
@@ -169,7 +169,9 @@ def choose_prediction(
     return prediction
 
 
-def fit_lags(problem: Problem, values: Real, lags: Sequence[int]) -> tuple[Fitted, dict[str, Any]]:
+def fit_lags(
+    problem: LayerProblem, values: Real, lags: Sequence[int]
+) -> tuple[Fitted, dict[str, Any]]:
     """One fit per lag; the lag chosen for each fold and channel on inner folds alone.
 
     A surrogate counts with its best lag, as a layer's does: the choice is part of what is tested.

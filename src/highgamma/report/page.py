@@ -254,7 +254,7 @@ def _electrodes(n: int) -> str:
     return f"{n} electrode{'s' * (n != 1)}"
 
 
-def _compared(comparison: findings.Comparison) -> dict[str, Any]:
+def _compared(comparison: findings.PublishedComparison) -> dict[str, Any]:
     """How far this run's scores lie from the published ones, over participants and models."""
     found: dict[str, Any] = {}
     for name in ("pcc", "r2"):

@@ -28,7 +28,7 @@ LEFT_OUT = ("x", "y", "z")
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ElectrodeTable:
     """The rows that stand in the HTML, and all rows as JSON that cannot end a script element."""
 
     n: int
@@ -36,7 +36,7 @@ class Table:
     data: str
 
 
-def electrode_table(evidence: Evidence) -> Table:
+def electrode_table(evidence: Evidence) -> ElectrodeTable:
     """All rows, by verdict and then by skill, each with its gain over every control.
 
     Texts stand once in a list and are numbers in the rows; a missing value is null. A row ends with
@@ -77,7 +77,7 @@ def electrode_table(evidence: Evidence) -> Table:
     # A name with `</script>` or `<!--` in it must not end the element that holds the data.
     for sign in "<>&\u2028\u2029":
         data = data.replace(sign, f"\\u{ord(sign):04x}")
-    return Table(n=len(table), shown=_plain(table.head(SHOWN)), data=data)
+    return ElectrodeTable(n=len(table), shown=_plain(table.head(SHOWN)), data=data)
 
 
 def _gains(evidence: Evidence, coded: Any) -> dict[tuple[str, ...], list[list[Any]]]:

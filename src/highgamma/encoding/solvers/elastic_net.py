@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from highgamma.encoding.fits import NestedFit, empty_fit
 from highgamma.encoding.solvers.elastic_net_minimum import (
     Gram,
+    GramByRows,
     Neighbour,
     Quadratic,
-    Rows,
     minimise,
 )
 from highgamma.encoding.solvers.ridge import (
@@ -240,7 +240,7 @@ def _fold_of_rows(
     Z *= scale
     varying = np.flatnonzero(scale > 0)
     solved = _solve(
-        Rows(Z if len(varying) == len(scale) else Z[:, varying]),
+        GramByRows(Z if len(varying) == len(scale) else Z[:, varying]),
         Z.T @ Y,
         np.einsum("nt,nt->t", Y, Y),
         len(Z),

@@ -109,7 +109,7 @@ class Gram:
 
 
 @dataclass(frozen=True)
-class Rows:
+class GramByRows:
     """G = ZᵀZ by its rows Z (n, p): for more features than samples."""
 
     Z: FloatArray

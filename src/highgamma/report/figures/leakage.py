@@ -34,7 +34,7 @@ BELOW = -0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class SplitScores:
     """One model under one split: means over all electrodes with their 95 % intervals."""
 
     analysis: str
@@ -53,7 +53,7 @@ def demonstrations(evidence: Evidence) -> list[str]:
     return list(dict.fromkeys(str(name) for name in of if name))
 
 
-def leakage_rows(evidence: Evidence, table: pd.DataFrame, name: str) -> list[Split]:
+def leakage_rows(evidence: Evidence, table: pd.DataFrame, name: str) -> list[SplitScores]:
     """What each split makes of each model; `table` is group.tsv, `name` the preset analysis."""
     rows = []
     for analysis in evidence.analyses:
@@ -69,7 +69,7 @@ def leakage_rows(evidence: Evidence, table: pd.DataFrame, name: str) -> list[Spl
         for row in own.to_dict("records"):
             of_model = people.loc[people["model"] == row["model"], "distance_s"]
             rows.append(
-                Split(
+                SplitScores(
                     analysis=analysis,
                     split=str(settings.get("split")),
                     leaky=SPLITS[str(settings.get("split"))].leaky,
@@ -142,12 +142,12 @@ def _styles(evidence: Evidence) -> tuple[dict[str, str], dict[str, str]]:
     return colour | dict.fromkeys(evidence.positions, SOFT), marker
 
 
-def _place(row: Split, splits: list[str], models: list[str]) -> float:
+def _place(row: SplitScores, splits: list[str], models: list[str]) -> float:
     step = 0.88 / len(models)
     return splits.index(row.split) + (models.index(row.model) - (len(models) - 1) / 2) * step
 
 
-def _label(split: str, rows: list[Split]) -> str:
+def _label(split: str, rows: list[SplitScores]) -> str:
     """The split with the realised least distance of its samples."""
     least = min((r.distance_s for r in rows if r.split == split), default=float("nan"))
     words = split.replace("leave-one-word-out", "leave one\nword out")
@@ -155,7 +155,7 @@ def _label(split: str, rows: list[Split]) -> str:
 
 
 def _strip(
-    axes: Axes, evidence: Evidence, row: Split, score: str, *, at: float, models: list[str]
+    axes: Axes, evidence: Evidence, row: SplitScores, score: str, *, at: float, models: list[str]
 ) -> None:
     table = evidence.electrodes
     own = table[(table["analysis"] == row.analysis) & (table["model"] == row.model)]

@@ -17,10 +17,10 @@ from highgamma.report.figures.canvas import (
     legend_below,
     short,
 )
-from highgamma.report.findings import Comparison
+from highgamma.report.findings import PublishedComparison
 
 
-def published_scores(comparison: Comparison) -> Drawn | None:
+def published_scores(comparison: PublishedComparison) -> Drawn | None:
     """Published scores and ours as dumbbells, participant by participant, with the mean predictor.
 
     A column for each model, a row for the correlation and one for R².

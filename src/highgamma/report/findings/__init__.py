@@ -6,7 +6,7 @@ holds the planted truth against what was found.
 """
 
 from highgamma.report.findings.clean import TABLE_COLUMNS, CleanRow, with_and_without, write_clean
-from highgamma.report.findings.comparison import Compared, Comparison, comparison
+from highgamma.report.findings.comparison import Compared, PublishedComparison, comparison
 from highgamma.report.findings.partition import Partition, partitions
 from highgamma.report.findings.recovery import (
     LAG_TOLERANCE,
@@ -38,9 +38,9 @@ __all__ = [
     "AnalysisFinding",
     "CleanRow",
     "Compared",
-    "Comparison",
     "ModelFinding",
     "Partition",
+    "PublishedComparison",
     "Recovery",
     "best_electrodes",
     "by_verdict",

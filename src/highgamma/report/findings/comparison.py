@@ -42,7 +42,7 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PublishedComparison:
     """A published study beside the analysis of this run that repeats it."""
 
     analysis: str
@@ -60,7 +60,7 @@ class Comparison:
         return [v for v in values if np.isfinite(v)]
 
 
-def comparison(evidence: Evidence) -> Comparison | None:
+def comparison(evidence: Evidence) -> PublishedComparison | None:
     """Ours beside the published, for the models that the key `published` pairs.
 
     Participants of either side stand in it, those of this run first; nothing where no published
@@ -94,7 +94,7 @@ def comparison(evidence: Evidence) -> Comparison | None:
         if (person, model) in ours_of or (person, published) in theirs_of
     ]
     used = theirs[theirs["model"].isin(set(pairs.values()))]
-    return Comparison(
+    return PublishedComparison(
         analysis=analysis,
         models=list(pairs),
         rows=rows,
