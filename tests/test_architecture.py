@@ -49,18 +49,6 @@ LAYERS = (
 LONGEST_FUNCTION = 80
 """Most lines of a function, without its docstring."""
 
-TOO_LONG = {
-    "report.figures.audit.contamination",
-    "report.figures.lags.lag_curves",
-    "report.figures.partition.variance_partition",
-    "report.figures.truth.planted_truth",
-    "report.figures.verdicts.verdicts",
-    "report.page.build",
-    "selftest.page.text",
-    "timecourse.timecourse",
-}
-"""Functions that are still longer; must become empty."""
-
 MODULES = {
     path.relative_to(SOURCE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"):
     path
@@ -175,4 +163,4 @@ def test_no_function_is_too_long():
         for function in functions(module)
         if n_lines(function) > LONGEST_FUNCTION
     }
-    assert long == TOO_LONG
+    assert long == set()

@@ -303,6 +303,44 @@ def greatest_r(observed: FloatArray, predicted: FloatArray, orders: IntArray) ->
     return greatest
 
 
+def _over_trials(
+    held_out: HeldOut, index: IntArray, orders: IntArray | None
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Correlate activity over trials, electrode by electrode.
+
+    Parameters
+    ----------
+    held_out
+        Frames of one fit.
+    index
+        (trial, time) frames.
+    orders
+        (permutation, trial) orders of the trials for the null; None leaves it out.
+
+    Returns
+    -------
+    r, p
+        (electrode, time) correlation and its p against the surrogates' greatest.
+    band
+        (electrode,) the r that `BAND` of the surrogates reach nowhere in time.
+    mean_y, mean_f
+        (electrode, time) means over trials, measured and predicted.
+    """
+    n_channels = held_out.observed.shape[1]
+    r, p, mean_y, mean_f = np.full((4, n_channels, index.shape[1]), np.nan)
+    band = np.full(n_channels, np.nan)
+    for k in range(n_channels):
+        y, f = held_out.observed[index, k], held_out.predicted[index, k]
+        mean_y[k], mean_f[k] = y.mean(axis=0), f.mean(axis=0)
+        r[k] = r_over_trials(y, f)
+        if orders is not None and np.isfinite(r[k]).any():
+            null = np.sort(greatest_r(y, f, orders))
+            band[k] = np.quantile(null, BAND)
+            reached = len(null) - np.searchsorted(null, r[k] - 1e-12)
+            p[k] = np.where(np.isfinite(r[k]), (1 + reached) / (1 + len(null)), np.nan)
+    return r, p, band, mean_y, mean_f
+
+
 def timecourse(
     held_out: HeldOut,
     words: pd.DataFrame,
@@ -352,25 +390,19 @@ def timecourse(
     orders = None
     if enough and permutations and np.unique(segment, return_counts=True)[1].max() > 1:
         orders = nulls.word_permutations(segment, count=permutations, block=1, seed=seed)
-    shape = (n_channels, len(trials.time))
-    r, p, mean_y, mean_f = (np.full(shape, np.nan) for _ in range(4))
-    band = np.full(n_channels, np.nan)
-    for k in range(n_channels if enough else 0):
-        y, f = held_out.observed[trials.index, k], held_out.predicted[trials.index, k]
-        mean_y[k], mean_f[k] = y.mean(axis=0), f.mean(axis=0)
-        r[k] = r_over_trials(y, f)
-        if orders is not None and np.isfinite(r[k]).any():
-            null = np.sort(greatest_r(y, f, orders))
-            band[k] = np.quantile(null, BAND)
-            reached = len(null) - np.searchsorted(null, r[k] - 1e-12)
-            p[k] = np.where(np.isfinite(r[k]), (1 + reached) / (1 + len(null)), np.nan)
+    if enough:
+        r, p, band, mean_y, mean_f = _over_trials(held_out, trials.index, orders)
+    else:
+        r, p, mean_y, mean_f = np.full((4, n_channels, len(trials.time)), np.nan)
+        band = np.full(n_channels, np.nan)
     kept = best_channels(held_out.skill, best=best)
     activity = {"units": held_out.units}
     each, single = ("channel", "time"), ("best", "trial", "time")
     spoken = words.iloc[trials.word_index]
-    duration = spoken["voice_offset"].to_numpy(dtype=float, na_value=np.nan) - spoken[
-        "voice_onset"
-    ].to_numpy(dtype=float, na_value=np.nan)
+    onset, offset = (
+        spoken[f"voice_{edge}"].to_numpy(dtype=float, na_value=np.nan)
+        for edge in ("onset", "offset")
+    )
     names = np.asarray(held_out.channels["channel"].values).astype(str)
     units = {"units": "1"}
 
@@ -382,11 +414,7 @@ def timecourse(
         {
             "r": (each, r, {**units, "long_name": "Pearson correlation over trials"}),
             "p": (each, p, {**units, "long_name": "of r, against the surrogates' greatest r"}),
-            "band": (
-                "channel",
-                band,
-                {**units, "long_name": f"{BAND:.0%} of surrogates below"},
-            ),
+            "band": ("channel", band, {**units, "long_name": f"{BAND:.0%} of surrogates below"}),
             "measured": (each, mean_y, {**activity, "long_name": "mean over trials"}),
             "recreated": (each, mean_f, {**activity, "long_name": "mean over trials"}),
             "measured_trials": (single, of_trials(held_out.observed), activity),
@@ -400,7 +428,7 @@ def timecourse(
             "best": ("best", names[kept], {"long_name": "electrodes by skill, the best first"}),
             "word": ("trial", spoken["word"].to_numpy(dtype=str)),
             "word_index": ("trial", trials.word_index.astype(np.int32)),
-            "voice_duration": ("trial", duration, {"units": "s"}),
+            "voice_duration": ("trial", offset - onset, {"units": "s"}),
         },
         attrs={
             "aligned_to": trials.aligned_to,

@@ -56,7 +56,64 @@ class Numbered:
 
 
 def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
-    """The page as HTML, and its figures."""
+    """Return the page as HTML, and its figures."""
+    headline = findings.headline(evidence)
+    recovery = findings.recovery(evidence)
+    comparison = findings.comparison(evidence)
+    numbered, drawn = _figures(evidence, headline, recovery, comparison)
+    demonstrations = {a for a in evidence.analyses if evidence.settings(a).get("part_of")}
+    untraced = [
+        a
+        for a in evidence.analyses
+        if not any(n.drawn.name == f"best_{a}" for n in numbered["pictured"])
+    ]
+    html = _environment().get_template("page.html.j2").render(
+        **numbered,
+        run=evidence.run,
+        version=__version__,
+        headline=headline,
+        verdict_class=VERDICT_CLASS,
+        rules=findings.RULES,
+        lead=_lead(headline, demonstrations),
+        electrodes_of=_electrodes,
+        published_range=findings.PUBLISHED_RANGE,
+        mean_predictor=_mean_predictor(evidence),
+        comparison=comparison,
+        compared=_compared(comparison) if comparison else None,
+        n_participants=evidence.electrodes["participant"].nunique(),
+        n_electrodes=len(evidence.electrodes.drop_duplicates(["participant", "electrode"])),
+        untraced=untraced,
+        study=_study_rows(evidence),
+        not_estimable=NOT_ESTIMABLE,
+        clean=findings.with_and_without(evidence),
+        audits=_audit_rows(evidence),
+        recovery=recovery,
+        lag_tolerance=findings.LAG_TOLERANCE,
+        layer_tolerance=findings.LAYER_TOLERANCE,
+        flags=findings.flag_counts(evidence),
+        flag_names=[f for f in FLAGS if evidence.electrodes["flags"].str.contains(f).any()],
+        flag_meaning=FLAGS,
+        warnings=_warnings(evidence),
+        table=electrode_table(evidence),
+        settings=_settings_text(evidence.config),
+        permutations=_attribute(evidence, "n_permutations"),
+        versions=_versions(),
+        glossary=GLOSSARY,
+        sources=SOURCES,
+        source_number={s.key: k + 1 for k, s in enumerate(SOURCES)},
+        level=LEVEL,
+        family=FAMILY,
+    )  # fmt: skip
+    return html, drawn
+
+
+def _figures(
+    evidence: Evidence,
+    headline: list[findings.AnalysisFinding],
+    recovery: findings.Recovery | None,
+    comparison: findings.PublishedComparison | None,
+) -> tuple[dict[str, Any], list[Drawn]]:
+    """Return the figures by their names in the page's template, and all of them in its order."""
     drawn: list[Drawn] = []
 
     def numbered(figure: Drawn | None) -> list[Numbered]:
@@ -66,16 +123,10 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         uri = "data:image/svg+xml;base64," + base64.b64encode(figure.svg).decode()
         return [Numbered(len(drawn), figure, uri)]
 
-    headline = findings.headline(evidence)
     analyses = evidence.analyses
     best = {a: findings.best_electrodes(evidence, a, n=N_BEST) for a in analyses}
     traces = {a: [_trace_of(evidence, a, row) for row in rows.to_dict("records")]
               for a, rows in best.items()}  # fmt: skip
-    demonstrations = {a for a in analyses if evidence.settings(a).get("part_of")}
-    recovery = findings.recovery(evidence)
-    comparison = findings.comparison(evidence)
-    partitions = findings.partitions(evidence)
-
     # In the order of the page, for they are numbered as they are drawn.
     counted = numbered(figures.verdicts(evidence, headline))
     published = numbered(figures.published_scores(comparison)) if comparison else []
@@ -113,62 +164,28 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
     weights = [
         n for a in analyses for n in numbered(figures.response_weights(a, best[a], traces[a]))
     ]
-    parted = [(part, numbered(figures.variance_partition(part))) for part in partitions]
+    parted = [
+        (part, numbered(figures.variance_partition(part))) for part in findings.partitions(evidence)
+    ]
     audit = numbered(figures.contamination(evidence.audits))
     maps = [n for a in tested for n in numbered(figures.electrode_map(evidence, a))]
-
-    untraced = [a for a in analyses if not any(n.drawn.name == f"best_{a}" for n in pictured)]
-    html = _environment().get_template("page.html.j2").render(
-        run=evidence.run,
-        version=__version__,
-        headline=headline,
-        verdict_class=VERDICT_CLASS,
-        rules=findings.RULES,
-        lead=_lead(headline, demonstrations),
-        electrodes_of=_electrodes,
-        published_range=findings.PUBLISHED_RANGE,
-        mean_predictor=_mean_predictor(evidence),
-        counted=counted,
-        comparison=comparison,
-        published=published,
-        compared=_compared(comparison) if comparison else None,
-        n_participants=evidence.electrodes["participant"].nunique(),
-        n_electrodes=len(evidence.electrodes.drop_duplicates(["participant", "electrode"])),
-        layers=layers,
-        pictured=pictured,
-        untraced=untraced,
-        across=across,
-        study=_study_rows(evidence),
-        group=group,
-        leaks=leaks,
-        courses=courses,
-        lags=lags,
-        weights=weights,
-        parted=parted,
-        not_estimable=NOT_ESTIMABLE,
-        audit=audit,
-        clean=findings.with_and_without(evidence),
-        audits=_audit_rows(evidence),
-        recovery=recovery,
-        lag_tolerance=findings.LAG_TOLERANCE,
-        layer_tolerance=findings.LAYER_TOLERANCE,
-        truth=truth,
-        maps=maps,
-        flags=findings.flag_counts(evidence),
-        flag_names=[f for f in FLAGS if evidence.electrodes["flags"].str.contains(f).any()],
-        flag_meaning=FLAGS,
-        warnings=_warnings(evidence),
-        table=electrode_table(evidence),
-        settings=_settings_text(evidence.config),
-        permutations=_attribute(evidence, "n_permutations"),
-        versions=_versions(),
-        glossary=GLOSSARY,
-        sources=SOURCES,
-        source_number={s.key: k + 1 for k, s in enumerate(SOURCES)},
-        level=LEVEL,
-        family=FAMILY,
-    )  # fmt: skip
-    return html, drawn
+    by_name = {
+        "counted": counted,
+        "published": published,
+        "layers": layers,
+        "pictured": pictured,
+        "across": across,
+        "group": group,
+        "leaks": leaks,
+        "courses": courses,
+        "lags": lags,
+        "weights": weights,
+        "parted": parted,
+        "audit": audit,
+        "truth": truth,
+        "maps": maps,
+    }
+    return by_name, drawn
 
 
 def write(

@@ -114,6 +114,19 @@ def text(found: Mapping[str, Any], *, figure: str) -> str:
                 for check in found["checks"]
             ],
         ),
+        *_detections(found),
+        *_recovered(found),
+        "## Verdicts",
+        _verdicts(found["verdicts"]),
+        "## Seed by seed",
+        _by_seed(found["by_seed"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _detections(found: Mapping[str, Any]) -> list[str]:
+    """Return what was detected: planted, noise and contaminated electrodes."""
+    return [
         "## Sensitivity and false discoveries by signal-to-noise ratio",
         "Supported: the verdict. Significant: q < .05. Intervals are exact 95 % (Clopper-Pearson). "
         "The false-discovery rate of a ratio is that of a family of its own.",
@@ -166,6 +179,12 @@ def text(found: Mapping[str, Any], *, figure: str) -> str:
                 for kind, of in found["clean_by_kind"].items()
             ],
         ),
+    ]
+
+
+def _recovered(found: Mapping[str, Any]) -> list[str]:
+    """Return how well lags and layers were recovered."""
+    return [
         "## Lags and layers of electrodes found",
         _table(
             ("ratio", "median error of the lag, s", "n"),
@@ -183,12 +202,7 @@ def text(found: Mapping[str, Any], *, figure: str) -> str:
                 for level, of in found["layer_error_by_level"].items()
             ],
         ),
-        "## Verdicts",
-        _verdicts(found["verdicts"]),
-        "## Seed by seed",
-        _by_seed(found["by_seed"]),
     ]
-    return "\n\n".join(parts) + "\n"
 
 
 def _verdicts(counted: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:

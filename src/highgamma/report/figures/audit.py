@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,10 @@ from highgamma.report.figures.canvas import (
 )
 from highgamma.scores import LEVEL, false_discovery_q
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
 COLUMNS = 5
 MATRICES = 10
 """Most matrices of one figure."""
@@ -40,32 +44,12 @@ def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
     n_columns = min(len(with_matrix), COLUMNS)
     n_rows = -(-len(with_matrix) // COLUMNS)
     heights = [2.5, *([2.35 if n_columns < 4 else 1.75] * n_rows)]
-    pixels = crowded(sum(len(a.p) for a in audits.values()))
     with canvas(WIDTH, sum(heights)) as figure:
         shares = [heights[0], sum(heights[1:])] if with_matrix else [1.0]
         parts: Any = figure.subfigures(len(shares), 1, squeeze=False, height_ratios=shares)
         above, below = parts[0, 0], parts[1, 0] if with_matrix else None
         axes = above.subplots()
-        start = 0
-        ticks = []
-        floor = 1.0
-        for person in people:
-            audit = audits[person]
-            order = np.argsort(np.nan_to_num(audit.p, nan=2.0), kind="stable")
-            p = audit.p[order]
-            q = false_discovery_q(audit.p)[order]
-            x = start + np.arange(len(p))
-            foul = q < LEVEL
-            axes.plot(
-                x[~foul], p[~foul], ls="", marker="o", ms=2.8, mew=0, color=SOFT, alpha=0.7,
-                rasterized=pixels,
-            )  # fmt: skip
-            axes.plot(x[foul], p[foul], ls="", marker="D", ms=3.4, mew=0, color=RECREATED)
-            expected = (np.arange(len(p)) + 0.5) / max(len(p), 1)
-            axes.plot(x, expected, color=INK, lw=0.7, ls=(0, (3, 2)))
-            ticks.append(start + (len(p) - 1) / 2)
-            start += len(p) + max(2, len(p) // 8)
-            floor = min(floor, float(np.nanmin(p)) if np.isfinite(p).any() else 1.0)
+        floor, ticks = _p_values(axes, audits)
         axes.set_yscale("log")
         axes.set_ylim(floor * 0.6, 1.5)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: decade(v)))
@@ -86,33 +70,7 @@ def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
             bbox_to_anchor=(1.0, 1.0),
         )
         if below is not None:
-            grid = below.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
-            span = max(float(np.nanmax(np.abs(audits[p].matrix), initial=0.0)) for p in with_matrix)
-            image = None
-            for k, panel in enumerate(grid.flat):
-                if k >= len(with_matrix):
-                    panel.set_visible(False)
-                    continue
-                audit = audits[with_matrix[k]]
-                across, up = audit.frequency, audit.frequency_audio
-                image = panel.imshow(
-                    audit.matrix, origin="lower", aspect="auto", cmap="RdBu_r",
-                    vmin=-(span or 1.0), vmax=span or 1.0, interpolation="nearest",
-                    extent=(across[0], across[-1], up[0], up[-1]),
-                )  # fmt: skip
-                ends = [max(across[0], up[0]), min(across[-1], up[-1])]
-                panel.plot(ends, ends, color=INK, lw=0.6, ls=(0, (4, 4)), alpha=0.35)
-                panel.set_title(f"{with_matrix[k]} {audit.worst}", fontsize=7.4)
-                panel.locator_params(nbins=4)
-                if k + n_columns >= len(with_matrix):
-                    panel.set_xlabel("electrode (Hz)")
-                    panel.tick_params(axis="x", labelbottom=True)
-                if k % n_columns == 0:
-                    panel.set_ylabel("sound (Hz)")
-            if image is not None:
-                bar = below.colorbar(image, ax=list(grid.flat), shrink=0.8, aspect=18, pad=0.01)
-                bar.set_label("phase locking")
-                bar.outline.set_visible(False)
+            _matrices(below, [(name, audits[name]) for name in with_matrix], n_rows, n_columns)
         foul_total = sum(int((false_discovery_q(a.p) < LEVEL).sum()) for a in audits.values())
         return drawn(
             figure,
@@ -122,6 +80,64 @@ def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
             caption="Whether the microphone is in the electrode. Above: p of every electrode, "
             "sorted; without contamination the dots follow the dashed line. " + _below(audits),
         )
+
+
+def _p_values(axes: Axes, audits: Mapping[str, Audit]) -> tuple[float, list[float]]:
+    """Draw p of every electrode; return the least p and where each participant's middle is."""
+    pixels = crowded(sum(len(a.p) for a in audits.values()))
+    start = 0
+    ticks: list[float] = []
+    floor = 1.0
+    for audit in audits.values():
+        order = np.argsort(np.nan_to_num(audit.p, nan=2.0), kind="stable")
+        p = audit.p[order]
+        q = false_discovery_q(audit.p)[order]
+        x = start + np.arange(len(p))
+        foul = q < LEVEL
+        axes.plot(
+            x[~foul], p[~foul], ls="", marker="o", ms=2.8, mew=0, color=SOFT, alpha=0.7,
+            rasterized=pixels,
+        )  # fmt: skip
+        axes.plot(x[foul], p[foul], ls="", marker="D", ms=3.4, mew=0, color=RECREATED)
+        expected = (np.arange(len(p)) + 0.5) / max(len(p), 1)
+        axes.plot(x, expected, color=INK, lw=0.7, ls=(0, (3, 2)))
+        ticks.append(start + (len(p) - 1) / 2)
+        start += len(p) + max(2, len(p) // 8)
+        floor = min(floor, float(np.nanmin(p)) if np.isfinite(p).any() else 1.0)
+    return floor, ticks
+
+
+def _matrices(
+    below: SubFigure, shown: Sequence[tuple[str, Audit]], n_rows: int, n_columns: int
+) -> None:
+    """Draw the phase locking of each participant's worst electrode with the sound."""
+    grid = below.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
+    span = max(float(np.nanmax(np.abs(audit.matrix), initial=0.0)) for _, audit in shown)
+    image = None
+    for k, panel in enumerate(grid.flat):
+        if k >= len(shown):
+            panel.set_visible(False)
+            continue
+        name, audit = shown[k]
+        across, up = audit.frequency, audit.frequency_audio
+        image = panel.imshow(
+            audit.matrix, origin="lower", aspect="auto", cmap="RdBu_r",
+            vmin=-(span or 1.0), vmax=span or 1.0, interpolation="nearest",
+            extent=(across[0], across[-1], up[0], up[-1]),
+        )  # fmt: skip
+        ends = [max(across[0], up[0]), min(across[-1], up[-1])]
+        panel.plot(ends, ends, color=INK, lw=0.6, ls=(0, (4, 4)), alpha=0.35)
+        panel.set_title(f"{name} {audit.worst}", fontsize=7.4)
+        panel.locator_params(nbins=4)
+        if k + n_columns >= len(shown):
+            panel.set_xlabel("electrode (Hz)")
+            panel.tick_params(axis="x", labelbottom=True)
+        if k % n_columns == 0:
+            panel.set_ylabel("sound (Hz)")
+    if image is not None:
+        bar = below.colorbar(image, ax=list(grid.flat), shrink=0.8, aspect=18, pad=0.01)
+        bar.set_label("phase locking")
+        bar.outline.set_visible(False)
 
 
 def _most_evident(audits: Mapping[str, Audit]) -> list[str]:

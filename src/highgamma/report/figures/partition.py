@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import NDArray
 
 from highgamma.report.figures.canvas import (
     INK,
@@ -19,6 +23,11 @@ from highgamma.report.figures.canvas import (
     short,
 )
 from highgamma.report.findings import SUPPORTED, Partition
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FloatArray = NDArray[np.float64]
 
 MOST = 24
 """Electrodes that have a bar of their own."""
@@ -37,55 +46,8 @@ def variance_partition(partition: Partition) -> Drawn | None:
     shown = np.flatnonzero(known)[:MOST]
     with canvas(WIDTH, max(2.4, 0.95 + 0.145 * len(shown))) as figure:
         left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.6, 1.0]})
-        left.axvline(0, color="#8a949d", lw=0.7, zorder=3)
-        for y, k in enumerate(shown):
-            # Positive parts to the right of 0, negative ones to its left, each stacked.
-            ends = {True: 0.0, False: 0.0}
-            for value, tint in zip(parts[k], tints, strict=True):
-                up = bool(value >= 0)
-                left.barh(y, value, left=ends[up], height=0.74, color=tint, lw=0)
-                ends[up] += value
-            left.plot(partition.skill[k], y, marker="|", ms=8, mew=1.3, color=INK, zorder=4)
-            if np.isfinite(partition.explainable[k]):
-                left.plot(
-                    partition.explainable[k], y, marker="D", ms=3.4, mfc="white", mew=0.9,
-                    color=INK, zorder=4,
-                )  # fmt: skip
-        left.set_yticks(
-            range(len(shown)),
-            [f"{partition.participant[k]} {partition.electrode[k]}" for k in shown],
-            fontsize=6.4,
-        )
-        for label, k in zip(left.get_yticklabels(), shown, strict=True):
-            label.set_color(INK if partition.verdict[k] == SUPPORTED else SOFT)
-        left.tick_params(axis="y", length=0)
-        left.set_ylim(len(shown) - 0.4, -0.6)
-        left.set_xlabel("skill")
-        left.set_title("Each electrode’s skill, divided")
-        left.grid(axis="x")
-        cloud = parts[known]
-        for row, tint in enumerate(tints):
-            of_part = cloud[:, row]
-            # An even spread by rank: the same picture each time, no chance in it.
-            order = np.argsort(np.argsort(of_part, kind="stable"), kind="stable")
-            height = row + 0.52 * ((order * 0.618034) % 1.0 - 0.5)
-            right.plot(
-                of_part, height, ls="", marker="o", ms=2.6, mew=0, color=tint, alpha=0.6,
-                rasterized=crowded(len(of_part)),
-            )  # fmt: skip
-            middle = float(np.median(of_part))
-            right.plot([middle, middle], [row - 0.36, row + 0.36], color=INK, lw=1.6, zorder=4)
-        right.axvline(0, color="#8a949d", lw=0.7, zorder=0)
-        right.set_yticks(range(len(names)), names)
-        right.tick_params(axis="y", length=0)
-        right.set_ylim(len(names) - 0.45, -0.55)
-        # A few very bad fits must not flatten what there is to see.
-        low, high = np.quantile(cloud, [0.01, 0.99])
-        room = 0.08 * max(high - low, 0.02)
-        right.set_xlim(min(low, 0) - room, max(float(cloud.max()), high) + room)
-        right.set_xlabel("part of the skill")
-        right.set_title(f"All {int(known.sum())} electrodes")
-        right.grid(axis="x")
+        _divided(left, partition, parts=parts, shown=shown, tints=tints)
+        _clouds(right, parts[known], names=names, tints=tints)
         handles = [
             patch("shared" if name == "shared" else f"{name}, unique", colour=tint, alpha=1.0)
             for name, tint in zip(names, tints, strict=True)
@@ -114,3 +76,66 @@ def variance_partition(partition: Partition) -> Drawn | None:
             )
             + "Right: the parts of every electrode, with their medians.",
         )
+
+
+def _divided(
+    left: Axes,
+    partition: Partition,
+    *,
+    parts: FloatArray,
+    shown: NDArray[np.intp],
+    tints: Sequence[str],
+) -> None:
+    """Draw the parts of some electrodes' skill, stacked."""
+    left.axvline(0, color="#8a949d", lw=0.7, zorder=3)
+    for y, k in enumerate(shown):
+        # Positive parts to the right of 0, negative ones to its left, each stacked.
+        ends = {True: 0.0, False: 0.0}
+        for value, tint in zip(parts[k], tints, strict=True):
+            up = bool(value >= 0)
+            left.barh(y, value, left=ends[up], height=0.74, color=tint, lw=0)
+            ends[up] += value
+        left.plot(partition.skill[k], y, marker="|", ms=8, mew=1.3, color=INK, zorder=4)
+        if np.isfinite(partition.explainable[k]):
+            left.plot(
+                partition.explainable[k], y, marker="D", ms=3.4, mfc="white", mew=0.9,
+                color=INK, zorder=4,
+            )  # fmt: skip
+    left.set_yticks(
+        range(len(shown)),
+        [f"{partition.participant[k]} {partition.electrode[k]}" for k in shown],
+        fontsize=6.4,
+    )
+    for label, k in zip(left.get_yticklabels(), shown, strict=True):
+        label.set_color(INK if partition.verdict[k] == SUPPORTED else SOFT)
+    left.tick_params(axis="y", length=0)
+    left.set_ylim(len(shown) - 0.4, -0.6)
+    left.set_xlabel("skill")
+    left.set_title("Each electrode’s skill, divided")
+    left.grid(axis="x")
+
+
+def _clouds(right: Axes, cloud: FloatArray, *, names: Sequence[str], tints: Sequence[str]) -> None:
+    """Draw each part of all electrodes' skill (electrode, part) with its median."""
+    for row, tint in enumerate(tints):
+        of_part = cloud[:, row]
+        # An even spread by rank: the same picture each time, no chance in it.
+        order = np.argsort(np.argsort(of_part, kind="stable"), kind="stable")
+        height = row + 0.52 * ((order * 0.618034) % 1.0 - 0.5)
+        right.plot(
+            of_part, height, ls="", marker="o", ms=2.6, mew=0, color=tint, alpha=0.6,
+            rasterized=crowded(len(of_part)),
+        )  # fmt: skip
+        middle = float(np.median(of_part))
+        right.plot([middle, middle], [row - 0.36, row + 0.36], color=INK, lw=1.6, zorder=4)
+    right.axvline(0, color="#8a949d", lw=0.7, zorder=0)
+    right.set_yticks(range(len(names)), names)
+    right.tick_params(axis="y", length=0)
+    right.set_ylim(len(names) - 0.45, -0.55)
+    # A few very bad fits must not flatten what there is to see.
+    low, high = np.quantile(cloud, [0.01, 0.99])
+    room = 0.08 * max(high - low, 0.02)
+    right.set_xlim(min(low, 0) - room, max(float(cloud.max()), high) + room)
+    right.set_xlabel("part of the skill")
+    right.set_title(f"All {len(cloud)} electrodes")
+    right.grid(axis="x")

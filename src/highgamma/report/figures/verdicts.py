@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,16 +46,7 @@ def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn |
     people = evidence.participants
     scores = people[["pcc_across_channels", "pcc_mean_predictor"]].to_numpy(float)
     has_scores = bool(np.isfinite(scores).any())
-    # A gap stands between analyses, with the analysis's name in it.
-    at: list[float] = []
-    titles: list[tuple[float, str]] = []
-    y = 0.0
-    for k, (analysis, _) in enumerate(rows):
-        if k == 0 or analysis is not rows[k - 1][0]:
-            y += 1.0 if k == 0 else 1.35
-            titles.append((y - 0.95, analysis.analysis))
-        at.append(y)
-        y += 1.0
+    at, titles, y = _places(rows)
     height = 1.05 + 0.21 * y
     with canvas(WIDTH, height) as figure:
         panels = figure.subplots(
@@ -63,20 +54,7 @@ def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn |
             gridspec_kw={"width_ratios": [1.75, 1.0][: 2 if has_scores else 1]},
         )[0]  # fmt: skip
         bars = panels[0]
-        used: list[str] = []
-        for place, (_, model) in zip(at, rows, strict=True):
-            left = 0.0
-            for name, count in model.verdicts.items():
-                share = count / model.n
-                bars.barh(place, share, left=left, height=0.74, color=VERDICT_COLOURS[name], lw=0)
-                if share >= LEAST_SHARE:
-                    light = name in ("not significant", "explained by controls")
-                    bars.annotate(
-                        str(count), (left + share / 2, place), ha="center", va="center_baseline",
-                        fontsize=6.4, color=INK if light else "white",
-                    )  # fmt: skip
-                left += share
-                used.append(name)
+        used = _stack(bars, rows, at)
         bars.set_xlim(0, 1)
         bars.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
         bars.set_xlabel("electrodes (%)")
@@ -123,6 +101,44 @@ def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn |
                 else ""
             ),
         )
+
+
+def _places(
+    rows: Sequence[tuple[AnalysisFinding, Any]],
+) -> tuple[list[float], list[tuple[float, str]], float]:
+    """Return the heights of the rows, those of the analyses' names, and the end."""
+    # A gap separates analyses, with the analysis's name in it.
+    at: list[float] = []
+    titles: list[tuple[float, str]] = []
+    y = 0.0
+    for k, (analysis, _) in enumerate(rows):
+        if k == 0 or analysis is not rows[k - 1][0]:
+            y += 1.0 if k == 0 else 1.35
+            titles.append((y - 0.95, analysis.analysis))
+        at.append(y)
+        y += 1.0
+    return at, titles, y
+
+
+def _stack(
+    bars: Axes, rows: Sequence[tuple[AnalysisFinding, Any]], at: Sequence[float]
+) -> set[str]:
+    """Draw a stacked bar for each row; return the verdicts in them."""
+    used: set[str] = set()
+    for place, (_, model) in zip(at, rows, strict=True):
+        left = 0.0
+        for name, count in model.verdicts.items():
+            share = count / model.n
+            bars.barh(place, share, left=left, height=0.74, color=VERDICT_COLOURS[name], lw=0)
+            if share >= LEAST_SHARE:
+                light = name in ("not significant", "explained by controls")
+                bars.annotate(
+                    str(count), (left + share / 2, place), ha="center", va="center_baseline",
+                    fontsize=6.4, color=INK if light else "white",
+                )  # fmt: skip
+            left += share
+            used.add(name)
+    return used
 
 
 def _study_panel(
