@@ -28,34 +28,44 @@ CODE = (
 """What runs the study, relative to the workflow's folder."""
 
 LEFT_OUT = ("datasets", "demo", "models")
-"""Folders of `resources` that are fetched or written anew."""
+"""Folders of `resources` that are fetched or written again."""
 
 FIGURES = "figures"
-"""The one folder of the results that goes along; what lies beside it does too."""
+"""The one folder of the results that is archived; the files next to it are archived too."""
 
 CONFIG = "config/archived.yaml"
 DELIVERED = "delivered"
-"""Where the results lie in the archive: apart, so that a new run makes its own beside them."""
+"""Where the results are in the archive, so that a new run doesn't overwrite them."""
 
 MANIFEST = "MANIFEST.tsv"
 README = "READ-ME-FIRST.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A file of the archive: its name in there, and where its bytes are."""
+class ArchivedFile:
+    """A file of the archive.
+
+    Attributes
+    ----------
+    name
+        Its name in the archive.
+    path
+        The file that is copied; None if `content` holds the bytes.
+    content
+        The bytes, if there is no `path`.
+    """
 
     name: str
     path: Path | None = None
     content: bytes = b""
 
     def read(self) -> bytes:
-        """The bytes."""
+        """Return the bytes."""
         return self.content if self.path is None else self.path.read_bytes()
 
 
-def code_entries(workflow: str | Path) -> list[Entry]:
-    """The workflow, the library and the small resources; no link that leads out, no cache."""
+def code_entries(workflow: str | Path) -> list[ArchivedFile]:
+    """List the workflow, the library and the small resources, without caches."""
     base = Path(workflow)
     resources = sorted(
         f"resources/{path.name}"
@@ -70,22 +80,22 @@ def code_entries(workflow: str | Path) -> list[Entry]:
             where=base,
             remedy="run `snakemake archive` from a complete checkout",
         )
-    return [Entry(path.relative_to(base).as_posix(), path) for path in sources(base, names)]
+    return [ArchivedFile(path.relative_to(base).as_posix(), path) for path in sources(base, names)]
 
 
-def result_entries(results: str | Path) -> list[Entry]:
-    """Tables, arrays, report, provenance and figures of a run."""
+def result_entries(results: str | Path) -> list[ArchivedFile]:
+    """List tables, arrays, report, provenance and figures of a run."""
     base = Path(results)
     names = [path.name for path in base.glob("*") if path.is_file()] + [FIGURES]
-    there = [name for name in sorted(names) if (base / name).exists()]
+    present = [name for name in sorted(names) if (base / name).exists()]
     return [
-        Entry(f"{DELIVERED}/{path.relative_to(base).as_posix()}", path)
-        for path in sources(base, there)
+        ArchivedFile(f"{DELIVERED}/{path.relative_to(base).as_posix()}", path)
+        for path in sources(base, present)
     ]
 
 
 def transferable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with folders that exist here alone replaced by ones in the archive's.
+    """Return the configuration with folders of this machine replaced by folders of the archive.
 
     A data set at an absolute path is expected at `resources/datasets/<name>`, a model's folder or
     file at `resources/models/<name>`.
@@ -105,11 +115,11 @@ def _moved(path: str, folder: str) -> str:
 
 
 def manifest(
-    entries: list[Entry], provenance: Mapping[str, Any], results: str | Path, run: str
+    entries: list[ArchivedFile], provenance: Mapping[str, Any], *, results: str | Path
 ) -> bytes:
-    """A table of every file that matters: `where file size sha256`.
+    """Return a table of every file of the study: `where file size sha256`.
 
-    `where` is `archive`, `data set` or `model` (to be fetched), or `results` (made again by the
+    `where` is `archive`, `data set` or `model` (to be fetched), or `results` (recomputed by the
     run).
     """
     rows = []
@@ -123,7 +133,7 @@ def manifest(
             rows.append(("model", f"{model}/{name}", str(file["size"]), str(file["sha256"])))
     base = Path(results)
     for path in _intermediate(base):
-        name = f"results/{run}/{path.relative_to(base).as_posix()}"
+        name = f"results/{provenance['run']}/{path.relative_to(base).as_posix()}"
         rows.append(("results", name, str(path.stat().st_size), store.sha256(path)))
     table = io.StringIO()
     for row in [("where", "file", "size", "sha256"), *rows]:
@@ -138,14 +148,14 @@ def _sha256(content: bytes) -> str:
 
 
 def _intermediate(results: Path) -> Iterator[Path]:
-    """What the run made on its way: embeddings, envelopes, scores."""
+    """Yield the intermediate files of the run: embeddings, envelopes, scores."""
     for folder in sorted(path for path in results.glob("*") if path.is_dir()):
         if folder.name not in (FIGURES, "logs", "benchmarks"):
             yield from sources(results, [folder.name])
 
 
 def readme(provenance: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """What the archive is, and the commands that run it again."""
+    """Return the archive's READ-ME: its content, and the commands that run the study again."""
     software, run = provenance["software"], provenance["run"]
     commit = software["commit"]
     version = f"highgamma {software['highgamma']}"
@@ -158,17 +168,19 @@ def readme(provenance: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     ]
     if config["dataset"]["source"]:
         steps.append((f".venv/bin/snakemake --cores 1 dataset {call}", "fetches the recordings"))
-    fetched = [n for n, m in provenance["models"].items() if model_store.is_fetched(m["entry"])]
-    if fetched:
+    if any(model_store.is_fetched(model["entry"]) for model in provenance["models"].values()):
         steps.append((f".venv/bin/snakemake --cores 1 models {call}", "fetches the models"))
     steps += [
-        (f".venv/bin/snakemake --cores 1 check {call}", "says what is missing, and what it takes"),
+        (
+            f".venv/bin/snakemake --cores 1 check {call}",
+            "lists what is missing, and estimates the cost",
+        ),
         (f".venv/bin/snakemake --cores 4 {call}", f"ends in results/{run}/report.html"),
     ]
     width = max(len(command) for command, _ in steps)
     commands = [
-        f"    {command.ljust(width)}  # {word}" if word else f"    {command}"
-        for command, word in steps
+        f"    {command.ljust(width)}  # {comment}" if comment else f"    {command}"
+        for command, comment in steps
     ]
     lines = [
         f"# The run `{run}`, to be run again",
@@ -182,16 +194,16 @@ def readme(provenance: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         "",
         *_to_bring(provenance, config),
         f"`{MANIFEST}` has size and SHA-256 of every file in here, of every recording and model",
-        "file that was read, and of every file that the run made on its way.",
+        "file that was read, and of every intermediate file of the run.",
         "",
-        f"To compare: `{DELIVERED}/` beside `results/{run}/`. The same packages on the same kind",
+        f"To compare: `{DELIVERED}/` with `results/{run}/`. The same packages on the same kind",
         "of processor give the same bytes; others may round sums differently.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _to_bring(provenance: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """What no command fetches, and where it has to lie."""
+    """List what no command fetches, and where it belongs."""
     lines = []
     if not config["dataset"]["source"] and config.get("demo") is None:
         lines.append(f"- The data set goes to `{config['dataset']['root']}`; it is not in here.")
@@ -230,24 +242,22 @@ def write(
 
     provenance = json.loads((Path(results) / "provenance.json").read_text("utf-8"))
     moved = transferable(config)
-    settled = yaml.safe_dump(moved, sort_keys=False, allow_unicode=True)
+    configuration = yaml.safe_dump(moved, sort_keys=False, allow_unicode=True)
     entries = [
         *code_entries(workflow),
         *result_entries(results),
-        Entry(CONFIG, content=settled.encode()),
-        Entry(README, content=readme(provenance, moved).encode()),
+        ArchivedFile(CONFIG, content=configuration.encode()),
+        ArchivedFile(README, content=readme(provenance, moved).encode()),
     ]
-    table = manifest(
-        sorted(entries, key=lambda entry: entry.name), provenance, results, provenance["run"]
-    )
-    entries.append(Entry(MANIFEST, content=table))
+    table = manifest(sorted(entries, key=lambda entry: entry.name), provenance, results=results)
+    entries.append(ArchivedFile(MANIFEST, content=table))
     with store.written_whole(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for entry in sorted(entries, key=lambda entry: entry.name):
             archive.writestr(_info(provenance["run"], entry.name), entry.read())
 
 
 def _info(run: str, name: str) -> zipfile.ZipInfo:
-    """A regular file without a clock time, below the archive's one folder."""
+    """Describe a regular file without a clock time, below the archive's one folder."""
     path = PurePosixPath(run) / name
     if path.is_absolute() or ".." in path.parts:
         raise InputError(f"the name {name!r} leads out of the archive")

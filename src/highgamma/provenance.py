@@ -27,16 +27,29 @@ SOURCES = ("Snakefile", "src", "workflow", "config/models.yaml", "envs", "constr
 """What a run is computed by, relative to the workflow's folder."""
 
 HIDDEN = "…/"
-"""Stands for the folders of an absolute path, which are nobody else's business."""
+"""Replaces the folders of an absolute path, which are private."""
+
+NAMED_PARTS = {
+    "embeddings": {0: "models"},
+    "encoding": {0: "analyses", 2: "models"},
+}
+"""Which parts of a job's name are models (joined by `+`) or analyses, by the job's folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobTime:
-    """What a finished job took, out of its benchmark file.
+    """Time and memory of a finished job, from its benchmark file.
 
-    job : the rule's folder and the wildcards, such as `encoding/words/sub-01/mel/00`. seconds :
-    from start to end. cpu_s, memory_mb : CPU seconds and largest resident memory; NaN for jobs
-    too short to be looked at. ended : when, UTC.
+    Attributes
+    ----------
+    job
+        The rule's folder and the wildcards, such as `encoding/words/sub-01/mel/00`.
+    seconds
+        From start to end.
+    cpu_s, memory_mb
+        CPU seconds and largest resident memory; NaN for jobs too short to be measured.
+    ended
+        When, UTC.
     """
 
     job: str
@@ -47,7 +60,7 @@ class JobTime:
 
 
 def job_times(benchmarks: str | Path) -> list[JobTime]:
-    """Times of a run's finished jobs, sorted by name; a file that is no benchmark is passed over.
+    """Read the times of a run's finished jobs, sorted by name; other files are skipped.
 
     Parameters
     ----------
@@ -55,14 +68,14 @@ def job_times(benchmarks: str | Path) -> list[JobTime]:
         The run's folder of benchmark files; it need not exist.
     """
     folder = Path(benchmarks)
-    found = []
+    times = []
     for path in sorted(folder.rglob("*.tsv")) if folder.is_dir() else []:
         with open(path, encoding="utf-8", errors="replace", newline="") as opened:
             rows = list(csv.DictReader(opened, delimiter="\t"))
         if not rows or not _number(rows[-1].get("s")) >= 0:
             continue
         ended = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        found.append(
+        times.append(
             JobTime(
                 job=path.relative_to(folder).with_suffix("").as_posix(),
                 seconds=_number(rows[-1].get("s")),
@@ -71,7 +84,7 @@ def job_times(benchmarks: str | Path) -> list[JobTime]:
                 ended=ended.isoformat(timespec="seconds"),
             )
         )
-    return found
+    return times
 
 
 def _number(text: str | None) -> float:
@@ -81,40 +94,39 @@ def _number(text: str | None) -> float:
         return math.nan
 
 
-def of_run(
+def jobs_of_run(
     times: Iterable[JobTime],
     *,
     participants: Sequence[str],
     models: Sequence[str],
     analyses: Sequence[str],
 ) -> Iterator[JobTime]:
-    """Those jobs that a configuration has; earlier runs of the same name leave others behind."""
+    """Yield the jobs of a configuration; earlier runs of the same name may have left others."""
+    configured = {"models": set(models), "analyses": set(analyses)}
     for time in times:
-        kind, *parts = time.job.split("/")
-        if any(p.startswith("sub-") and p not in participants for p in parts):
+        folder, *parts = time.job.split("/")
+        if any(part.startswith("sub-") and part not in participants for part in parts):
             continue
-        if kind == "embeddings" and parts[0] not in models:
-            continue
-        if kind == "encoding" and (
-            parts[0] not in analyses or not set(parts[2].split("+")) <= set(models)
+        if all(
+            set(parts[position].split("+")) <= configured[sort]
+            for position, sort in NAMED_PARTS.get(folder, {}).items()
         ):
-            continue
-        yield time
+            yield time
 
 
 def portable(value: Any) -> Any:
-    """The same settings with the folders of absolute paths left out."""
+    """Return the same settings without the folders of absolute paths."""
     if isinstance(value, Mapping):
-        return {str(key): portable(part) for key, part in value.items()}
+        return {str(key): portable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [portable(part) for part in value]
+        return [portable(item) for item in value]
     if isinstance(value, str) and (Path(value).is_absolute() or value.startswith("~")):
         return HIDDEN + Path(value).name
     return value
 
 
 def software(workflow: str | Path) -> dict[str, Any]:
-    """Versions of this software, of Python and of every package; the commit where there is one.
+    """Return the versions of this software, of Python and of every package, and the commit.
 
     `sources_sha256` is over the names and bytes of `SOURCES`: two runs that share it were computed
     by the same code, whether or not it is under version control.
@@ -126,9 +138,9 @@ def software(workflow: str | Path) -> dict[str, Any]:
     for path in sources(base, SOURCES):
         digest.update(f"{path.relative_to(base).as_posix()} {store.sha256(path)}\n".encode())
     packages = {
-        name.lower(): one.version
-        for one in metadata.distributions()
-        if (name := one.metadata["Name"])
+        name.lower(): distribution.version
+        for distribution in metadata.distributions()
+        if (name := distribution.metadata["Name"])
     }
     return {
         "highgamma": __version__,
@@ -140,47 +152,47 @@ def software(workflow: str | Path) -> dict[str, Any]:
 
 
 def sources(base: Path, names: Sequence[str]) -> list[Path]:
-    """Files at and below the names, sorted; hidden files, caches and half-written ones left out.
+    """List the files at and below some names, sorted.
 
-    A link that leads out of `base` is left out as well.
+    Hidden, cached and incomplete files are left out, and links that lead out of `base`.
     """
-    found = set()
+    files = set()
     for name in names:
-        place = base / name
-        for path in [place, *place.rglob("*")] if place.is_dir() else [place]:
+        top = base / name
+        for path in [top, *top.rglob("*")] if top.is_dir() else [top]:
             parts = path.relative_to(base).parts
-            passing = any(
+            temporary = any(
                 p.startswith((".", "__pycache__")) or p.endswith((".egg-info", ".part", ".pyc"))
                 for p in parts
             )
-            if not passing and path.is_file() and path.resolve().is_relative_to(base.resolve()):
-                found.add(path)
-    return sorted(found)
+            if not temporary and path.is_file() and path.resolve().is_relative_to(base.resolve()):
+                files.add(path)
+    return sorted(files)
 
 
 def _commit(base: Path) -> dict[str, Any] | None:
-    """Commit of the workflow's own repository, and whether files differ from it."""
+    """Return the commit of the workflow's own repository, and whether files differ from it."""
     git = shutil.which("git")
     if git is None:
         return None
 
-    def said(*arguments: str) -> str | None:
+    def output(*arguments: str) -> str | None:
         done = subprocess.run(  # noqa: S603
             [git, "-C", str(base), *arguments], capture_output=True, text=True, check=False
         )
         return done.stdout.strip() if done.returncode == 0 else None
 
-    top = said("rev-parse", "--show-toplevel")
-    # An unpacked archive may lie inside another repository, whose commit says nothing of it.
+    top = output("rev-parse", "--show-toplevel")
+    # An unpacked archive may lie inside another repository, whose commit is not the archive's.
     if top is None or Path(top).resolve() != base.resolve():
         return None
-    commit = said("rev-parse", "HEAD")
-    changed = said("status", "--porcelain", "--untracked-files=no")
+    commit = output("rev-parse", "HEAD")
+    changed = output("status", "--porcelain", "--untracked-files=no")
     return None if commit is None else {"id": commit, "modified": bool(changed)}
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory, GPUs and system of the machine that this runs on."""
+    """Describe this machine: processor, cores, memory, GPUs and system."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -200,22 +212,22 @@ def _processor() -> str:
 
 
 def _gpus() -> list[str]:
-    """Models of NVIDIA GPUs, as their driver names them."""
-    found = []
+    """List the models of NVIDIA GPUs, as their driver names them."""
+    names = []
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("Model:"):
-                found.append(line.split(":", 1)[1].strip())
-    return found
+                names.append(line.split(":", 1)[1].strip())
+    return names
 
 
 def input_files(
     files: Iterable[str | Path], *, root: str | Path, sounds: Iterable[str | Path]
 ) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of the data set's files, by their path in the data set.
+    """Return size and SHA-256 of the data set's files, by their path in the data set.
 
-    The recordings' checksums are those that the recording stage took when it read them (attribute
-    `inputs` of the sound files), so that gigabytes are not read once more; the others are small.
+    The recordings' checksums are those that the recording stage computed when it read them
+    (attribute `inputs` of the sound files), so that gigabytes are not read again.
 
     Parameters
     ----------
@@ -231,27 +243,27 @@ def input_files(
         with store.open_dataset(path) as opened:
             for name, checksum in json.loads(opened.attrs.get("inputs", "{}")).items():
                 known[Path(path).stem, name] = str(checksum)
-    base, found = Path(root), {}
+    base, described = Path(root), {}
     for path in sorted({Path(file) for file in files}):
         inside = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
         owner = inside.parts[0] if inside.parts[0].startswith("sub-") else "stimulus"
         checksum = known.get((owner, path.name))
-        found[inside.as_posix()] = {
+        described[inside.as_posix()] = {
             "size": path.stat().st_size,
             "sha256": checksum or store.sha256(path),
         }
-    return found
+    return described
 
 
 def models(
     entries: Mapping[str, Mapping[str, Any]], *, lock: str | Path, results: str | Path
 ) -> dict[str, dict[str, Any]]:
-    """Source, revision and checksums of every model, by name.
+    """Return source, revision and checksums of every model, by name.
 
     `files` are those of the manifest of fetched models; `embedded_sha256` is the checksum over all
-    files that the embeddings were made from, as they say themselves.
+    files that the embeddings were computed from, as the embeddings' own files report it.
     """
-    locked, found = model_store.read_lock(lock), {}
+    locked, described = model_store.read_lock(lock), {}
     for name, entry in sorted(entries.items()):
         source = dict(entry.get("source") or {})
         about: dict[str, Any] = {"entry": portable(dict(entry)), "revision": None, "files": {}}
@@ -260,14 +272,14 @@ def models(
             about["revision"] = pinned.get("revision")
             manifest = model_store.manifest_path(entry)
             if manifest is not None and manifest.is_file():
-                read = model_store.read_manifest(manifest)
-                about["revision"] = read.get("revision") or about["revision"]
-                about["files"] = read["files"]
+                fetched = model_store.read_manifest(manifest)
+                about["revision"] = fetched.get("revision") or about["revision"]
+                about["files"] = fetched["files"]
         elif "package" in source:
             about["revision"] = metadata.version(source["package"])
         about["embedded_sha256"] = _embedded(Path(results) / "embeddings" / name)
-        found[name] = about
-    return found
+        described[name] = about
+    return described
 
 
 def _embedded(folder: Path) -> str | None:
@@ -291,7 +303,7 @@ def collect(
     lock: str | Path,
     workflow: str | Path,
 ) -> dict[str, Any]:
-    """Everything that provenance.json holds.
+    """Return the content of provenance.json.
 
     Parameters
     ----------
@@ -304,7 +316,7 @@ def collect(
     files, sounds
         See `input_files`.
     outputs
-        Tables and report, whose checksums are taken.
+        Tables and report; their checksums are computed.
     results
         The run's folder.
     lock
@@ -313,7 +325,7 @@ def collect(
         The folder of the Snakefile.
     """
     base = Path(results)
-    times = of_run(
+    times = jobs_of_run(
         job_times(base / "benchmarks"),
         participants=[*participants, "stimulus"],
         models=sorted(entries),
@@ -341,12 +353,12 @@ def collect(
 
 
 def _without_gaps(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN."""
+    """Replace NaN, which JSON doesn't have, by None."""
     return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
 
 
 def write(provenance: Mapping[str, Any], path: str | Path) -> None:
-    """Write the file, sorted by key."""
+    """Write provenance.json, sorted by key."""
     with store.written_whole(path) as temporary:
         text = json.dumps(provenance, indent=1, sort_keys=True, ensure_ascii=False)
         temporary.write_text(text + "\n", "utf-8")
