@@ -65,7 +65,7 @@ def test_a_truncated_file_is_named_set_aside_and_made_anew(folder):
     failed = snakemake(SCORES, folder=folder)
     assert failed.returncode != 0
     said = failed.stdout + failed.stderr
-    assert "no readable NetCDF file" in said
+    assert "not a readable NetCDF file" in said
     assert f"set aside as {NEURAL}.damaged" in said
     assert "Traceback" not in said
     again = snakemake(SCORES, folder=folder)
@@ -81,7 +81,7 @@ def test_damage_inside_a_file_is_found_where_it_is_read(folder):
         file.write(bytes(255 - byte for byte in expected[middle : middle + 4096]))
     (folder / SCORES).unlink()
     failed = snakemake(SCORES, folder=folder)
-    assert "no readable NetCDF file" in failed.stdout + failed.stderr
+    assert "not a readable NetCDF file" in failed.stdout + failed.stderr
     assert snakemake(SCORES, folder=folder).returncode == 0
     assert (folder / NEURAL).read_bytes() == expected
 

@@ -1,8 +1,8 @@
-"""Published data sets from the network: listed, chosen, fetched, verified, unpacked.
+"""Published data sets from the network: listed, selected, fetched, verified, unpacked.
 
-Two places are known: OSF (listed by its API, version 2) and OpenNeuro (listed by the S3 bucket
-that holds it). Whatever the place, files come with sizes and, where the place knows them,
-checksums; a zip archive is unpacked. The result is a BIDS folder and a list of what was fetched.
+Two publishers are known: OSF (listed by its API, version 2) and OpenNeuro (listed by its S3
+bucket). Files are listed with sizes and, if they are published, checksums; a zip archive is
+unpacked. The result is a BIDS folder and a list of the fetched files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from highgamma import fetch
-from highgamma.errors import InputError, nearest
+from highgamma.errors import InputError, Unreachable, nearest
 from highgamma.store import sha256, written_whole
 
 logger = logging.getLogger("highgamma")
@@ -36,19 +36,31 @@ OSF = "https://api.osf.io/v2"
 OPENNEURO = "https://s3.amazonaws.com/openneuro.org"
 
 MAX_FILES = 100_000
-"""Most files that a listing or an archive may have."""
+"""Largest number of files in a listing or an archive."""
 
 MAX_EXPANSION = 100
-"""Most bytes that one byte of an archive may become; recordings become two at the most."""
+"""Largest expansion of an archive; recordings expand to twice their size at most."""
 
 _PARTICIPANT = re.compile(r"sub-[A-Za-z0-9]+")
-_ABOUT = ("", ".json", ".tsv", ".md", ".txt", ".rst")
-_STIMULI = (".wav", ".flac", ".mp3", ".tsv", ".csv", ".json", ".txt", ".TextGrid")
+_TOP_SUFFIXES = ("", ".json", ".tsv", ".md", ".txt", ".rst")
+_STIMULUS_SUFFIXES = (".wav", ".flac", ".mp3", ".tsv", ".csv", ".json", ".txt", ".TextGrid")
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A published file: its name in the data set, address, size in bytes, known checksums."""
+    """A published file.
+
+    Attributes
+    ----------
+    name
+        Its path in the data set.
+    url
+        Its address.
+    size
+        In bytes.
+    sha256, md5
+        Checksums, as far as they are published.
+    """
 
     name: str
     url: str
@@ -57,18 +69,31 @@ class Remote:
     md5: str | None = None
 
     def checked_by(self) -> str:
-        """What its content is checked by: `sha256`, `md5`, or `size` alone."""
+        """Name what its content is checked by: `sha256`, `md5`, or `size`."""
         return "sha256" if self.sha256 else "md5" if self.md5 else "size"
 
     def is_whole(self, path: Path) -> bool:
+        """Return whether a file has this size and these checksums."""
         return fetch.is_whole(path, size=self.size, sha256=self.sha256, md5=self.md5)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """A publisher: how its sets are named and listed, and how to get one by hand."""
+class _Publisher:
+    """How a publisher's data sets are named, listed, and downloaded by hand.
 
-    form: str
+    Attributes
+    ----------
+    name_pattern
+        Regular expression of a data set's name.
+    list_files
+        Lists a data set's files, given `address` and name.
+    address, variable
+        The publisher's interface, and the environment variable that replaces it.
+    by_hand
+        Instructions for downloading the set `{name}`.
+    """
+
+    name_pattern: str
     list_files: Callable[[str, str], list[Remote]]
     address: str
     variable: str
@@ -83,11 +108,12 @@ def fetch_dataset(
     task: str | None = None,
     address: str | None = None,
 ) -> Manifest:
-    """Fetch a published data set into `root`; files that are whole there are not fetched again.
+    """Fetch a published data set into `root`; complete files are not fetched again.
 
-    Of a set that is published file by file only what the workflow reads is taken: the files at
-    the top, the participants' `ieeg` folders, and the stimuli (sound and tables). A set that is
-    published as a zip archive is fetched, verified, and unpacked whole; then the archive goes.
+    From a set that is published file by file, only the files that the workflow reads are fetched:
+    those at the top, the participants' `ieeg` folders, and the stimuli (sound and tables). A set
+    that is published as a zip archive is fetched, verified, and unpacked; then the archive is
+    deleted.
 
     Parameters
     ----------
@@ -99,71 +125,72 @@ def fetch_dataset(
     participants
         Labels (`sub-01`), or `all`.
     task
-        Recordings of other tasks are left out; `None` takes all.
+        Task of the recordings; `None` fetches all tasks.
     address
-        Of the publisher's interface; the environment's `HIGHGAMMA_OSF` or `HIGHGAMMA_OPENNEURO`,
-        else the public one.
+        Address of the publisher's interface; the environment's `HIGHGAMMA_OSF` or
+        `HIGHGAMMA_OPENNEURO`, else the public one.
 
     Returns
     -------
     manifest
-        `source`, `files` (name → `size`, `sha256`, and what the content was `checked` by) and
+        `source`, `files` (name → `size`, `sha256`, and `checked`, what verified the content) and
         `archives` (name → `size`, `sha256`).
 
     Raises
     ------
-    highgamma.fetch.Unreachable
-        Without a network; the message says what to download by hand and where to put it.
+    Unreachable
+        Without a network; the message names what to download by hand and where to put it.
     InputError
         If the source is unknown, a participant is not in the set, names or archives are hostile,
         checksums differ, or the disk is too small.
     """
-    place, name = _place(source)
+    publisher, name = _publisher(source)
     folder = Path(root)
     before = _manifest_before(folder, source)
     try:
-        listed = place.list_files(address or os.environ.get(place.variable, place.address), name)
+        address = address or os.environ.get(publisher.variable, publisher.address)
+        listed = publisher.list_files(address, name)
         with fetch.alone(folder):
             return _fetch(source, listed, folder, before, participants=participants, task=task)
-    except fetch.Unreachable as error:
+    except Unreachable as error:
         example = "sub-01" if isinstance(participants, str) or not participants else participants[0]
-        raise fetch.Unreachable(
-            f"the data set {source} is not here, and the network is not to be had: {error.found}",
+        raise Unreachable(
+            f"the data set {source} is missing, and there is no network: {error.found}",
             where=folder,
             expected=f"the folder {folder} with participants.tsv and, for every participant, a "
             f"folder such as {example}/ieeg with the recording and its .tsv and .json files",
-            remedy=f"on another machine, {place.by_hand.format(name=name)}; put it where the "
-            "folder is expected and leave `snakemake dataset` out. With a network, run it again: "
-            "it goes on where it broke off",
+            remedy=f"on another machine, {publisher.by_hand.format(name=name)}; save it as the "
+            "expected folder and skip `snakemake dataset`. With a network, run it again: the "
+            "download is resumed",
         ) from error
 
 
 def write_manifest(manifest: Manifest, path: str | Path) -> None:
-    """Write the list of fetched files as JSON; the same content gives the same bytes."""
+    """Write the list of fetched files as JSON with sorted keys."""
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def osf_files(address: str, project: str) -> list[Remote]:
-    """All files in the storage of an OSF project, or of its components where it has none itself.
+    """List the files in an OSF project's storage, or in its components' if it has none itself.
 
     The API's lists come in pages (`links.next`) of files (`attributes.size`,
     `attributes.extra.hashes`, `links.download`) and folders, whose content has a list of its own
     (`relationships.files`); https://developer.osf.io.
     """
-    found = _osf_storage(address, project)
-    if not found:
+    files = _osf_storage(address, project)
+    if not files:
         for component in _osf_pages(f"{address}/nodes/{project}/children/?page%5Bsize%5D=100"):
-            found += _osf_storage(address, str(component["id"]))
-    return found
+            files += _osf_storage(address, str(component["id"]))
+    return files
 
 
 def openneuro_files(address: str, accession: str) -> list[Remote]:
-    """All files of an OpenNeuro data set, as the bucket lists them (ListObjectsV2, XML, in pages).
+    """List the files of an OpenNeuro data set in its bucket (ListObjectsV2, XML, in pages).
 
     An ETag is the content's MD5 except for files that were uploaded in parts (`-` in it).
     """
-    found: list[Remote] = []
+    files: list[Remote] = []
     token: str | None = None
     while True:
         query = {"list-type": "2", "prefix": f"{accession}/", "max-keys": "1000"}
@@ -177,18 +204,18 @@ def openneuro_files(address: str, accession: str) -> list[Remote]:
                 continue
             md5 = etag if re.fullmatch(r"[0-9a-f]{32}", etag) else None
             url = f"{address}/{quote(key)}"
-            found.append(Remote(key.removeprefix(f"{accession}/"), url, int(size), md5=md5))
-        _check_count(len(found), address)
+            files.append(Remote(key.removeprefix(f"{accession}/"), url, int(size), md5=md5))
+        _check_count(len(files), address)
         following = page.findtext("NextContinuationToken")
         if page.findtext("IsTruncated") != "true" or following in (None, token):
-            return found
+            return files
         token = following
 
 
 def unpack(archive: str | Path, root: str | Path) -> dict[str, dict[str, Any]]:
-    """Unpack a zipped BIDS data set into `root`; the folders around it are left off.
+    """Unpack a zipped BIDS data set into `root`, without the folders around it.
 
-    Members that are whole in `root` already (size and CRC-32) are not written again.
+    Members that are complete in `root` already (size and CRC-32) are not written again.
 
     Returns
     -------
@@ -218,7 +245,7 @@ def unpack(archive: str | Path, root: str | Path) -> dict[str, dict[str, Any]]:
             return files
     except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
         raise InputError(
-            f"the archive cannot be unpacked: {error}",
+            f"the archive can't be unpacked: {error}",
             where=archive,
             expected="a zip archive",
             remedy="delete it and run again",
@@ -226,9 +253,9 @@ def unpack(archive: str | Path, root: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def bids_names(names: Sequence[str]) -> dict[str, str]:
-    """Names within the data set, by published name; what lies outside of the data set is left out.
+    """Return names within the data set by published name, without files outside the data set.
 
-    The data set is the highest folder that holds participants' folders (`sub-…`).
+    The data set is the highest folder with participants' folders (`sub-…`).
 
     Raises
     ------
@@ -247,9 +274,11 @@ def bids_names(names: Sequence[str]) -> dict[str, str]:
                 break
     highest = [top for top in tops if len(top) == min(map(len, tops))]
     if len(highest) != 1:
-        many = " and ".join("/".join(top) for top in sorted(highest))
+        folders = " and ".join("/".join(top) for top in sorted(highest))
         raise InputError(
-            f"there are several data sets: {many}" if highest else "there is no data set in BIDS",
+            f"there are several data sets: {folders}"
+            if highest
+            else "there is no data set in BIDS",
             expected="one folder that holds folders such as sub-01",
             remedy="unpack the right one by hand into the folder that dataset.root names",
         )
@@ -257,25 +286,27 @@ def bids_names(names: Sequence[str]) -> dict[str, str]:
     return {n: n.removeprefix(top) for n in names if n.startswith(top) and n != top}
 
 
-def _place(source: str) -> tuple[_Place, str]:
+def _publisher(source: str) -> tuple[_Publisher, str]:
+    """Split a source into its publisher and the data set's name there."""
     if not source:
         raise InputError(
-            "the configuration does not say where the data set comes from",
+            "the configuration doesn't name the data set's source",
             where="dataset.source",
             expected="osf:<project> or openneuro:<accession>",
             remedy="add it, or put the data set into the folder that dataset.root names",
         )
     kind, _, name = source.partition(":")
-    place = _PLACES.get(kind)
-    if place is None or not re.fullmatch(place.form, name):
+    publisher = _PUBLISHERS.get(kind)
+    if publisher is None or not re.fullmatch(publisher.name_pattern, name):
+        meant = "" if publisher else nearest(kind, list(_PUBLISHERS))
         raise InputError(
-            f"there is no data set {source!r}{nearest(kind, list(_PLACES)) if not place else ''}",
+            f"there is no data set {source!r}{meant}",
             where="dataset.source",
             expected="osf:<project>, such as osf:nrgx6, or openneuro:<accession>, such as "
             "openneuro:ds005574",
             remedy="correct it, or fetch the data set by hand into the folder dataset.root",
         )
-    return place, name
+    return publisher, name
 
 
 def _fetch(
@@ -300,13 +331,13 @@ def _fetch(
 
 
 def _fetch_files(source: str, files: list[Remote], folder: Path) -> dict[str, dict[str, Any]]:
-    """Fetch those files that are not whole; size, SHA-256 and what checked it, for each."""
+    """Fetch the files that are not complete; return size, SHA-256 and what checked each file."""
     paths = {file.name: fetch.foreign_path(folder, file.name) for file in files}
     missing = [file for file in files if not file.is_whole(paths[file.name])]
-    # What a broken-off fetch left needs no further room.
+    # Parts of an interrupted download take no further room.
     needed = sum(max(f.size - _kept(paths[f.name]), 0) for f in missing)
     logger.info(
-        "%s: %d files, %s; %d of them (%s) are to be fetched into %s",
+        "%s: %d files, %s; fetching %d of them (%s) into %s",
         source,
         len(files),
         fetch.in_words(sum(f.size for f in files)),
@@ -317,7 +348,7 @@ def _fetch_files(source: str, files: list[Remote], folder: Path) -> dict[str, di
     fetch.require_space(folder, needed)
     weak = sum(f.checked_by() == "size" for f in files)
     if weak:
-        logger.info("%d files are published without a checksum; their size is checked", weak)
+        logger.info("%d files are published without a checksum; only their size is checked", weak)
     for number, file in enumerate(missing, start=1):
         logger.info("%d of %d: %s", number, len(missing), file.name)
         fetch.download(file.url, paths[file.name], size=file.size, sha256=file.sha256, md5=file.md5)
@@ -334,20 +365,18 @@ def _fetch_files(source: str, files: list[Remote], folder: Path) -> dict[str, di
 def _fetch_archives(
     source: str, archives: list[Remote], folder: Path, before: Manifest
 ) -> Manifest:
-    """Fetch archives, unpack them, and remove them; nothing where all of that was done before."""
-    same = [f for f in archives if Path(f.name).stem == folder.name]
-    archives = same or archives
+    """Fetch, unpack and delete archives, unless that was done before."""
+    archives = [f for f in archives if Path(f.name).stem == folder.name] or archives
     known = {
         file.name: {"size": file.size, "sha256": file.sha256}
         for file in archives
         if file.sha256 is not None
     }
-    done = before.get("archives", {})
-    if known and known == done and _all_whole(folder, before["files"]):
-        logger.info("%s: everything is there and whole", source)
+    if known and known == before.get("archives") and _all_whole(folder, before["files"]):
+        logger.info("%s: complete", source)
         return before
     flat = [replace(f, name=f.name.rsplit("/", 1)[-1]) for f in archives]
-    # How much an archive holds is known only when it is here; until then twice its size is assumed.
+    # The content's size is unknown before the archive is here: assume twice the archive's.
     fetch.require_space(folder, sum(3 * f.size - _kept(folder / f.name) for f in flat))
     packed = _fetch_files(source, flat, folder)
     files: dict[str, dict[str, Any]] = {}
@@ -361,7 +390,7 @@ def _fetch_archives(
         },
         "files": files,
     }
-    # Before the archives go: from here on this list says what was unpacked.
+    # Written before the archives are deleted: it records what was unpacked.
     write_manifest(manifest, folder / MANIFEST)
     for name in packed:
         (folder / name).unlink()
@@ -369,7 +398,7 @@ def _fetch_archives(
 
 
 def _manifest_before(folder: Path, source: str) -> Manifest:
-    """The list of an earlier fetch from the same source; empty where there is none."""
+    """Read the list of an earlier fetch from the same source; empty if there is none."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         if manifest["source"] == source and isinstance(manifest["files"], dict):
@@ -387,7 +416,7 @@ def _all_whole(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
 
 
 def _kept(path: Path) -> int:
-    """Bytes of a file that are here already, whether it is whole or not."""
+    """Count the bytes of a file or of its part that are here already."""
     part = path.with_name(path.name + ".part")
     return next((p.stat().st_size for p in (path, part) if p.is_file()), 0)
 
@@ -395,15 +424,15 @@ def _kept(path: Path) -> int:
 def _chosen(
     files: list[Remote], *, participants: Sequence[str] | str, task: str | None
 ) -> Iterator[Remote]:
-    """Those files of a BIDS data set that the workflow reads."""
-    there = sorted({f.name.split("/")[0] for f in files if f.name.startswith("sub-")})
-    wanted = there if isinstance(participants, str) else list(participants)
+    """Yield the files of a BIDS data set that the workflow reads."""
+    published = sorted({f.name.split("/")[0] for f in files if f.name.startswith("sub-")})
+    wanted = published if isinstance(participants, str) else list(participants)
     for participant in wanted:
-        if participant not in there:
+        if participant not in published:
             raise InputError(
-                f"the data set has no participant {participant!r}{nearest(participant, there)}",
+                f"the data set has no participant {participant!r}{nearest(participant, published)}",
                 where="dataset.participants",
-                expected=f"some of {', '.join(there)}",
+                expected=f"some of {', '.join(published)}",
                 remedy="correct the configuration",
             )
     for file in files:
@@ -413,15 +442,16 @@ def _chosen(
             continue
         suffix = Path(file.name).suffix
         if (
-            (not rest and suffix in _ABOUT)
-            or (top == "stimuli" and suffix in _STIMULI)
+            (not rest and suffix in _TOP_SUFFIXES)
+            or (top == "stimuli" and suffix in _STIMULUS_SUFFIXES)
             or (top in wanted and ("ieeg" in rest[:-1] or suffix == ".tsv"))
         ):
             yield file
 
 
 def _osf_storage(address: str, node: str) -> list[Remote]:
-    found: list[Remote] = []
+    """List the files in the storage of a project or component, folder by folder."""
+    files: list[Remote] = []
     folders = [f"{address}/nodes/{node}/files/osfstorage/?page%5Bsize%5D=100"]
     visited: set[str] = set()
     while folders:
@@ -438,7 +468,7 @@ def _osf_storage(address: str, node: str) -> list[Remote]:
                     continue
                 hashes = (about.get("extra") or {}).get("hashes") or {}
                 name = str(about.get("materialized_path") or about["name"]).removeprefix("/")
-                found.append(
+                files.append(
                     Remote(
                         name,
                         item["links"]["download"],
@@ -448,12 +478,13 @@ def _osf_storage(address: str, node: str) -> list[Remote]:
                     )
                 )
             except (KeyError, TypeError, ValueError) as error:
-                raise _not_understood(url) from error
-        _check_count(len(found), address)
-    return found
+                raise _unreadable_answer(url) from error
+        _check_count(len(files), address)
+    return files
 
 
 def _osf_pages(url: str) -> Iterator[dict[str, Any]]:
+    """Yield the items of a list, page by page."""
     following: str | None = url
     visited: set[str] = set()
     while following and following not in visited:
@@ -464,12 +495,12 @@ def _osf_pages(url: str) -> Iterator[dict[str, Any]]:
             yield from page["data"]
             following = page["links"]["next"]
         except (KeyError, TypeError) as error:
-            raise _not_understood(url) from error
+            raise _unreadable_answer(url) from error
 
 
-def _not_understood(url: str) -> InputError:
+def _unreadable_answer(url: str) -> InputError:
     return InputError(
-        "the publisher's answer is not understood",
+        "the publisher's answer can't be read",
         where=url,
         remedy="download the data set by hand into the folder that dataset.root names",
     )
@@ -481,28 +512,28 @@ def _check_count(count: int, where: str | Path) -> None:
 
 
 def _xml(url: str) -> ElementTree.Element:
-    """An XML document without its namespace."""
+    """Read a bucket's list, without the XML namespace."""
     content = fetch.read(url)
     try:
-        # Entities are what XML attacks are made of; a bucket's list has none.
+        # A bucket's list declares no entities, which attacks by XML need.
         if b"<!" in content:
-            raise _not_understood(url)
+            raise _unreadable_answer(url)
         page = ElementTree.fromstring(content)  # noqa: S314
     except ElementTree.ParseError as error:
-        raise _not_understood(url) from error
+        raise _unreadable_answer(url) from error
     for element in page.iter():
         element.tag = element.tag.rsplit("}", 1)[-1]
     if page.tag != "ListBucketResult":
-        raise _not_understood(url)
+        raise _unreadable_answer(url)
     return page
 
 
 def _members(opened: zipfile.ZipFile, archive: Path, root: Path) -> dict[str, zipfile.ZipInfo]:
-    """The members to unpack, by their names in the data set; everything is checked before."""
+    """Return the members to unpack by their names in the data set, all of them checked."""
     infos = [info for info in opened.infolist() if not info.is_dir()]
     _check_count(len(infos), archive)
     for info in infos:
-        # The name as it stands in the archive: zipfile cuts it at a zero byte.
+        # The archive's own name: zipfile cuts it at a zero byte.
         fetch.foreign_path(root, info.orig_filename)
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
@@ -560,17 +591,17 @@ def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Pat
             raise zipfile.BadZipFile(f"{member.filename!r} is shorter than it says")
 
 
-_PLACES = {
-    "osf": _Place(
-        form=r"[a-z0-9]{5}",
+_PUBLISHERS = {
+    "osf": _Publisher(
+        name_pattern=r"[a-z0-9]{5}",
         list_files=osf_files,
         address=OSF,
         variable="HIGHGAMMA_OSF",
         by_hand="open https://osf.io/{name}/files, download all of OSF Storage (for nrgx6: "
         "SingleWordProductionDutch-iBIDS.zip) and unpack it",
     ),
-    "openneuro": _Place(
-        form=r"ds\d{6}",
+    "openneuro": _Publisher(
+        name_pattern=r"ds\d{6}",
         list_files=openneuro_files,
         address=OPENNEURO,
         variable="HIGHGAMMA_OPENNEURO",

@@ -242,7 +242,7 @@ def _check_columns(electrodes: pd.DataFrame) -> None:
         raise InputError(
             f"the table of electrodes lacks {', '.join(missing)}",
             expected="the columns that docs/files.md names",
-            remedy="delete electrodes.tsv and run again; the workflow makes it anew",
+            remedy="delete electrodes.tsv and run again; the workflow recreates it",
         )
 
 

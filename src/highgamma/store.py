@@ -1,7 +1,8 @@
-"""Files: written whole or not at all, the same bytes for the same content, read in pieces.
+"""Read and write the workflow's files: YAML, NetCDF, tables, checksums.
 
-Every file of the workflow goes through this module. NetCDF files carry attributes that say what
-made them; tables are tab-separated, with `n/a` for what is missing, as BIDS writes them.
+Files are written completely or not at all, and the same content gives the same bytes. NetCDF files
+carry attributes that report what computed them; tables are tab-separated, with `n/a` for missing
+values, as in BIDS.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 MISSING = "n/a"
 
 ROOM = 2**24
-"""Bytes of free space below which a failed write is put down to a full disk."""
+"""Bytes of free space below which a failed write is attributed to a full disk."""
 
 
 def parse_yaml(text: str) -> Any:
-    """What a YAML text says, plain data only; by libyaml where it is there, ten times faster."""
+    """Parse a YAML text, plain data only; with libyaml, ten times faster, if it is available."""
     import yaml
 
     safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -39,9 +40,14 @@ def parse_yaml(text: str) -> Any:
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` when the block ends well.
+    """Yield a temporary path next to `path`; rename it to `path` if the block raises nothing.
 
-    Whatever happens inside the block, `path` is either what it was before or the whole new file.
+    `path` is always either the previous file or the complete new one.
+
+    Raises
+    ------
+    InputError
+        If the file can't be written.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +62,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise _unwritable(target, error.strerror or str(error)) from error
     except RuntimeError as error:
-        # The library of NetCDF does not say why; of a full disk it can be asked.
+        # The NetCDF library gives no reason; a full disk can be recognised.
         if "HDF error" not in str(error) or disk_usage(target.parent).free > ROOM:
             raise
         raise _unwritable(target, os.strerror(errno.ENOSPC)) from error
@@ -74,7 +80,7 @@ def _unwritable(target: Path, reason: str) -> InputError:
 
 
 def _clear_parts(target: Path) -> None:
-    """Remove what killed processes left of a file that they were writing."""
+    """Remove the temporary files of killed processes."""
     for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
         process = part.name.split(".")[-2]
         try:
@@ -86,7 +92,7 @@ def _clear_parts(target: Path) -> None:
 
 
 def provenance(stage: str, parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Attributes that say what made a file: stage, parameters (as JSON) and software version."""
+    """Return attributes of a file: stage, parameters (as JSON) and software version."""
     return {
         "stage": stage,
         "parameters": json.dumps(parameters, sort_keys=True, default=str),
@@ -103,16 +109,16 @@ def write_dataset(
     chunks: Mapping[str, tuple[int, ...]] | None = None,
     compression: int = 1,
 ) -> None:
-    """Write a data set as NetCDF-4, numeric variables of at least 1 kB compressed.
+    """Write a data set as NetCDF-4; compress numeric variables of at least 1 kB.
 
-    Each of their chunks carries a checksum, so that damage is found when it is read.
+    Each of their chunks carries a checksum, so that damage is detected on reading.
 
     Parameters
     ----------
     dataset
         Named dimensions, coordinates with a `units` attribute.
     stage, parameters
-        What made the file; kept in its attributes.
+        What computed the file; stored in its attributes.
     chunks
         Chunk shape of each variable named.
     compression
@@ -138,12 +144,20 @@ def write_dataset(
 
 @contextmanager
 def open_dataset(path: str | os.PathLike[str]) -> Iterator[xr.Dataset]:
-    """Open a NetCDF file lazily: values are read when they are asked for."""
+    """Open a NetCDF file lazily: values are read on access.
+
+    Raises
+    ------
+    InputError
+        If the file doesn't exist.
+    DamagedFileError
+        If it can't be read.
+    """
     import xarray as xr
 
     if not Path(path).is_file():
         raise InputError(
-            "the file does not exist", where=path, remedy="run the workflow; it makes the file"
+            "the file does not exist", where=path, remedy="run the workflow; it writes the file"
         )
     try:
         dataset = xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False)
@@ -153,7 +167,7 @@ def open_dataset(path: str | os.PathLike[str]) -> Iterator[xr.Dataset]:
         try:
             yield dataset
         except (OSError, RuntimeError) as error:
-            # What netCDF4 says of a compressed piece that does not unpack.
+            # netCDF4's message for a chunk that can't be decompressed.
             if "HDF error" not in str(error):
                 raise
             raise _damaged(path, str(error)) from error
@@ -161,15 +175,15 @@ def open_dataset(path: str | os.PathLike[str]) -> Iterator[xr.Dataset]:
 
 def _damaged(path: str | os.PathLike[str], reason: str) -> DamagedFileError:
     return DamagedFileError(
-        f"the file is no readable NetCDF file: {reason}",
+        f"the file is not a readable NetCDF file: {reason}",
         where=path,
-        expected="a file that this workflow wrote and nothing cut short or changed",
-        remedy="delete the file and run again; the workflow makes it anew",
+        expected="a complete, unchanged file of this workflow",
+        remedy="delete the file and run again; the workflow recreates it",
     )
 
 
 def read_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Read a NetCDF file whole into memory."""
+    """Read a complete NetCDF file into memory; errors as `open_dataset`."""
     with open_dataset(path) as dataset:
         return dataset.load()
 
@@ -183,10 +197,22 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 
 def read_table(path: str | os.PathLike[str], *, strings: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Read tab-separated text with `n/a` for missing values; a byte-order mark is passed over.
+    """Read tab-separated text with `n/a` for missing values; a byte-order mark is ignored.
 
-    Quotes have no meaning, as in BIDS. Columns named in `strings` are never read as numbers, so a
-    word `10` stays a word and a word `null` is not missing (only `n/a` is).
+    Quotes have no meaning, as in BIDS.
+
+    Parameters
+    ----------
+    path
+        The file.
+    strings
+        Columns that are never read as numbers: a word `10` stays a word, and a word `null` is not
+        missing (only `n/a` is).
+
+    Raises
+    ------
+    InputError
+        If the file doesn't exist or isn't a table.
     """
     import csv
 
@@ -218,7 +244,7 @@ def read_table(path: str | os.PathLike[str], *, strings: tuple[str, ...] = ()) -
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, as hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, as hexadecimal digits."""
     import hashlib
 
     with open(path, "rb") as opened:
@@ -226,7 +252,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def inside(root: str | os.PathLike[str], name: str) -> Path:
-    """Join a foreign file name to its folder; refuse one that leads out of it."""
+    """Join a file name from elsewhere to its folder; refuse one that leads out of it."""
     base = Path(root).resolve()
     path = (base / name).resolve()
     if not path.is_relative_to(base):
@@ -234,6 +260,6 @@ def inside(root: str | os.PathLike[str], name: str) -> Path:
             f"the name {name!r} leads out of its folder",
             where=root,
             expected="a path inside the folder",
-            remedy="mend the file that contains the name, or do not use this data set",
+            remedy="correct the file that contains the name, or do not use this data set",
         )
     return path

@@ -163,7 +163,7 @@ def _check(part: xr.Dataset, path: Path) -> None:
             f"the score file lacks {', '.join(missing)}" if missing else "the scores are of words",
             where=path,
             expected="held-out frames of an analysis of `unit frame`",
-            remedy="delete the file and run again; the workflow makes it anew",
+            remedy="delete the file and run again; the workflow recreates it",
         )
 
 

@@ -101,7 +101,7 @@ def _read_scores(path: Path, *, several: bool) -> tuple[xr.Dataset, Float32Array
             raise InputError(
                 f"the score file lacks {', '.join(missing)}",
                 where=path,
-                remedy="delete the file and run again; the workflow makes it anew",
+                remedy="delete the file and run again; the workflow recreates it",
             )
         n_channels = opened.sizes["channel"]
         n_permutations = int(opened.sizes.get("permutation", 0))
