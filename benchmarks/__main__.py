@@ -1,4 +1,4 @@
-"""`python -m benchmarks [neural] [long] [encoding] [embeddings] [delayed]`: run them in turn.
+"""`python -m benchmarks [neural] [long] [encoding] [embeddings] [group] [delayed]`, in turn.
 
 All but `delayed`, which takes most of an hour, where none is named.
 Writes results.json, which keeps rows of other names, and README.md with the table and the machine.
@@ -40,11 +40,16 @@ def _embeddings() -> list[Row]:
     return importlib.import_module("benchmarks.embeddings").results()
 
 
+def _group() -> list[Row]:
+    return importlib.import_module("benchmarks.group").results()
+
+
 SUITES: dict[str, Callable[[], list[Row]]] = {
     "neural": _neural,
     "long": _long,
     "encoding": _encoding,
     "embeddings": _embeddings,
+    "group": _group,
     "delayed": _delayed,
 }
 ONLY_WHERE_NAMED = ("delayed",)
@@ -97,7 +102,8 @@ def page(rows: list[Row], measured_on: dict[str, str]) -> str:
         "",
         "`make bench`, or `python -m benchmarks neural`. Ratios above 1 favour highgamma, but for",
         "the limits, which say what share of the machine's rate is reached, and",
-        "`high-gamma-length`, which is the growth of time over the growth of length (1 is linear).",
+        "`high-gamma-length` and `group-study`, which are the growth of time over the growth of",
+        "length or of the number of fits (1 is linear).",
         "`high-gamma-long` is of memory: the bound over what was taken.",
         "Memory is a process's peak; for `embeddings-netcdf` it is the size on disk. The head of",
         "each file here says what is measured; [results.json](results.json) has all figures.",
@@ -125,8 +131,9 @@ def page(rows: list[Row], measured_on: dict[str, str]) -> str:
         "",
         "Longer campaigns write files of their own: [the plan of 150,000 fits](graph.json)",
         "(`make bench-graph`), [jobs at once, here and under Slurm](scaling.json)",
-        "(`make bench-scaling`), [30 kills](faults.json) (`make faults`) and [the study on",
-        "noise](noise_study.json) (`make noise-study`); `docs/scaling.md` and `docs/examples.md`",
+        "(`make bench-scaling`), [30 kills](faults.json) (`make faults`), [the study on",
+        "noise](noise_study.json) (`make noise-study`), [two versions of Snakemake](versions.json)",
+        "(`make snakemake-versions`); `docs/scaling.md`, `docs/examples.md` and `docs/cluster.md`",
         "tell what they say.",
     ]
     return "\n".join(lines) + "\n"

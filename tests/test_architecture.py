@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src"
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+PAGE = ROOT / "docs/architecture.md"
 
 LAYERS = (
     "errors",
@@ -164,3 +167,29 @@ def test_no_function_is_too_long():
         if n_lines(function) > LONGEST_FUNCTION
     }
     assert long == set()
+
+
+def test_every_script_has_its_rule():
+    rules = {path.stem: path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")}
+    for path in (ROOT / "workflow/scripts").glob("*.py"):
+        assert f"scripts/{path.name}" in rules[path.stem.split("_")[0]], path.name
+
+
+def test_the_page_names_files_that_exist():
+    named = re.findall(r"`([\w./]+/[\w./]*)`", PAGE.read_text())
+    assert len(named) > 15
+    missing = [
+        name
+        for name in named
+        if not (ROOT / name).exists() and not (SOURCE / "highgamma" / name).exists()
+    ]
+    assert missing == []
+
+
+def test_the_page_names_modules_that_exist():
+    packages_and_modules = {name.split(".")[1] for name in MODULES if "." in name}
+    for dotted in re.findall(r"`(\w+(?:\.\w+)+)`", PAGE.read_text()):
+        name = f"highgamma.{dotted}"
+        module, _, thing = name.rpartition(".")
+        if dotted.split(".")[0] in packages_and_modules and name not in MODULES:
+            assert thing in MODULES[module].read_text(), dotted

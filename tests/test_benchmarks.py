@@ -48,10 +48,17 @@ def test_the_longest_runs_only_where_it_is_named(
     monkeypatch.setattr(bench, "SUITES", suites)
     bench.main([], tmp_path)
     rows = json.loads((tmp_path / "results.json").read_text())
-    assert [r["name"] for r in rows] == ["neural", "long", "encoding", "embeddings"]
+    assert [r["name"] for r in rows] == ["neural", "long", "encoding", "embeddings", "group"]
     bench.main(["delayed"], tmp_path)
     rows = json.loads((tmp_path / "results.json").read_text())
-    assert [r["name"] for r in rows] == ["neural", "long", "encoding", "embeddings", "delayed"]
+    assert [r["name"] for r in rows] == [
+        "neural",
+        "long",
+        "encoding",
+        "embeddings",
+        "group",
+        "delayed",
+    ]
 
 
 def test_the_page_says_what_machine_but_not_whose(bench: Any) -> None:

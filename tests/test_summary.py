@@ -863,7 +863,7 @@ def test_the_arrays_hold_the_tables_numbers_and_every_layer(tmp_path):
         "analysis": 1,
         "model": 1,
         "participant": 1,
-        "electrode": 4,
+        "channel": 4,
         "layer": 3,
         "lag": 3,
     }

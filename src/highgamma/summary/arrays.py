@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-ELECTRODE = ("analysis", "model", "electrode")
+ELECTRODE = ("analysis", "model", "channel")
 PARTICIPANT = ("analysis", "model", "participant")
 
 SCALARS = ("layer", "r", "skill", "p", "q", "gain", "stability", "peak_lag")
@@ -48,7 +48,7 @@ class _Axes:
         """The lengths of some axes."""
         lengths = {
             "analysis": len(self.analyses), "model": len(self.models),
-            "participant": len(self.participants), "electrode": len(self.electrodes),
+            "participant": len(self.participants), "channel": len(self.electrodes),
             "layer": len(self.layers), "lag": len(self.lags),
         }  # fmt: skip
         return tuple(lengths[dim] for dim in dims)
@@ -66,9 +66,9 @@ def arrays_of(done: Sequence[FitSummary], electrodes: pd.DataFrame) -> xr.Datase
 
     Returns
     -------
-    Dataset over (analysis, model, electrode), with layer and lag profiles, and over (analysis,
-    model, participant) for the study's figures and the splits. `electrode_participant` and `name`
-    tell whose an electrode is and what it is called.
+    Dataset over (analysis, model, channel), with layer and lag profiles, and over (analysis,
+    model, participant) for the study's figures and the splits. The channels are those of all
+    participants; `channel_participant` and `channel` tell whose one is and what it is called.
     """
     import xarray as xr
 
@@ -96,7 +96,7 @@ def arrays_of(done: Sequence[FitSummary], electrodes: pd.DataFrame) -> xr.Datase
     of_electrode = electrodes.drop_duplicates(["participant", "electrode"])
     of_electrode = of_electrode.set_index(["participant", "electrode"]).reindex(axes.electrodes)
     contamination = of_electrode["contamination"].to_numpy(float)
-    variables["contamination"] = ("electrode", contamination, {"units": "1"})
+    variables["contamination"] = ("channel", contamination, {"units": "1"})
     return xr.Dataset({**scalars, **variables}, coords=_coordinates(axes, of_electrode))
 
 
@@ -177,11 +177,11 @@ def _coordinates(axes: _Axes, of_electrode: pd.DataFrame) -> dict[str, Any]:
             axes.lags,
             {"units": "s", "long_name": "lag of the signal behind the model"},
         ),
-        "electrode_participant": ("electrode", [key[0] for key in axes.electrodes]),
-        "name": ("electrode", [key[1] for key in axes.electrodes]),
-        "region": ("electrode", region),
+        "channel_participant": ("channel", [key[0] for key in axes.electrodes]),
+        "channel": ("channel", [key[1] for key in axes.electrodes]),
+        "region": ("channel", region),
         **{
-            axis: ("electrode", of_electrode[axis].to_numpy(float), {"units": "mm"})
+            axis: ("channel", of_electrode[axis].to_numpy(float), {"units": "mm"})
             for axis in ("x", "y", "z")
         },
     }

@@ -79,7 +79,7 @@ def _curves(
     at = {
         key: k
         for k, key in enumerate(
-            zip(arrays["electrode_participant"].values, arrays["name"].values, strict=True)
+            zip(arrays["channel_participant"].values, arrays["channel"].values, strict=True)
         )
     }
     for row, tint in zip(shown.to_dict("records"), tints, strict=True):

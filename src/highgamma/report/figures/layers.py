@@ -53,8 +53,8 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
 
     table = evidence.electrodes
     table = table[(table["analysis"] == analysis) & (table["verdict"] == SUPPORTED)]
-    people = arrays["electrode_participant"].values.astype(str)
-    keys = list(zip(people, arrays["name"].values.astype(str), strict=True))
+    people = arrays["channel_participant"].values.astype(str)
+    keys = list(zip(people, arrays["channel"].values.astype(str), strict=True))
     colour = colours(evidence.models)
     n_columns = min(len(deep), 4)
     blocks = -(-len(deep) // n_columns)

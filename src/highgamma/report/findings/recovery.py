@@ -213,7 +213,7 @@ def _layers_found(truth: pd.DataFrame, table: pd.DataFrame, evidence: Evidence) 
     at = {
         (str(p), str(e)): k
         for k, (p, e) in enumerate(
-            zip(arrays["electrode_participant"].values, arrays["name"].values, strict=True)
+            zip(arrays["channel_participant"].values, arrays["channel"].values, strict=True)
         )
     }
     found = []
