@@ -297,17 +297,17 @@ def block_statistics(
         repeating = design
     origin = column_means(design) if repeating is None else repeating.origin()
     statistics = BlockStatistics(
-        design,
-        targets,
-        split,
-        origin,
-        targets.mean(axis=0),
-        [],
-        nothing,
-        dtype,
-        np.zeros(0, dtype),
-        repeating,
-        compute,
+        design=design,
+        targets=targets,
+        split=split,
+        x_origin=origin,
+        y_origin=targets.mean(axis=0),
+        blocks=[],
+        total=nothing,
+        dtype=dtype,
+        mean_square=np.zeros(0, dtype),
+        repeating=repeating,
+        compute=compute,
     )
     statistics.blocks = [statistics.of_rows(fold.test) for fold in split.folds]
     statistics.total = statistics.blocks[0].copy()

@@ -54,7 +54,7 @@ def draw(found: Mapping[str, Any], path: str | Path) -> None:
             levels = found["false_discovery_by_level"].get(kind, {})
             discoveries.plot(
                 [float(level) for level in levels],
-                [of["rate"] for of in levels.values()],
+                [counted["rate"] for counted in levels.values()],
                 color=COLOURS[kind], marker=MARKERS[kind], ms=4, lw=1, label=kind,
             )  # fmt: skip
         discoveries.axhline(0.05, color="#8a949d", lw=0.8, ls=(0, (4, 3)))
@@ -63,8 +63,8 @@ def draw(found: Mapping[str, Any], path: str | Path) -> None:
         discoveries.set_title("False-discovery rate (q < .05)", loc="left")
         discoveries.legend(frameon=False, loc="upper right")
         _line(foul, found["contaminated_by_db"], "contaminated", colour=FOUL)
-        for kind, of in found["clean_by_kind"].items():
-            foul.axhline(of["rate"], color=COLOURS.get(kind, "#1c2733"), lw=0.8, label=kind)
+        for kind, counted in found["clean_by_kind"].items():
+            foul.axhline(counted["rate"], color=COLOURS.get(kind, "#1c2733"), lw=0.8, label=kind)
         foul.set(ylim=(-0.03, 1.03), ylabel="electrodes flagged (q < .05)")
         foul.set_xlabel("level (dB of the high-gamma carrier)")
         foul.set_title("Contaminated; lines: clean electrodes", loc="left")
@@ -78,9 +78,9 @@ def _line(
     axes: Axes, levels: Mapping[str, Mapping[str, Any]], kind: str, *, colour: str | None = None
 ) -> None:
     at = [float(level) for level in levels]
-    rate = [of["rate"] for of in levels.values()]
-    below = [of["rate"] - of["low"] for of in levels.values()]
-    above = [of["high"] - of["rate"] for of in levels.values()]
+    rate = [counted["rate"] for counted in levels.values()]
+    below = [counted["rate"] - counted["low"] for counted in levels.values()]
+    above = [counted["high"] - counted["rate"] for counted in levels.values()]
     axes.errorbar(
         at, rate, yerr=[below, above], color=colour or COLOURS[kind],
         marker=MARKERS.get(kind, "o"), ms=4, lw=1.2, elinewidth=0.8, label=kind,
@@ -136,14 +136,14 @@ def _detections(found: Mapping[str, Any]) -> list[str]:
                 (
                     kind,
                     level,
-                    _digits(of["rate"]),
-                    f"{_digits(of['low'])}–{_digits(of['high'])}",
+                    _digits(counted["rate"]),
+                    f"{_digits(counted['low'])}–{_digits(counted['high'])}",
                     _digits(found["sensitivity_significant"][kind][level]["rate"]),
-                    str(of["n"]),
+                    str(counted["n"]),
                     _among(found["false_discovery_by_level"][kind][level]),
                 )
                 for kind, levels in found["sensitivity_supported"].items()
-                for level, of in levels.items()
+                for level, counted in levels.items()
             ],
         ),
         "## Noise electrodes",
@@ -152,11 +152,11 @@ def _detections(found: Mapping[str, Any]) -> list[str]:
             [
                 (
                     name,
-                    _digits(of["rate"]),
-                    f"{_digits(of['low'])}–{_digits(of['high'])}",
-                    str(of["n"]),
+                    _digits(counted["rate"]),
+                    f"{_digits(counted['low'])}–{_digits(counted['high'])}",
+                    str(counted["n"]),
                 )
-                for name, of in found["false_positives"].items()
+                for name, counted in found["false_positives"].items()
             ],
         ),
         "## Contamination",
@@ -165,18 +165,18 @@ def _detections(found: Mapping[str, Any]) -> list[str]:
             [
                 (
                     level,
-                    _digits(of["rate"]),
-                    f"{_digits(of['low'])}–{_digits(of['high'])}",
-                    str(of["n"]),
+                    _digits(counted["rate"]),
+                    f"{_digits(counted['low'])}–{_digits(counted['high'])}",
+                    str(counted["n"]),
                 )
-                for level, of in found["contaminated_by_db"].items()
+                for level, counted in found["contaminated_by_db"].items()
             ],
         ),
         _table(
             ("clean kind", "flagged (q < .05)", "p ≤ .05", "n"),
             [
-                (kind, _digits(of["rate"]), _digits(of["p"]["rate"]), str(of["n"]))
-                for kind, of in found["clean_by_kind"].items()
+                (kind, _digits(counted["rate"]), _digits(counted["p"]["rate"]), str(counted["n"]))
+                for kind, counted in found["clean_by_kind"].items()
             ],
         ),
     ]
@@ -189,8 +189,8 @@ def _recovered(found: Mapping[str, Any]) -> list[str]:
         _table(
             ("ratio", "median error of the lag, s", "n"),
             [
-                (level, _digits(of["median"]), str(of["n"]))
-                for level, of in found["lag_error_by_level"].items()
+                (level, _digits(counted["median"]), str(counted["n"]))
+                for level, counted in found["lag_error_by_level"].items()
             ],
         ),
         f"The planted lag lies in the 95 % interval of the peak in "
@@ -198,8 +198,8 @@ def _recovered(found: Mapping[str, Any]) -> list[str]:
         _table(
             ("ratio", "mean error of the layer", "n"),
             [
-                (level, _digits(of["mean"]), str(of["n"]))
-                for level, of in found["layer_error_by_level"].items()
+                (level, _digits(counted["mean"]), str(counted["n"]))
+                for level, counted in found["layer_error_by_level"].items()
             ],
         ),
     ]
@@ -210,17 +210,17 @@ def _verdicts(counted: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
     return _table(
         ("analysis/model", "planted", *names),
         [
-            (fit, kind, *(str(of.get(name, 0)) for name in names))
+            (fit, kind, *(str(numbers.get(name, 0)) for name in names))
             for fit, kinds in counted.items()
-            for kind, of in kinds.items()
+            for kind, numbers in kinds.items()
         ],
     )
 
 
 def _by_seed(seeds: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
-    for seed, of in seeds.items():
-        for key, value in of.items():
+    for seed, figures in seeds.items():
+        for key, value in figures.items():
             inner = value.items() if isinstance(value, Mapping) else [("", value)]
             rows += [
                 (seed, f"{key.replace('_', ' ')} {name}".strip(), _digits(v)) for name, v in inner
@@ -228,8 +228,8 @@ def _by_seed(seeds: Mapping[str, Mapping[str, Any]]) -> str:
     return _table(("seed", "figure", "value"), rows)
 
 
-def _among(of: Mapping[str, Any]) -> str:
-    return f"{_digits(of['rate'])} ({of['k']} of {of['n']})"
+def _among(figures: Mapping[str, Any]) -> str:
+    return f"{_digits(figures['rate'])} ({figures['k']} of {figures['n']})"
 
 
 def _digits(value: float | None) -> str:

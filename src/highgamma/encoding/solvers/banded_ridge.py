@@ -123,11 +123,16 @@ def nested_banded(
     """
     grid = np.asarray(alphas, dtype=np.float64)
     if is_wide(design.shape, split):
-        best, score = _choose_dual(design, targets, split, band, shares, grid, standardize, compute)
+        best, score = _choose_dual(
+            design, targets, split, band=band, shares=shares, grid=grid, standardize=standardize,
+            compute=compute,
+        )  # fmt: skip
     else:
         if statistics is None:
             statistics = block_statistics(design, targets, split, compute=compute)
-        best, score = _choose_primal(statistics, band, shares, grid, standardize)
+        best, score = _choose_primal(
+            statistics, band=band, shares=shares, grid=grid, standardize=standardize
+        )
     draw, penalty = np.divmod(best, len(grid))
     fit = refit_banded(
         design,
@@ -161,21 +166,25 @@ def refit_banded(
     fit = empty_fit(n, len(split.folds), t)
     fit.alpha, fit.chosen = alpha, {SHARE: share}
     fit.n_nonzero[:] = design.shape[1]
-    fit.parts = np.full((share.shape[1], n, t), np.nan)
+    fit.parts = parts = np.full((share.shape[1], n, t), np.nan)
     if is_wide(design.shape, split):
-        _predict_dual(fit, fit.parts, design, targets, split, band, standardize, compute)
+        _predict_dual(
+            fit, design, targets, split, parts=parts, band=band, standardize=standardize,
+            compute=compute,
+        )  # fmt: skip
     else:
         if statistics is None:
             statistics = block_statistics(design, targets, split, compute=compute)
-        _predict_primal(fit, fit.parts, statistics, band, standardize)
-    fit.prediction = fit.parts.sum(axis=0) + fit.training_mean[split.block]
+        _predict_primal(fit, statistics, parts=parts, band=band, standardize=standardize)
+    fit.prediction = parts.sum(axis=0) + fit.training_mean[split.block]
     return fit
 
 
 def _predict_primal(
     fit: NestedFit,
-    parts: FloatArray,
     statistics: BlockStatistics,
+    *,
+    parts: FloatArray,
     band: IntArray,
     standardize: bool,
 ) -> None:
@@ -216,6 +225,7 @@ def _solve_shares(
 
 def _choose_primal(
     statistics: BlockStatistics,
+    *,
     band: IntArray,
     shares: FloatArray,
     grid: FloatArray,
@@ -252,6 +262,7 @@ def _choose_dual(
     design: Design,
     targets: FloatArray,
     split: Split,
+    *,
     band: IntArray,
     shares: FloatArray,
     grid: FloatArray,
@@ -298,10 +309,11 @@ def _kernels(design: Design, mask: BoolArray, band: IntArray, standardize: bool)
 
 def _predict_dual(
     fit: NestedFit,
-    parts: FloatArray,
     design: Design,
     targets: FloatArray,
     split: Split,
+    *,
+    parts: FloatArray,
     band: IntArray,
     standardize: bool,
     compute: Compute,
