@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from highgamma.encoding import cost
 from highgamma.encoding.estimators import ESTIMATORS, Estimator, Task
 from highgamma.encoding.fits import NestedFit
-from highgamma.encoding.solvers.elastic_net import nested_elastic_net, refit_elastic_net
 
 if TYPE_CHECKING:
     from highgamma.encoding.analysis import Analysis
@@ -33,6 +32,8 @@ class ElasticNet(Estimator):
 
     def nested(self, task: Task, prepared: Any = None) -> NestedFit:
         """Fit with penalties chosen on the inner folds."""
+        from highgamma.encoding.solvers.elastic_net import nested_elastic_net
+
         return nested_elastic_net(
             task.design,
             task.targets,
@@ -46,6 +47,8 @@ class ElasticNet(Estimator):
 
     def refit(self, task: Task, chosen: NestedFit) -> NestedFit:
         """Fit with given penalties."""
+        from highgamma.encoding.solvers.elastic_net import refit_elastic_net
+
         return refit_elastic_net(
             task.design,
             task.targets,
