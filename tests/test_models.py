@@ -70,6 +70,8 @@ class Hub:
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(fetch, "PAUSE", 0.01)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    # The hub's client reads the variable once, when it is imported; a test before may have set it.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", "")
     with serving(Site()) as site:
         monkeypatch.setenv("HF_ENDPOINT", site.address)

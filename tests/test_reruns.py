@@ -142,7 +142,8 @@ def publish(site: Site, folder: Path) -> None:
         blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
         about: dict[str, Any] = {"rfilename": path.name, "size": len(content), "blobId": blob}
         if path.suffix == ".safetensors":
-            about["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+            digest = hashlib.sha256(content).hexdigest()
+            about["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 134}
         siblings.append(about)
     answer = json.dumps({"id": "owner/tiny", "sha": COMMIT, "siblings": siblings}).encode()
     for revision in ("main", COMMIT):
