@@ -430,7 +430,7 @@ def test_a_busy_hub_is_asked_again_and_one_that_answers_nonsense_is_named(hub, t
         get(tmp_path)
 
 
-def test_a_hub_is_spoken_to_by_https(tmp_path):
+def test_a_hub_is_spoken_to_by_https(hub, tmp_path):
     with pytest.raises(InputError, match="not https"):
         get(tmp_path, endpoint="http://192.0.2.1")
 
