@@ -137,10 +137,12 @@ def test_imports_run_downward(module):
 
 
 def test_no_module_is_part_of_a_circle():
+    circle = []
     try:
         TopologicalSorter({module: own_imports(module) for module in MODULES}).prepare()
     except CycleError as error:
-        raise AssertionError(" -> ".join(error.args[1])) from None
+        circle = error.args[1]
+    assert circle == []
 
 
 def test_no_class_name_is_used_twice():

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from highgamma.encoding.compute.lapack import Lapack
+from highgamma.encoding.compute import lapack
 
 if TYPE_CHECKING:
     from highgamma.encoding.splits import FloatArray, Fold, IntArray
@@ -99,4 +99,4 @@ class Compute(Protocol):
         ...
 
 
-CPU: Compute = Lapack()
+CPU: Compute = lapack

@@ -19,45 +19,11 @@ FEW_PENALTIES = 3
 """Penalties up to which a Cholesky factor for each is cheaper than a tridiagonal form."""
 
 
-class Lapack:
-    """One processor's cores; see `highgamma.encoding.compute.Compute` for what each does."""
-
-    def add_products(self, gram: Real | None, cross: Real, X: Real, Y: Real) -> None:
-        """Add XᵀX and XᵀY in place."""
-        if gram is not None:
-            gram += X.T @ X
-        cross += X.T @ Y
-
-    def solve_path(self, gram: Real, cross: Real, alphas: Sequence[float]) -> Real:
-        """Solve (gram + αI) w = cross for every penalty, (p, a·t)."""
-        return solve_path(gram, cross, alphas)
-
-    def solve_each(self, gram: Real, cross: Real, alpha: FloatArray) -> Real:
-        """Solve with each target's own penalty, (p, t)."""
-        return solve_each(gram, cross, alpha)
-
-    def dual_model(self, kernel: FloatArray, train: IntArray, targets: FloatArray) -> DualModel:
-        """Decompose a training set's kernel."""
-        return dual_model(kernel, train, targets)
-
-    def kernel_maps(
-        self, kernel: FloatArray, train: IntArray, test: IntArray, alpha: FloatArray
-    ) -> dict[float, FloatArray]:
-        """Return the map from targets to predictions for each distinct penalty."""
-        return kernel_maps(kernel, train, test, alpha)
-
-    def surrogate_sums(
-        self,
-        folds: Sequence[Fold],
-        solvers: dict[int, FoldSolver],
-        alpha: FloatArray,
-        X: Sequence[Real],
-        X_strips: dict[int, Real],
-        Y: Real,
-        surrogates: IntArray,
-    ) -> FloatArray:
-        """Return the sums of a batch of surrogates, (5, P, K, t)."""
-        return surrogate_sums(folds, solvers, alpha, X, X_strips, Y, surrogates)
+def add_products(gram: Real | None, cross: Real, X: Real, Y: Real) -> None:
+    """Add XᵀX to gram (p, p), if there is one, and XᵀY to cross (p, t), in place."""
+    if gram is not None:
+        gram += X.T @ X
+    cross += X.T @ Y
 
 
 def solve_path(gram: Real, cross: Real, alphas: Sequence[float]) -> Real:
