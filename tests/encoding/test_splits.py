@@ -81,6 +81,21 @@ def test_one_recording_cannot_be_left_out():
         split_rows(frames(100), scheme="recording")
 
 
+def test_a_fold_is_called_by_what_it_leaves_out():
+    # Ten samples a second; recordings 3 and 7 of ten samples each, whose clocks start at 0.
+    time = np.tile(np.arange(10) / 10, 2)
+    number = np.repeat([3, 7], 10)
+    rows = Rows(time, time, number, np.arange(20), np.arange(20))
+    by_recording = split_rows(rows, scheme="recording", gap=0.1)
+    assert [fold.label for fold in by_recording.folds] == ["recording 3", "recording 7"]
+    contiguous = split_rows(rows, scheme="contiguous", folds=4, gap=0.1)
+    assert [fold.label for fold in contiguous.folds] == [
+        *("3:0.00-3:0.40 s", "3:0.50-3:0.90 s", "7:0.00-7:0.40 s", "7:0.50-7:0.90 s"),
+    ]
+    trial = split_rows(rows, scheme="trial", folds=4, gap=0.1)
+    assert [fold.label for fold in trial.folds] == ["trial 0", "trial 1", "trial 2", "trial 3"]
+
+
 def test_inner_folds_are_the_other_blocks_or_fixed_runs_of_them():
     assert inner_groups(3, 9) == (((1,), (2,)), ((0,), (2,)), ((0,), (1,)))
     assert inner_groups(6, 2)[1] == ((0, 2), (3, 4, 5))

@@ -288,6 +288,7 @@ for _scheme in (
         blocks=recording_blocks,
         n_folds=lambda folds, words, recordings: recordings,
         counts_folds=False,
+        label=_by_recording,
     ),
     SplitScheme(
         name="shuffled",
