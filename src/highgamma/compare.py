@@ -146,7 +146,7 @@ def paired_models(
         *_unknown("model", models, ours, theirs, column="model"),
     ]
     keys = [_keys(run.electrodes, ["participant", "electrode"]) for run in (ours, theirs)]
-    people = [{p for p, _ in of} for of in keys]
+    people = [{p for p, _ in electrodes} for electrodes in keys]
     if not people[0] & people[1]:
         problems.append(
             f"no participant in common: {_listed(people[0])} here, {_listed(people[1])} there"
@@ -217,12 +217,12 @@ def _other_units(
     ours: ComparedRun, theirs: ComparedRun, pairs: list[tuple[tuple[str, str], tuple[str, str]]]
 ) -> list[str]:
     """Analyses of words are not compared with analyses of frames."""
-    found = []
-    for a, b in dict.fromkeys((one[0], other[0]) for one, other in pairs):
+    problems = []
+    for a, b in dict.fromkeys((fit[0], other[0]) for fit, other in pairs):
         units = [_unit(run, name) for run, name in ((ours, a), (theirs, b))]
         if units[0] != units[1]:
-            found.append(f"{a} is of {units[0]}s here, {b} is of {units[1]}s there")
-    return found
+            problems.append(f"{a} is of {units[0]}s here, {b} is of {units[1]}s there")
+    return problems
 
 
 def _unit(run: ComparedRun, analysis: str) -> str:
@@ -274,8 +274,8 @@ def _folds(paths: tuple[Path, ...]) -> _Folds:
 
 def _same_folds(a: _Folds, b: _Folds) -> bool:
     return len(a.sample) == len(b.sample) == 3 and all(
-        one.shape == other.shape and np.allclose(one, other, rtol=0, atol=1e-6)
-        for one, other in zip(a.sample, b.sample, strict=True)
+        values.shape == other.shape and np.allclose(values, other, rtol=0, atol=1e-6)
+        for values, other in zip(a.sample, b.sample, strict=True)
     )
 
 
@@ -304,8 +304,8 @@ def electrode_intervals(
         return {}, f"none: {n_folds} folds are too few"
     channels = [c for c in a.channels if c in set(b.channels)]
     counts = fold_counts(n_folds, draws=draws, seed=seed)
-    pairs = [drawn_scores(of.take(channels), counts) for of in (a, b)]
-    intervals = [group.interval(one - other) for one, other in zip(*pairs, strict=True)]
+    pairs = [drawn_scores(folds.take(channels), counts) for folds in (a, b)]
+    intervals = [group.interval(scores - other) for scores, other in zip(*pairs, strict=True)]
     values = np.stack([edge for pair in intervals for edge in pair], axis=1)
     return {c: tuple(row) for c, row in zip(channels, values.tolist(), strict=True)}, (
         f"{n_folds} folds"
@@ -348,27 +348,27 @@ def compare(
             "analysis": analysis, "model": model,
             "other_analysis": other_analysis, "other_model": other_model,
         }  # fmt: skip
-        here = _of(ours.electrodes, analysis, model)
-        there = _of(theirs.electrodes, other_analysis, other_model)
+        here = _fit_table(ours.electrodes, analysis, model)
+        there = _fit_table(theirs.electrodes, other_analysis, other_model)
         joined, only = _joined(here, there)
         splits = group.split_of(here)
         splits |= {f"other_{name}": value for name, value in group.split_of(there).items()}
-        own: list[dict[str, Any]] = []
+        fit_rows: list[dict[str, Any]] = []
         for participant in dict.fromkeys(joined["participant"]):
-            intervals, said = electrode_intervals(
+            intervals, basis = electrode_intervals(
                 ours.scores.get((analysis, participant, model), ()),
                 theirs.scores.get((other_analysis, participant, other_model), ()),
                 draws=group.DRAWS,
                 seed=seed,
             )
-            if said.startswith("none"):
-                log.warning("%s, %s, %s: no intervals (%s)", participant, analysis, model, said)
+            if basis.startswith("none"):
+                log.warning("%s, %s, %s: no intervals (%s)", participant, analysis, model, basis)
             for pair in joined[joined["participant"] == participant].to_dict("records"):
                 named = {str(k): v for k, v in pair.items()}
-                own.append(about | _electrode_row(named, intervals, said))
-        rows += own
-        if own:
-            summaries.append(about | _summary_row(own, settings, seed=seed) | only | splits)
+                fit_rows.append(about | _electrode_row(named, intervals, basis))
+        rows += fit_rows
+        if fit_rows:
+            summaries.append(about | _summary_row(fit_rows, settings, seed=seed) | only | splits)
     if not rows:
         raise InputError(
             f"no fit of {ours.name} and {theirs.name} has an electrode in common",
@@ -380,7 +380,7 @@ def compare(
     return Comparison(ours.name, theirs.name, table, whole)
 
 
-def _of(table: pd.DataFrame, analysis: str, model: str) -> pd.DataFrame:
+def _fit_table(table: pd.DataFrame, analysis: str, model: str) -> pd.DataFrame:
     rows = table[(table["analysis"] == analysis) & (table["model"] == model)]
     # Tables of earlier versions do not say how far apart training and held-out samples are.
     return rows.reindex(columns=["participant", "electrode", "r", "skill", "flags", "distance_s"])
@@ -395,7 +395,7 @@ def _joined(here: pd.DataFrame, there: pd.DataFrame) -> tuple[pd.DataFrame, dict
 
 
 def _electrode_row(
-    pair: Mapping[str, Any], intervals: Mapping[str, tuple[float, float, float, float]], said: str
+    pair: Mapping[str, Any], intervals: Mapping[str, tuple[float, float, float, float]], basis: str
 ) -> dict[str, Any]:
     none = (np.nan,) * 4
     r_low, r_high, skill_low, skill_high = intervals.get(str(pair["electrode"]), none)
@@ -414,7 +414,7 @@ def _electrode_row(
         "skill_high": skill_high,
         "flags": pair["flags"],
         "other_flags": pair["flags_other"],
-        "interval": said,
+        "interval": basis,
     }
 
 
@@ -427,7 +427,7 @@ def _summary_row(
     draws = group.Draws(np.array([row["participant"] for row in rows]), settings, seed=seed)
     everyone = np.arange(len(rows))
     low, high = column("skill_low"), column("skill_high")
-    made: dict[str, Any] = {
+    statistics: dict[str, Any] = {
         "n_participants": draws.n_participants(everyone),
         "n_electrodes": len(rows),
         "n_intervals": int(np.isfinite(low).sum()),
@@ -445,11 +445,15 @@ def _summary_row(
         )
         back = np.tanh if is_r else np.asarray
         for prefix, values in (("", ours), ("other_", theirs)):
-            made[f"{prefix}{name}_mean"] = (
+            statistics[f"{prefix}{name}_mean"] = (
                 float(back(values[known].mean())) if known.size else np.nan
             )
-        made |= {f"{name}_difference": difference, f"{name}_low": below, f"{name}_high": above}
-    return made
+        statistics |= {
+            f"{name}_difference": difference,
+            f"{name}_low": below,
+            f"{name}_high": above,
+        }
+    return statistics
 
 
 def write(comparison: Comparison, *, electrodes: str | Path, summary_table: str | Path) -> None:

@@ -64,12 +64,14 @@ def electrode_counts(
         (electrode,), whose electrode it is.
     """
     rng = np.random.default_rng(seed)
-    names, of = np.unique(np.asarray(participant), return_inverse=True)
+    names, owner = np.unique(np.asarray(participant), return_inverse=True)
     times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    counts = np.zeros((draws, len(of)))
+    counts = np.zeros((draws, len(owner)))
     for p in range(len(names)):
-        own = np.flatnonzero(of == p)
-        counts[:, own] = rng.multinomial(times[:, p] * len(own), np.full(len(own), 1 / len(own)))
+        electrodes = np.flatnonzero(owner == p)
+        counts[:, electrodes] = rng.multinomial(
+            times[:, p] * len(electrodes), np.full(len(electrodes), 1 / len(electrodes))
+        )
     return counts
 
 
@@ -210,11 +212,15 @@ def table(
     everyone = np.arange(len(keys))
     rows: list[dict[str, Any]] = []
     for analysis in dict.fromkeys(electrodes["analysis"]):
-        of = electrodes[electrodes["analysis"] == analysis]
-        fits = _fits(of, index)
+        analysis_rows = electrodes[electrodes["analysis"] == analysis]
+        fits = _fits(analysis_rows, index)
         groups = [("all", "all", everyone)] + [("region", n, e) for n, e in regions.items()]
         for m, model in enumerate(fits.models):
-            about = {"analysis": analysis, "model": model, **split_of(of[of["model"] == model])}
+            about = {
+                "analysis": analysis,
+                "model": model,
+                **split_of(analysis_rows[analysis_rows["model"] == model]),
+            }
             there = np.isfinite(fits.skill[:, m])
             for group, value, members in groups:
                 for which, taken in _which(members[there[members]], fits.clean[:, m]):
@@ -229,10 +235,10 @@ def table(
                 for which, taken in _which(everyone[there], fits.clean[:, m]):
                     place = {"group": "trained-untrained", "value": value, "electrodes": which}
                     rows.append(about | place | _pair_row(fits, pair, taken, draws))
-    found = pd.DataFrame(rows, columns=list(COLUMNS))
+    statistics = pd.DataFrame(rows, columns=list(COLUMNS))
     for name in ("n_participants", "n_electrodes", "n_supported", "n_r"):
-        found[name] = found[name].astype("Int64")
-    return found
+        statistics[name] = statistics[name].astype("Int64")
+    return statistics
 
 
 def _check_columns(electrodes: pd.DataFrame) -> None:
@@ -368,11 +374,11 @@ def _regions(
     first = electrodes.drop_duplicates(["participant", "electrode"])
     labels = first["region"].fillna("").astype(str)
     names = [region_name(label, hemispheres=settings.hemispheres) for label in labels]
-    found: dict[str, list[int]] = {}
+    members: dict[str, list[int]] = {}
     for k, name in enumerate(names):
         if name is not None:
-            found.setdefault(name, []).append(k)
-    return {name: np.array(found[name], dtype=np.int64) for name in sorted(found)}
+            members.setdefault(name, []).append(k)
+    return {name: np.array(members[name], dtype=np.int64) for name in sorted(members)}
 
 
 # ----------------------------------------------------------------------------------- the hand-over
@@ -385,6 +391,6 @@ def read_electrodes(path: str | Path) -> pd.DataFrame:
     return store.read_table(path, strings=TEXT)
 
 
-def write(found: pd.DataFrame, path: str | Path) -> None:
+def write(statistics: pd.DataFrame, path: str | Path) -> None:
     """Write the table."""
-    store.write_table(found, path)
+    store.write_table(statistics, path)

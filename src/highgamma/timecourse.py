@@ -233,21 +233,23 @@ def find_trials(
     step = frame_step(time, segment)
     at = np.arange(int(np.ceil(window[0] / step - 1e-6)), int(window[1] / step + 1e-6) + 1) * step
     index = np.full((len(known), len(at)), -1, dtype=np.int64)
-    of = words["segment"].to_numpy(dtype=np.int64)[known]
-    for number in np.unique(of):
-        own = np.flatnonzero(segment == number)
-        if not len(own):
+    word_segment = words["segment"].to_numpy(dtype=np.int64)[known]
+    for number in np.unique(word_segment):
+        frames = np.flatnonzero(segment == number)
+        if not len(frames):
             continue
-        rows = np.flatnonzero(of == number)
+        rows = np.flatnonzero(word_segment == number)
         wanted = onset[known[rows], None] + at
-        after = np.clip(np.searchsorted(time[own], wanted), 1, max(len(own) - 1, 1))
-        after = np.minimum(after, len(own) - 1)
+        after = np.clip(np.searchsorted(time[frames], wanted), 1, max(len(frames) - 1, 1))
+        after = np.minimum(after, len(frames) - 1)
         before = np.maximum(after - 1, 0)
         nearer = np.where(
-            np.abs(time[own[before]] - wanted) <= np.abs(time[own[after]] - wanted), before, after
+            np.abs(time[frames[before]] - wanted) <= np.abs(time[frames[after]] - wanted),
+            before,
+            after,
         )
-        found = own[nearer]
-        index[rows] = np.where(np.abs(time[found] - wanted) <= 0.75 * step, found, -1)
+        nearest = frames[nearer]
+        index[rows] = np.where(np.abs(time[nearest] - wanted) <= 0.75 * step, nearest, -1)
     whole = (index >= 0).all(axis=1)
     return Trials(
         index=index[whole],
@@ -407,8 +409,8 @@ def timecourse(
     units = {"units": "1"}
 
     def of_trials(values: FloatArray) -> NDArray[np.float32]:
-        found = values[:, kept][trials.index]
-        return np.moveaxis(found, 2, 0).astype(np.float32)
+        single_trials = values[:, kept][trials.index]
+        return np.moveaxis(single_trials, 2, 0).astype(np.float32)
 
     return xr.Dataset(
         {
@@ -510,22 +512,22 @@ def by_region(
     """
     from highgamma import group
 
-    found: dict[str, list[tuple[str, FloatArray]]] = {}
+    members_of: dict[str, list[tuple[str, FloatArray]]] = {}
     for course in courses:
         r = course.values["r"].transpose("channel", "time").values
-        for name, own in zip(course.values["channel"].values, r, strict=True):
+        for name, curve in zip(course.values["channel"].values, r, strict=True):
             region = regions.get((course.participant, str(name)))
-            if region is not None and np.isfinite(own).all():
-                found.setdefault(region, []).append((course.participant, own))
-    made = []
-    for region, members in found.items():
+            if region is not None and np.isfinite(curve).all():
+                members_of.setdefault(region, []).append((course.participant, curve))
+    regional = []
+    for region, members in members_of.items():
         who = np.array([participant for participant, _ in members])
         if len(members) < min_electrodes or len(set(who.tolist())) < min_participants:
             continue
-        z = group.fisher_z(np.stack([own for _, own in members]))
+        z = group.fisher_z(np.stack([curve for _, curve in members]))
         counts = group.electrode_counts(who, draws=draws, seed=seed)
         low, high = group.interval(np.tanh(group.drawn_means(counts, z)))
-        made.append(
+        regional.append(
             RegionCourse(
                 region=region,
                 n_participants=len(set(who.tolist())),
@@ -536,4 +538,4 @@ def by_region(
                 high=high,
             )
         )
-    return sorted(made, key=lambda c: (-c.n_electrodes, c.region))
+    return sorted(regional, key=lambda c: (-c.n_electrodes, c.region))

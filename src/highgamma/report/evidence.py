@@ -131,8 +131,8 @@ class Evidence:
 
     def findings(self, rows: pd.DataFrame, analysis: str) -> pd.DataFrame:
         """Rows of an analysis's models that are no controls; all rows where there are no others."""
-        own = rows[~rows["model"].isin(self.controls(analysis))]
-        return rows if own.empty else own
+        without_controls = rows[~rows["model"].isin(self.controls(analysis))]
+        return rows if without_controls.empty else without_controls
 
     def unit(self, analysis: str) -> str:
         """`word` or `frame`."""
@@ -237,9 +237,9 @@ def read_audit(path: str | Path) -> Audit | None:
         # The verdict rests on the locking of phases, where the audit keeps it.
         kept = next((name for name in ("locking", "matrix") if name in audit), None)
         if kept:
-            of = audit[kept].isel(channel=worst)
-            dims = sorted(map(str, of.dims), key=lambda d: "audio" not in d)
-            matrix = of.transpose(*dims).values.astype(float)
+            values = audit[kept].isel(channel=worst)
+            dims = sorted(map(str, values.dims), key=lambda d: "audio" not in d)
+            matrix = values.transpose(*dims).values.astype(float)
             sound, neural = (
                 audit[d].values.astype(float)
                 if d in audit.coords

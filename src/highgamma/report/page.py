@@ -259,9 +259,9 @@ def _lead(headline: Sequence[findings.AnalysisFinding], demonstrations: Collecti
     if not tested:
         return "No analysis of this run tests its electrodes, so none can be said to be supported."
     first, *others = tested
-    one = first.n == 1 or first.n_supported == 1
+    singular = first.n == 1 or first.n_supported == 1
     head = (
-        f"{first.n_supported} of {_electrodes(first.n)} {'is' if one else 'are'} supported "
+        f"{first.n_supported} of {_electrodes(first.n)} {'is' if singular else 'are'} supported "
         f"in {first.analysis}"
     )
     return ", ".join([head, *(f"{f.n_supported} of {f.n} in {f.analysis}" for f in others)]) + "."
@@ -273,15 +273,15 @@ def _electrodes(n: int) -> str:
 
 def _compared(comparison: findings.PublishedComparison) -> dict[str, Any]:
     """How far this run's scores lie from the published ones, over participants and models."""
-    found: dict[str, Any] = {}
+    distances: dict[str, Any] = {}
     for name in ("pcc", "r2"):
         known = np.abs(comparison.differences(name))
-        found[name] = {
+        distances[name] = {
             "n": int(known.size),
             "median": float(np.median(known)) if known.size else float("nan"),
             "most": float(known.max()) if known.size else float("nan"),
         }
-    return found
+    return distances
 
 
 def _mean_predictor(evidence: Evidence) -> dict[str, Any] | None:
@@ -339,57 +339,59 @@ def _audited(electrodes: Sequence[str], p: FloatArray) -> dict[str, Any]:
 
 
 def _attribute(evidence: Evidence, name: str) -> dict[str, Any]:
-    found = json.loads(str(evidence.arrays.attrs.get(name, "{}")))
-    return found if isinstance(found, dict) else {}
+    value = json.loads(str(evidence.arrays.attrs.get(name, "{}")))
+    return value if isinstance(value, dict) else {}
 
 
 def _warnings(evidence: Evidence) -> list[str]:
     """What a reader must know before trusting a number, in whole sentences."""
-    said = [_missing(row) for row in evidence.missing.to_dict("records")]
+    warnings = [_missing(row) for row in evidence.missing.to_dict("records")]
     for participant, reasons in _attribute(evidence, "left_out").items():
         if reasons:
             listed = ", ".join(f"{reason}: {n}" for reason, n in reasons.items())
             n = sum(reasons.values())
             verb = "was" if n == 1 else "were"
-            said.append(f"{participant}: {n} channel{'s' * (n != 1)} {verb} left out ({listed}).")
+            warnings.append(
+                f"{participant}: {n} channel{'s' * (n != 1)} {verb} left out ({listed})."
+            )
     table = evidence.electrodes
     for analysis in evidence.analyses:
         rows = table[table["analysis"] == analysis]
         if rows["flags"].str.contains("leaky-split").any():
-            said.append(
+            warnings.append(
                 f"The split of {analysis} leaks: held-out samples have neighbours among the "
                 "training samples. Its scores are a demonstration, not a finding."
             )
         if rows["flags"].str.contains("not-tested").all():
-            said.append(
+            warnings.append(
                 f"{analysis} drew no permutations: it has no p and no q, nothing is supported."
             )
         constant = int(rows["flags"].str.contains("intercept-only").sum())
         if constant:
-            said.append(
+            warnings.append(
                 f"In {analysis} {constant} of {len(rows)} fits are their intercept alone: they "
                 "return the training mean whatever the input is."
             )
         if not evidence.settings(analysis).get("controls"):
-            said.append(f"{analysis} names no control models, so it has no gain.")
+            warnings.append(f"{analysis} names no control models, so it has no gain.")
         n = int(_attribute(evidence, "n_permutations").get(analysis, 0))
         least = _least_findings(rows, n_permutations=n)
         if least:
-            said.append(least.format(analysis=analysis))
+            warnings.append(least.format(analysis=analysis))
     if not evidence.audits:
-        said.append("No contamination audit was made (no sound, or switched off).")
-    return said
+        warnings.append("No contamination audit was made (no sound, or switched off).")
+    return warnings
 
 
 def _missing(row: Mapping[Hashable, Any]) -> str:
     """One row of the table of missing fits as a sentence."""
-    of = f"{row['participant']} has no "
+    subject = f"{row['participant']} has no "
     what = "audit of contamination"
     if isinstance(row["analysis"], str):
         what = f"scores of {row['model']} in the analysis {row['analysis']}"
     stage = row["stage"]
     why = f": the stage {stage} did not finish; see logs/{stage}/" if isinstance(stage, str) else ""
-    return f"{of}{what}{why}."
+    return f"{subject}{what}{why}."
 
 
 def _least_findings(rows: pd.DataFrame, *, n_permutations: int) -> str:
@@ -420,10 +422,10 @@ def _settings_text(config: Mapping[str, Any]) -> str:
 
 
 def _versions() -> list[tuple[str, str]]:
-    found = [("highgamma", __version__), ("python", platform.python_version())]
+    versions = [("highgamma", __version__), ("python", platform.python_version())]
     for name in PACKAGES:
         try:
-            found.append((name, metadata.version(name)))
+            versions.append((name, metadata.version(name)))
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -81,12 +81,12 @@ def electrode_table(evidence: Evidence) -> ElectrodeTable:
 
 
 def _gains(evidence: Evidence, coded: Any) -> dict[tuple[str, ...], list[list[Any]]]:
-    found: dict[tuple[str, ...], list[list[Any]]] = {}
+    gains: dict[tuple[str, ...], list[list[Any]]] = {}
     for row in evidence.gains.to_dict("records"):
         key = tuple(str(row[n]) for n in KEYS)
         entry = [coded(row["control"]), _rounded(row["control_skill"]), _rounded(row["gain"])]
-        found.setdefault(key, []).append(entry)
-    return found
+        gains.setdefault(key, []).append(entry)
+    return gains
 
 
 def _rounded(value: Any) -> float | int | None:

@@ -20,17 +20,17 @@ RATIO = "signal-to-noise ratio"
 
 
 def write(
-    found: Mapping[str, Any], *, result: str | Path, page: str | Path, figure: str | Path
+    outcome: Mapping[str, Any], *, result: str | Path, page: str | Path, figure: str | Path
 ) -> None:
     """Write the result as JSON, the figure, and the page that shows both."""
     with store.written_whole(result) as temporary:
-        temporary.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    draw(found, figure)
+        temporary.write_text(json.dumps(outcome, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    draw(outcome, figure)
     with store.written_whole(page) as temporary:
-        temporary.write_text(text(found, figure=Path(figure).name), "utf-8")
+        temporary.write_text(text(outcome, figure=Path(figure).name), "utf-8")
 
 
-def draw(found: Mapping[str, Any], path: str | Path) -> None:
+def draw(outcome: Mapping[str, Any], path: str | Path) -> None:
     """Sensitivity and false-discovery rate by signal-to-noise ratio, contamination by level."""
     import matplotlib
 
@@ -44,14 +44,14 @@ def draw(found: Mapping[str, Any], path: str | Path) -> None:
         )
         for axes, kinds in ((frames, ("acoustic", "speech-on-off")), (words, ("language",))):
             for kind in kinds:
-                _line(axes, found["sensitivity_supported"].get(kind, {}), kind)
+                _line(axes, outcome["sensitivity_supported"].get(kind, {}), kind)
             axes.axhline(0.95, color="#8a949d", lw=0.8, ls=(0, (4, 3)))
             axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel=RATIO, ylabel="electrodes supported")
             axes.legend(frameon=False, loc="lower right")
         frames.set_title("Sensitivity, frames", loc="left")
         words.set_title("Sensitivity, words", loc="left")
         for kind in COLOURS:
-            levels = found["false_discovery_by_level"].get(kind, {})
+            levels = outcome["false_discovery_by_level"].get(kind, {})
             discoveries.plot(
                 [float(level) for level in levels],
                 [counted["rate"] for counted in levels.values()],
@@ -62,8 +62,8 @@ def draw(found: Mapping[str, Any], path: str | Path) -> None:
         discoveries.set_ylabel("false among findings")
         discoveries.set_title("False-discovery rate (q < .05)", loc="left")
         discoveries.legend(frameon=False, loc="upper right")
-        _line(foul, found["contaminated_by_db"], "contaminated", colour=FOUL)
-        for kind, counted in found["clean_by_kind"].items():
+        _line(foul, outcome["contaminated_by_db"], "contaminated", colour=FOUL)
+        for kind, counted in outcome["clean_by_kind"].items():
             foul.axhline(counted["rate"], color=COLOURS.get(kind, "#1c2733"), lw=0.8, label=kind)
         foul.set(ylim=(-0.03, 1.03), ylabel="electrodes flagged (q < .05)")
         foul.set_xlabel("level (dB of the high-gamma carrier)")
@@ -87,16 +87,16 @@ def _line(
     )  # fmt: skip
 
 
-def text(found: Mapping[str, Any], *, figure: str) -> str:
+def text(outcome: Mapping[str, Any], *, figure: str) -> str:
     """The page, as Markdown."""
-    off = [check["name"] for check in found["checks"] if not check["passed"]]
-    n = found["n"]
+    off = [check["name"] for check in outcome["checks"] if not check["passed"]]
+    n = outcome["n"]
     parts = [
         "# Self-test",
         f"**{'All checks passed.' if not off else 'Off: ' + '; '.join(off) + '.'}** "
         f"Simulated: {', '.join(f'{count} {kind}' for kind, count in n.items())} electrodes, "
-        f"seeds {', '.join(map(str, found['settings']['seeds']))}, "
-        f"{found['settings']['participants']} participants each. "
+        f"seeds {', '.join(map(str, outcome['settings']['seeds']))}, "
+        f"{outcome['settings']['participants']} participants each. "
         "docs/selftest.md says what is simulated and how the bounds come about.",
         f"![sensitivity, false discoveries, contamination]({figure})",
         "## Checks",
@@ -111,20 +111,20 @@ def text(found: Mapping[str, Any], *, figure: str) -> str:
                     str(check["n"]),
                     check["why"],
                 )
-                for check in found["checks"]
+                for check in outcome["checks"]
             ],
         ),
-        *_detections(found),
-        *_recovered(found),
+        *_detections(outcome),
+        *_recovered(outcome),
         "## Verdicts",
-        _verdicts(found["verdicts"]),
+        _verdicts(outcome["verdicts"]),
         "## Seed by seed",
-        _by_seed(found["by_seed"]),
+        _by_seed(outcome["by_seed"]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _detections(found: Mapping[str, Any]) -> list[str]:
+def _detections(outcome: Mapping[str, Any]) -> list[str]:
     """Return what was detected: planted, noise and contaminated electrodes."""
     return [
         "## Sensitivity and false discoveries by signal-to-noise ratio",
@@ -138,11 +138,11 @@ def _detections(found: Mapping[str, Any]) -> list[str]:
                     level,
                     _digits(counted["rate"]),
                     f"{_digits(counted['low'])}–{_digits(counted['high'])}",
-                    _digits(found["sensitivity_significant"][kind][level]["rate"]),
+                    _digits(outcome["sensitivity_significant"][kind][level]["rate"]),
                     str(counted["n"]),
-                    _among(found["false_discovery_by_level"][kind][level]),
+                    _among(outcome["false_discovery_by_level"][kind][level]),
                 )
-                for kind, levels in found["sensitivity_supported"].items()
+                for kind, levels in outcome["sensitivity_supported"].items()
                 for level, counted in levels.items()
             ],
         ),
@@ -156,7 +156,7 @@ def _detections(found: Mapping[str, Any]) -> list[str]:
                     f"{_digits(counted['low'])}–{_digits(counted['high'])}",
                     str(counted["n"]),
                 )
-                for name, counted in found["false_positives"].items()
+                for name, counted in outcome["false_positives"].items()
             ],
         ),
         "## Contamination",
@@ -169,20 +169,20 @@ def _detections(found: Mapping[str, Any]) -> list[str]:
                     f"{_digits(counted['low'])}–{_digits(counted['high'])}",
                     str(counted["n"]),
                 )
-                for level, counted in found["contaminated_by_db"].items()
+                for level, counted in outcome["contaminated_by_db"].items()
             ],
         ),
         _table(
             ("clean kind", "flagged (q < .05)", "p ≤ .05", "n"),
             [
                 (kind, _digits(counted["rate"]), _digits(counted["p"]["rate"]), str(counted["n"]))
-                for kind, counted in found["clean_by_kind"].items()
+                for kind, counted in outcome["clean_by_kind"].items()
             ],
         ),
     ]
 
 
-def _recovered(found: Mapping[str, Any]) -> list[str]:
+def _recovered(outcome: Mapping[str, Any]) -> list[str]:
     """Return how well lags and layers were recovered."""
     return [
         "## Lags and layers of electrodes found",
@@ -190,16 +190,16 @@ def _recovered(found: Mapping[str, Any]) -> list[str]:
             ("ratio", "median error of the lag, s", "n"),
             [
                 (level, _digits(counted["median"]), str(counted["n"]))
-                for level, counted in found["lag_error_by_level"].items()
+                for level, counted in outcome["lag_error_by_level"].items()
             ],
         ),
         f"The planted lag lies in the 95 % interval of the peak in "
-        f"{_among(found['lag_interval_coverage'])}.",
+        f"{_among(outcome['lag_interval_coverage'])}.",
         _table(
             ("ratio", "mean error of the layer", "n"),
             [
                 (level, _digits(counted["mean"]), str(counted["n"]))
-                for level, counted in found["layer_error_by_level"].items()
+                for level, counted in outcome["layer_error_by_level"].items()
             ],
         ),
     ]

@@ -178,17 +178,17 @@ def fit_rows(table: pd.DataFrame, analysis: str, model: str) -> pd.DataFrame:
 def by_level(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
     """The rows of every level, ascending."""
     level = rows["level"].to_numpy(dtype=float)
-    return [(float(one), rows[level == one]) for one in np.unique(level)]
+    return [(float(value), rows[level == value]) for value in np.unique(level)]
 
 
 def false_positives(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
     """Share of noise electrodes with p ≤ .05, for each analysis and model that is tested."""
-    found = {}
+    rates = {}
     for fit in UNRELATED:
         rows = fit_rows(table, *fit)
         rows = rows[rows["kind"] == "noise"]
-        found[fit] = share(rows["p"] <= LEVEL)
-    return found
+        rates[fit] = share(rows["p"] <= LEVEL)
+    return rates
 
 
 def false_discoveries(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
@@ -199,27 +199,27 @@ def false_discoveries(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, An
     share (0 where nothing was found), which is what the control of false discoveries promises; `k`
     of `n` findings are false.
     """
-    found = {}
+    rates = {}
     for fit, kinds in UNRELATED.items():
         rows = fit_rows(table, *fit)
         rows = rows[significant(rows)]
         false = rows["kind"].isin(kinds)
         each = [false[rows["seed"] == seed] for seed in table["seed"].unique()]
-        by_seed = [float(one.mean()) if len(one) else 0.0 for one in each]
-        found[fit] = share(false) | {"rate": float(np.mean(by_seed)), "by_seed": by_seed}
-    return found
+        by_seed = [float(run.mean()) if len(run) else 0.0 for run in each]
+        rates[fit] = share(false) | {"rate": float(np.mean(by_seed)), "by_seed": by_seed}
+    return rates
 
 
 def sensitivities(
     table: pd.DataFrame, holds: Callable[[pd.DataFrame], pd.Series[bool]]
 ) -> dict[str, dict[float, dict[str, Any]]]:
     """Share of planted electrodes that are found, by kind and signal-to-noise ratio."""
-    found: dict[str, dict[float, dict[str, Any]]] = {}
+    rates: dict[str, dict[float, dict[str, Any]]] = {}
     for kind, fit in OF_KIND.items():
         rows = fit_rows(table, *fit)
         rows = rows[rows["kind"] == kind]
-        found[kind] = {level: share(holds(part)) for level, part in by_level(rows)}
-    return found
+        rates[kind] = {level: share(holds(part)) for level, part in by_level(rows)}
+    return rates
 
 
 def supported(rows: pd.DataFrame) -> pd.Series[bool]:
@@ -239,12 +239,12 @@ def discoveries_by_level(table: pd.DataFrame) -> dict[str, dict[float, dict[str,
     electrodes, no electrode standing in two: what the rate would be in a recording whose effects
     all had this ratio. `rate` is the share of false ones among findings, 0 without any.
     """
-    found: dict[str, dict[float, dict[str, Any]]] = {}
+    rates: dict[str, dict[float, dict[str, Any]]] = {}
     for kind, fit in OF_KIND.items():
         rows = fit_rows(table, *fit)
         noise, planted = rows[rows["kind"] == "noise"], rows[rows["kind"] == kind]
         levels = sorted(planted["level"].unique())
-        found[kind] = {}
+        rates[kind] = {}
         for number, level in enumerate(levels):
             some = noise.iloc[number :: len(levels)]
             mine = planted[planted["level"] == level]
@@ -252,13 +252,13 @@ def discoveries_by_level(table: pd.DataFrame) -> dict[str, dict[float, dict[str,
             holds = scores.false_discovery_q(p) < LEVEL
             false = int(holds[: len(some)].sum())
             n = int(holds.sum())
-            found[kind][float(level)] = {
+            rates[kind][float(level)] = {
                 "rate": false / n if n else 0.0,
                 "k": false,
                 "n": n,
                 "family": len(p),
             }
-    return found
+    return rates
 
 
 def audited(table: pd.DataFrame) -> pd.DataFrame:
@@ -290,10 +290,10 @@ def lag_errors(table: pd.DataFrame) -> pd.DataFrame:
 
     `covered`: the planted lag lies within the 95 % interval of the peak.
     """
-    found = fit_rows(table, "frames", "envelope")
-    found = found[(found["kind"] == "acoustic") & significant(found)]
+    detected = fit_rows(table, "frames", "envelope")
+    detected = detected[(detected["kind"] == "acoustic") & significant(detected)]
     keys = ["seed", "participant", "electrode"]
-    peaks = fit_rows(table, "lags", "envelope").merge(found[keys], on=keys)
+    peaks = fit_rows(table, "lags", "envelope").merge(detected[keys], on=keys)
     peaks["error"] = (peaks["peak_lag"] - peaks["lag_s"]).abs()
     peaks["covered"] = (peaks["peak_lag_low"] <= peaks["lag_s"]) & (
         peaks["lag_s"] <= peaks["peak_lag_high"]
@@ -330,33 +330,41 @@ def verdicts(table: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:
 def checks(table: pd.DataFrame, settings: SelftestSettings) -> list[Check]:
     """All checks of the self-test; see docs/selftest.md."""
     people = len(settings.seeds) * settings.participants
-    made: list[Check] = []
-    for (analysis, model), found in false_positives(table).items():
-        low, high = interval_about(LEVEL, n=found["n"], clusters=people)
+    all_checks: list[Check] = []
+    for (analysis, model), rate in false_positives(table).items():
+        low, high = interval_about(LEVEL, n=rate["n"], clusters=people)
         chosen = (analysis, model) == OF_KIND["language"]
-        made.append(
+        all_checks.append(
             Check(
-                f"false positives, {analysis} with {model}",
-                *(found["rate"], LEVEL, float("nan") if chosen else low, high, found["n"]),
-                "p of the best of several layers is conservative: no lower bound"
+                name=f"false positives, {analysis} with {model}",
+                found=rate["rate"],
+                expected=LEVEL,
+                low=float("nan") if chosen else low,
+                high=high,
+                n=rate["n"],
+                why="p of the best of several layers is conservative: no lower bound"
                 if chosen
                 else f"{DEVIATIONS} standard errors, electrodes within participants",
             )
         )
-    for (analysis, model), found in false_discoveries(table).items():
-        _, high = interval_about(LEVEL, n=found["n"], clusters=people)
-        made.append(
+    for (analysis, model), rate in false_discoveries(table).items():
+        _, high = interval_about(LEVEL, n=rate["n"], clusters=people)
+        all_checks.append(
             Check(
-                f"false discoveries, {analysis} with {model}",
-                *(found["rate"], LEVEL, float("nan"), high, found["n"]),
-                f"at most the level, and {DEVIATIONS} standard errors",
+                name=f"false discoveries, {analysis} with {model}",
+                found=rate["rate"],
+                expected=LEVEL,
+                low=float("nan"),
+                high=high,
+                n=rate["n"],
+                why=f"at most the level, and {DEVIATIONS} standard errors",
             )
         )
     for kind, levels in sensitivities(table, supported).items():
-        made += _sensitivity_checks(kind, levels)
-    made += _contamination_checks(table)
-    made += _place_checks(table)
-    return made
+        all_checks += _sensitivity_checks(kind, levels)
+    all_checks += _contamination_checks(table)
+    all_checks += _place_checks(table)
+    return all_checks
 
 
 def _sensitivity_checks(kind: str, levels: Mapping[float, Mapping[str, Any]]) -> list[Check]:
@@ -368,14 +376,22 @@ def _sensitivity_checks(kind: str, levels: Mapping[float, Mapping[str, Any]]) ->
     worst = max(falls, key=lambda fall: fall[0] - DEVIATIONS * fall[1], default=(np.nan, np.nan))
     return [
         Check(
-            f"{kind} electrodes supported at the highest ratio, {top:g}",
-            *(last["rate"], 1.0, SENSITIVE, float("nan"), last["n"]),
-            "a bar: effects this large are missed in one of twenty at most",
+            name=f"{kind} electrodes supported at the highest ratio, {top:g}",
+            found=last["rate"],
+            expected=1.0,
+            low=SENSITIVE,
+            high=float("nan"),
+            n=last["n"],
+            why="a bar: effects this large are missed in one of twenty at most",
         ),
         Check(
-            f"fall of the sensitivity to {kind} electrodes from one ratio to the next",
-            *(worst[0], 0.0, float("nan"), DEVIATIONS * worst[1], sum(r["n"] for r in rates)),
-            f"none, and {DEVIATIONS} standard errors of a difference",
+            name=f"fall of the sensitivity to {kind} electrodes from one ratio to the next",
+            found=worst[0],
+            expected=0.0,
+            low=float("nan"),
+            high=DEVIATIONS * worst[1],
+            n=sum(r["n"] for r in rates),
+            why=f"none, and {DEVIATIONS} standard errors of a difference",
         ),
     ]
 
@@ -391,31 +407,46 @@ def _contamination_checks(table: pd.DataFrame) -> list[Check]:
     rows = audited(table)
     foul = rows[rows["kind"] == "contaminated"]
     clean = rows[~rows["kind"].isin(["contaminated", "flat"])]
-    found, flagged = share(foul["flagged"]), share(clean["flagged"])
+    detected, flagged = share(foul["flagged"]), share(clean["flagged"])
     by_p = share(clean["contamination"] <= LEVEL)
     people = int(rows.groupby(["seed", "participant"]).ngroups)
     _, high = interval_about(LEVEL, n=by_p["n"], clusters=people)
     return [
         Check(
-            "contaminated electrodes found (q < .05), all levels",
-            *(found["rate"], 1.0, CONTAMINATED_FOUND, float("nan"), found["n"]),
-            "a bar",
+            name="contaminated electrodes found (q < .05), all levels",
+            found=detected["rate"],
+            expected=1.0,
+            low=CONTAMINATED_FOUND,
+            high=float("nan"),
+            n=detected["n"],
+            why="a bar",
         ),
         Check(
-            "clean electrodes flagged (q < .05)",
-            *(flagged["rate"], 0.0, float("nan"), CLEAN_FLAGGED, flagged["n"]),
-            "a bar",
+            name="clean electrodes flagged (q < .05)",
+            found=flagged["rate"],
+            expected=0.0,
+            low=float("nan"),
+            high=CLEAN_FLAGGED,
+            n=flagged["n"],
+            why="a bar",
         ),
         Check(
-            "clean electrodes with p ≤ .05 in the audit",
-            *(by_p["rate"], LEVEL, float("nan"), high, by_p["n"]),
-            f"at most the level, and {DEVIATIONS} standard errors",
+            name="clean electrodes with p ≤ .05 in the audit",
+            found=by_p["rate"],
+            expected=LEVEL,
+            low=float("nan"),
+            high=high,
+            n=by_p["n"],
+            why=f"at most the level, and {DEVIATIONS} standard errors",
         ),
         Check(
-            "contaminated electrodes that pass as supported",
-            share(supported(foul))["rate"],
-            *(0.0, float("nan"), 1 - CONTAMINATED_FOUND, len(foul)),
-            "a bar",
+            name="contaminated electrodes that pass as supported",
+            found=share(supported(foul))["rate"],
+            expected=0.0,
+            low=float("nan"),
+            high=1 - CONTAMINATED_FOUND,
+            n=len(foul),
+            why="a bar",
         ),
     ]
 
@@ -425,22 +456,31 @@ def _place_checks(table: pd.DataFrame) -> list[Check]:
     flat = table[(table["kind"] == "flat") & (table["analysis"] != "lags")]
     return [
         Check(
-            "median error of the lag of acoustic electrodes found, s",
-            float(peaks["error"].median()),
-            *(0.0, float("nan"), LAG_ERROR, len(peaks)),
-            "a bar: one step of the curve",
+            name="median error of the lag of acoustic electrodes found, s",
+            found=float(peaks["error"].median()),
+            expected=0.0,
+            low=float("nan"),
+            high=LAG_ERROR,
+            n=len(peaks),
+            why="a bar: one step of the curve",
         ),
         Check(
-            "mean error of the layer of language electrodes found",
-            float(layers["error"].mean()),
-            *(0.0, float("nan"), LAYER_ERROR, len(layers)),
-            "a bar: drawing lots among the four layers errs by 1",
+            name="mean error of the layer of language electrodes found",
+            found=float(layers["error"].mean()),
+            expected=0.0,
+            low=float("nan"),
+            high=LAYER_ERROR,
+            n=len(layers),
+            why="a bar: drawing lots among the four layers errs by 1",
         ),
         Check(
-            "flat electrodes that are not estimable",
-            share(flat["verdict"] == "not estimable")["rate"],
-            *(1.0, 1.0, float("nan"), len(flat)),
-            "always",
+            name="flat electrodes that are not estimable",
+            found=share(flat["verdict"] == "not estimable")["rate"],
+            expected=1.0,
+            low=1.0,
+            high=float("nan"),
+            n=len(flat),
+            why="always",
         ),
     ]
 
@@ -458,24 +498,24 @@ def result(table: pd.DataFrame, settings: SelftestSettings) -> dict[str, Any]:
         layer_errors(table),
     )
     clean = rows[~rows["kind"].isin(["contaminated", "flat"])]
-    made = checks(table, settings)
-    found = sensitivities(table, supported)
+    all_checks = checks(table, settings)
+    sensitivity = sensitivities(table, supported)
     plain: dict[str, Any] = _plain(
         {
             "false_positive_rate": positives["frames", "envelope"]["rate"],
             "sensitivity": {
-                k: {f"{a:g}": s["rate"] for a, s in v.items()} for k, v in found.items()
+                k: {f"{a:g}": s["rate"] for a, s in v.items()} for k, v in sensitivity.items()
             },
             "false_discovery_rate": float(np.mean([d["rate"] for d in discoveries.values()])),
             "contaminated_found": float(foul["flagged"].mean()),
             "clean_flagged": float(clean["flagged"].mean()),
             "lag_error_s": float(peaks["error"].median()),
             "layer_error": float(layers["error"].mean()),
-            "passed": all(check.passed for check in made),
-            "checks": [asdict(check) | {"passed": check.passed} for check in made],
-            "false_positives": {"/".join(fit): of for fit, of in positives.items()},
-            "false_discoveries": {"/".join(fit): of for fit, of in discoveries.items()},
-            "sensitivity_supported": found,
+            "passed": all(check.passed for check in all_checks),
+            "checks": [asdict(check) | {"passed": check.passed} for check in all_checks],
+            "false_positives": {"/".join(fit): rate for fit, rate in positives.items()},
+            "false_discoveries": {"/".join(fit): rate for fit, rate in discoveries.items()},
+            "sensitivity_supported": sensitivity,
             "sensitivity_significant": sensitivities(table, significant),
             "false_discovery_by_level": discoveries_by_level(table),
             "contaminated_by_db": contamination_by_level(table),
@@ -532,7 +572,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def demand(found: Mapping[str, Any], *, where: str | Path) -> None:
+def demand(outcome: Mapping[str, Any], *, where: str | Path) -> None:
     """End with one message that names every check that is off.
 
     Raises
@@ -540,11 +580,12 @@ def demand(found: Mapping[str, Any], *, where: str | Path) -> None:
     InputError
         Unless every check passed.
     """
-    off: Sequence[Mapping[str, Any]] = [c for c in found["checks"] if not c["passed"]]
-    if off or not found["checks"]:
+    off: Sequence[Mapping[str, Any]] = [c for c in outcome["checks"] if not c["passed"]]
+    if off or not outcome["checks"]:
         lines = [f"\n  - {c['name']}: {_shown(c['found'])}, expected {bounds(c)}" for c in off]
         raise InputError(
-            f"the self-test is off in {len(off)} of {len(found['checks'])} checks" + "".join(lines),
+            f"the self-test is off in {len(off)} of {len(outcome['checks'])} checks"
+            + "".join(lines),
             where=where,
             remedy="do not trust results of this installation; report the file to the developers",
         )

@@ -118,7 +118,7 @@ def word_table(world: World, sound: Sound) -> pd.DataFrame:
 
 def model_embeddings(world: World, words: pd.DataFrame, audio: xr.Dataset) -> dict[str, xr.Dataset]:
     """Embeddings of every model: acoustic features of the sound, and the words' layers."""
-    made = {}
+    embeddings = {}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         store.write_table(words, place / "words.tsv")
@@ -134,10 +134,10 @@ def model_embeddings(world: World, words: pd.DataFrame, audio: xr.Dataset) -> di
                 words=place / "words.tsv",
                 audio=place / "audio.nc",
             )
-            made[name] = store.read_dataset(place / f"{name}.nc")
-    made["language"] = _of_words(world.layers, words)
-    made["language-untrained"] = _of_words(world.control[None], words)
-    return made
+            embeddings[name] = store.read_dataset(place / f"{name}.nc")
+    embeddings["language"] = _of_words(world.layers, words)
+    embeddings["language-untrained"] = _of_words(world.control[None], words)
+    return embeddings
 
 
 def _of_words(layers: FloatArray, words: pd.DataFrame) -> xr.Dataset:
@@ -158,7 +158,7 @@ def _of_words(layers: FloatArray, words: pd.DataFrame) -> xr.Dataset:
 
 def recorded(world: World) -> tuple[list[Reader], neural.Electrodes]:
     """The voltage as the stages read it."""
-    names = [one.contact.name for one in world.plan.planted]
+    names = [electrode.contact.name for electrode in world.plan.planted]
     recording = Reader.of_array(
         world.voltage, rate=world.session.rate, names=names, where="selftest"
     )
@@ -196,19 +196,19 @@ def prepare(world: World) -> Prepared:
         signal=signal,
         target=targets(recordings, electrodes, words, chain, align="prompt", start=0.0, stop=1.0),
         embeddings=model_embeddings(world, words, audio),
-        follows_sound=np.array([one.kind == "acoustic" for one in world.plan.planted]),
+        follows_sound=np.array([electrode.kind == "acoustic" for electrode in world.plan.planted]),
     )
 
 
-def samples_of(made: Prepared, name: str, model: str, analysis: Analysis) -> Samples:
+def samples_of(prepared: Prepared, name: str, model: str, analysis: Analysis) -> Samples:
     """Return the samples of one fit; a lag curve is fitted to what follows the sound alone."""
-    features = made.embeddings[model]
+    features = prepared.embeddings[model]
     if analysis.unit == "word":
-        return word_samples(features, made.words, made.target, analysis)
-    signal = made.signal
+        return word_samples(features, prepared.words, prepared.target, analysis)
+    signal = prepared.signal
     if name == "lags":
-        signal = signal.isel(channel=np.flatnonzero(made.follows_sound))
-    return frame_samples(features, made.words, signal, analysis)
+        signal = signal.isel(channel=np.flatnonzero(prepared.follows_sound))
+    return frame_samples(features, prepared.words, signal, analysis)
 
 
 def run(
@@ -221,18 +221,20 @@ def run(
     """
     import pandas as pd
 
-    made = prepare(world)
+    prepared = prepare(world)
     for name, models in FITS.items():
         for model in models:
             analysis = analysis_of(settings, name, model)
             scores = fit_analysis(
-                samples_of(made, name, model, analysis),
+                samples_of(prepared, name, model, analysis),
                 analysis=analysis,
-                layers=layer_numbers(made.embeddings[model], "all"),
+                layers=layer_numbers(prepared.embeddings[model], "all"),
                 seed=seed,
                 names=(participant, name),
             )
-            held_out = [name for name, one in scores.variables.items() if "sample" in one.dims]
+            held_out = [
+                name for name, variable in scores.variables.items() if "sample" in variable.dims
+            ]
             store.write_dataset(
                 scores.drop_vars(held_out),
                 folder / "scores" / score_name(name, participant, model),
@@ -245,8 +247,10 @@ def run(
             )
             logger.info("%s: %s, %s fitted", participant, name, model)
     recordings, electrodes = recorded(world)
-    audited = contamination(made.audio, recordings, electrodes, ContaminationSettings())
-    matrices = [name for name, one in audited.variables.items() if "frequency" in one.dims]
+    audited = contamination(prepared.audio, recordings, electrodes, ContaminationSettings())
+    matrices = [
+        name for name, variable in audited.variables.items() if "frequency" in variable.dims
+    ]
     store.write_dataset(
         audited.drop_vars(matrices),
         folder / f"contamination/{participant}.nc",

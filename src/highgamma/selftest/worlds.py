@@ -148,10 +148,12 @@ def simulate(
         session, audio, plan, components / components.std(axis=0), seed=(seed, number)
     )[:, : len(plan.planted)]
     noise, drift = rng(4), rng(5)
-    for column, one in enumerate(plan.planted):
-        if one.kind == "noise" and column % 2:
+    for column, electrode in enumerate(plan.planted):
+        if electrode.kind == "noise" and column % 2:
             gain = 1 + DRIFT * signals.slow_modulation(len(voltage), dataset.RATE, rng=drift)
             voltage[:, column] *= np.maximum(gain, 0.1)
-        if one.kind != "flat":
-            voltage[:, column] += AMPLIFIER * one.gain * noise.standard_normal(len(voltage))
-    return World(session, audio, plan, voltage, layers, control)
+        if electrode.kind != "flat":
+            voltage[:, column] += AMPLIFIER * electrode.gain * noise.standard_normal(len(voltage))
+    return World(
+        session=session, audio=audio, plan=plan, voltage=voltage, layers=layers, control=control
+    )

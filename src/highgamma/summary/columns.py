@@ -144,9 +144,9 @@ class JudgedFit:
         names, place = self.fit.channels, self.beside.place
         regions: list[str | None] = []
         from_scores = self.fit.places.get("region", [None] * len(names))
-        for name, own in zip(names, from_scores, strict=True):
+        for name, from_score in zip(names, from_scores, strict=True):
             value = place.get(name, {}).get("region")
-            value = value if isinstance(value, str) else own
+            value = value if isinstance(value, str) else from_score
             regions.append(value if value not in ("", store.MISSING) else None)
         return regions
 

@@ -126,10 +126,10 @@ def _check_alike(first: xr.Dataset, part: xr.Dataset, path: Path) -> None:
         )
 
 
-def _check_number(expected: int, found: int, what: str, path: Path) -> None:
-    if expected != found:
+def _check_number(expected: int, actual: int, what: str, path: Path) -> None:
+    if expected != actual:
         raise InputError(
-            f"{found} {what}s where another batch of layers has {expected}",
+            f"{actual} {what}s where another batch of layers has {expected}",
             where=path,
             expected="the same electrodes, folds and permutations for all layers of a model",
             remedy="delete the model's score files and run again",
@@ -347,13 +347,13 @@ def _layer_rows(r: FloatArray, skill: FloatArray) -> dict[str, FloatArray]:
 
 def _places(scores: xr.Dataset) -> dict[str, list[Any]]:
     """Coordinates (mm) and region of the channels, where the score file has them."""
-    found: dict[str, list[Any]] = {}
+    places: dict[str, list[Any]] = {}
     for name in ("x", "y", "z"):
         if name in scores.coords:
-            found[name] = [number(value) for value in scores[name].values]
+            places[name] = [number(value) for value in scores[name].values]
     if "region" in scores.coords:
-        found["region"] = [sys.intern(str(value)) for value in scores["region"].values]
-    return found
+        places["region"] = [sys.intern(str(value)) for value in scores["region"].values]
+    return places
 
 
 def _spaces(scores: xr.Dataset) -> dict[str, dict[str, FloatArray]]:

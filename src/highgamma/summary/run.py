@@ -109,7 +109,7 @@ def summarise(
         done,
         places={name: places_of(table) for name, table in channels.items()},
         audits={name: audited(p_values) for name, p_values in contamination.items()},
-        controls={name: of.get("controls") or () for name, of in analyses.items()},
+        controls={name: settings.get("controls") or () for name, settings in analyses.items()},
         roles=roles or {},
     )
     judged = [JudgedFit(s, b) for s, b in zip(done, beside, strict=True)]
@@ -138,7 +138,7 @@ def summarise(
     )
     why = {(a, p, m): (stage, file) for a, p, m, stage, file in lacking}
     # Beside fits, an audit may be missing: it belongs to no analysis and no model.
-    absent = missing + [of for of in why if of not in missing]
+    absent = missing + [fit for fit in why if fit not in missing]
     return Summary(
         electrodes=electrodes,
         layers=joined((LayersPart(s) for s in done), LAYER_COLUMNS),
@@ -146,7 +146,7 @@ def summarise(
         gains=joined((part for j in judged for part in gain_parts(j)), GAIN_COLUMNS),
         partition=joined((part for s in done for part in partition_parts(s)), PARTITION_COLUMNS),
         missing=pd.DataFrame(
-            [(*of, *why.get(of, (None, None))) for of in absent], columns=list(MISSING_COLUMNS)
+            [(*fit, *why.get(fit, (None, None))) for fit in absent], columns=list(MISSING_COLUMNS)
         ),
         arrays=arrays,
     )
@@ -201,14 +201,16 @@ def read_channels(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
 
 def read_contamination(paths: Iterable[str | Path]) -> dict[str, dict[str, float]]:
     """The audit's p-value of each electrode, by participant, which is the file's name."""
-    found: dict[str, dict[str, float]] = {}
+    p_of_electrodes: dict[str, dict[str, float]] = {}
     for path in sorted(map(str, paths)):
         with store.open_dataset(path) as audit:
             if "p" not in audit or "channel" not in audit.coords:
                 continue
             names = [str(name) for name in audit["channel"].values]
-            found[Path(path).stem] = dict(zip(names, audit["p"].values.astype(float), strict=True))
-    return found
+            p_of_electrodes[Path(path).stem] = dict(
+                zip(names, audit["p"].values.astype(float), strict=True)
+            )
+    return p_of_electrodes
 
 
 def write(summary: Summary, *, arrays: str | Path, **tables: str | Path) -> None:

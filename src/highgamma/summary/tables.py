@@ -107,20 +107,20 @@ def standing_beside(
     roles
         For each model its kind's role: `position` is a control of every analysis, by whatever name.
     """
-    found = {(s.analysis, s.participant, s.model): s for s in done}
+    by_fit = {(s.analysis, s.participant, s.model): s for s in done}
 
-    def on_channels(s: FitSummary, model: str, of: Callable[[FitSummary], FloatArray]) -> Any:
-        other = found.get((s.analysis, s.participant, model))
+    def on_channels(s: FitSummary, model: str, score: Callable[[FitSummary], FloatArray]) -> Any:
+        other = by_fit.get((s.analysis, s.participant, model))
         if other is None:
             return np.full(len(s.channels), np.nan)
-        known = dict(zip(other.channels, of(other), strict=True))
+        known = dict(zip(other.channels, score(other), strict=True))
         return np.array([known.get(name, np.nan) for name in s.channels])
 
     def of_position(
-        s: FitSummary, positions: Sequence[str], of: Callable[[FitSummary], FloatArray]
+        s: FitSummary, positions: Sequence[str], score: Callable[[FitSummary], FloatArray]
     ) -> Any:
-        fitted = [name for name in positions if (s.analysis, s.participant, name) in found]
-        return on_channels(s, fitted[0] if fitted else "", of)
+        fitted = [name for name in positions if (s.analysis, s.participant, name) in by_fit]
+        return on_channels(s, fitted[0] if fitted else "", score)
 
     beside = []
     for s, q in zip(done, family_q(done), strict=True):

@@ -152,10 +152,12 @@ def _below(audits: Mapping[str, Audit]) -> str:
     n = sum(bool(audit.matrix.size) for audit in audits.values())
     if not n:
         return ""
-    of = "each participant" if n <= MATRICES else f"the {MATRICES} participants with the smallest p"
+    people = (
+        "each participant" if n <= MATRICES else f"the {MATRICES} participants with the smallest p"
+    )
     return (
         "Below: how far an electrode’s phase at one frequency advances with the sound’s at another "
-        f"(0 where they have nothing to do with each other), for the electrode of {of} that has "
-        "the strongest evidence. Speech in the brain has no reason to prefer the diagonal; a "
+        f"(0 where they have nothing to do with each other), for the electrode of {people} that "
+        "has the strongest evidence. Speech in the brain has no reason to prefer the diagonal; a "
         "shaken cable does."
     )

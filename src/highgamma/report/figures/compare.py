@@ -36,12 +36,12 @@ def save(figure: Drawn, *, svg: str | Path, png: str | Path) -> None:
             temporary.write_bytes(content)
 
 
-def comparison_scatter(found: Comparison) -> Drawn:
+def comparison_scatter(comparison: Comparison) -> Drawn:
     """Skill of every electrode in one run against the other, a panel for each analysis and model.
 
     An electrode's bar is the 95 % interval of the difference, drawn from the other run's skill.
     """
-    fits = found.summary.to_dict("records")
+    fits = comparison.summary.to_dict("records")
     n_columns = min(3, len(fits))
     n_rows = -(-len(fits) // n_columns)
     with canvas(WIDTH if n_columns > 1 else WIDTH * 0.6, 0.55 + 2.85 * n_rows) as figure:
@@ -50,10 +50,10 @@ def comparison_scatter(found: Comparison) -> Drawn:
             if k >= len(fits):
                 axes.set_visible(False)
                 continue
-            _panel(axes, found, fits[k])
-            own, other = _names(found, fits[k])
-            axes.set_ylabel(f"skill, {own}")
-            axes.set_xlabel(f"skill, {other}")
+            _panel(axes, comparison, fits[k])
+            ours, theirs = _names(comparison, fits[k])
+            axes.set_ylabel(f"skill, {ours}")
+            axes.set_xlabel(f"skill, {theirs}")
         legend_below(
             figure,
             [
@@ -63,37 +63,38 @@ def comparison_scatter(found: Comparison) -> Drawn:
                 line(INK, "equal", width=0.7),
             ],
         )
-        said = "; ".join(
+        differences = "; ".join(
             f"{f['model']} in {f['analysis']}: {short(float(f['skill_difference']), 3)}"
             for f in fits[:6]
         )
         return drawn(
             figure,
             "compare",
-            alt=f"Skill of every electrode in {found.ours} against {found.theirs}. Mean "
-            f"differences: {said}.",
-            caption=f"Each electrode’s skill in {found.ours} against {found.theirs}; on the line "
-            "both are equal. Bars: 95 % interval of the difference from a paired bootstrap over "
-            "folds, where both runs hold out the same samples. Above each panel the mean "
-            "difference with the interval over participants and their electrodes."
-            + at_the_edge(found.electrodes[["skill", "other_skill"]], BELOW),
+            alt=f"Skill of every electrode in {comparison.ours} against {comparison.theirs}. Mean "
+            f"differences: {differences}.",
+            caption=f"Each electrode’s skill in {comparison.ours} against {comparison.theirs}; "
+            "on the line both are equal. Bars: 95 % interval of the difference from a paired "
+            "bootstrap over folds, where both runs hold out the same samples. Above each panel "
+            "the mean difference with the interval over participants and their electrodes."
+            + at_the_edge(comparison.electrodes[["skill", "other_skill"]], BELOW),
         )
 
 
-def _names(found: Comparison, fit: Mapping[Hashable, Any]) -> tuple[str, str]:
+def _names(comparison: Comparison, fit: Mapping[Hashable, Any]) -> tuple[str, str]:
     """What tells the two sides apart: the run, and the analysis or model where these differ."""
-    own, other = (
-        [name] if found.ours != found.theirs else [] for name in (found.ours, found.theirs)
+    ours, theirs = (
+        [name] if comparison.ours != comparison.theirs else []
+        for name in (comparison.ours, comparison.theirs)
     )
     for kind in ("analysis", "model"):
         if fit[kind] != fit[f"other_{kind}"]:
-            own.append(str(fit[kind]))
-            other.append(str(fit[f"other_{kind}"]))
-    return " ".join(own), " ".join(other)
+            ours.append(str(fit[kind]))
+            theirs.append(str(fit[f"other_{kind}"]))
+    return " ".join(ours), " ".join(theirs)
 
 
-def _panel(axes: Any, found: Comparison, fit: Mapping[Hashable, Any]) -> None:
-    table = found.electrodes
+def _panel(axes: Any, comparison: Comparison, fit: Mapping[Hashable, Any]) -> None:
+    table = comparison.electrodes
     rows = table[
         np.logical_and.reduce(
             [table[k] == fit[k] for k in ("analysis", "model", "other_analysis", "other_model")]

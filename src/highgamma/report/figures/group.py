@@ -107,12 +107,12 @@ def _intervals(
 ) -> None:
     colour, marker = colours(models), markers(models)
     for which, offset in (("all", -0.17), ("clean", 0.17)):
-        own = {
+        row_of_fit = {
             (str(row["analysis"]), str(row["model"])): row
             for row in part[part["electrodes"] == which].to_dict("records")
         }
         for y, key in zip(places, rows, strict=True):
-            row = own.get(key)
+            row = row_of_fit.get(key)
             if row is None:
                 continue
             tint = colour.get(key[1], SOFT)

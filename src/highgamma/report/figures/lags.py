@@ -34,9 +34,9 @@ def lag_curves(evidence: Evidence, analysis: str) -> Drawn | None:
     significant = table[(table["q"] < LEVEL) & ~table["flags"].str.contains("flat|contaminated")]
     if significant.empty:
         why = "none is significant" if table["q"].notna().any() else "none was tested"
-        shown, said = best_electrodes(evidence, analysis, n=6), f"{why}; the best six"
+        shown, selection = best_electrodes(evidence, analysis, n=6), f"{why}; the best six"
     else:
-        shown, said = significant, "significant, not flagged as contaminated"
+        shown, selection = significant, "significant, not flagged as contaminated"
     shown = shown.sort_values(["peak_lag", "participant", "electrode"], kind="stable")
     if shown.empty:
         return None
@@ -63,9 +63,9 @@ def lag_curves(evidence: Evidence, analysis: str) -> Drawn | None:
             f"lags_{analysis}",
             alt=f"Correlation by lag of {len(shown)} electrodes in the analysis {analysis}; the "
             f"median peak is at {middle:.0f} ms.",
-            caption=f"Analysis {analysis}: electrodes ({said}), each with its own fit at every "
-            "lag. Right of 0 the activity follows the sound (hearing), left of it the activity "
-            "leads (movement, planning). Intervals: bootstrap over folds.",
+            caption=f"Analysis {analysis}: electrodes ({selection}), each with its own fit at "
+            "every lag. Right of 0 the activity follows the sound (hearing), left of it the "
+            "activity leads (movement, planning). Intervals: bootstrap over folds.",
         )
 
 

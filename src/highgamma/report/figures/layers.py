@@ -122,8 +122,8 @@ def _profile(
     known = np.isfinite(middle)
     axes.fill_between(layers[known], low[known], high[known], color=colour, alpha=0.16, lw=0)
     for person in dict.fromkeys(people.tolist()):
-        own = quantile(values[people == person], 0.5)
-        axes.plot(layers[known], own[known], color=colour, lw=0.7, alpha=0.5)
+        median = quantile(values[people == person], 0.5)
+        axes.plot(layers[known], median[known], color=colour, lw=0.7, alpha=0.5)
     axes.plot(layers[known], middle[known], color=colour, marker="o", ms=2.6, lw=1.5)
 
 

@@ -49,8 +49,8 @@ class SplitScores:
 
 def demonstrations(evidence: Evidence) -> list[str]:
     """Names of the run's analyses with the preset `leakage`."""
-    of = (evidence.settings(analysis).get("part_of") for analysis in evidence.analyses)
-    return list(dict.fromkeys(str(name) for name in of if name))
+    presets = (evidence.settings(analysis).get("part_of") for analysis in evidence.analyses)
+    return list(dict.fromkeys(str(name) for name in presets if name))
 
 
 def leakage_rows(evidence: Evidence, table: pd.DataFrame, name: str) -> list[SplitScores]:
@@ -60,13 +60,13 @@ def leakage_rows(evidence: Evidence, table: pd.DataFrame, name: str) -> list[Spl
         settings = evidence.settings(analysis)
         if settings.get("part_of") != name:
             continue
-        own = table[
+        group_rows = table[
             (table["analysis"] == analysis)
             & (table["group"] == "all")
             & (table["electrodes"] == "all")
         ]
         people = evidence.participants[evidence.participants["analysis"] == analysis]
-        for row in own.to_dict("records"):
+        for row in group_rows.to_dict("records"):
             of_model = people.loc[people["model"] == row["model"], "distance_s"]
             rows.append(
                 SplitScores(
@@ -117,7 +117,7 @@ def leakage(evidence: Evidence, table: pd.DataFrame, name: str) -> Drawn | None:
         colour, marker = _styles(evidence)
         legend_below(figure, [handle(color=colour[m], marker=marker[m], label=m) for m in models])
         by = {(row.split, row.model): row.r[0] for row in rows}
-        said = ", ".join(f"{split} {short(by[split, position])}" for split in splits)
+        position_r = ", ".join(f"{split} {short(by[split, position])}" for split in splits)
         others = "; ".join(
             f"{m}: " + ", ".join(f"{split} {short(by[split, m])}" for split in splits)
             for m in models[:-1]
@@ -125,14 +125,15 @@ def leakage(evidence: Evidence, table: pd.DataFrame, name: str) -> Drawn | None:
         return drawn(
             figure,
             f"leakage_{name}",
-            alt=f"r and skill of every electrode by split. Mean r of position: {said}; {others}.",
+            alt=f"r and skill of every electrode by split. Mean r of position: {position_r}; "
+            f"{others}.",
             caption=f"Analysis {name}: the same samples and models under three splits. Every dot "
             "is an electrode; the mean over electrodes with its 95 % interval (bootstrap over "
             "participants, then electrodes) stands beside. Position knows when a sample was "
-            f"recorded and nothing else (mean r: {said}). What it reaches where neighbours are "
-            "shuffled between training and test, the split gave away, and a model’s score there "
-            "is no finding. In brackets the least time between a training and a held-out sample."
-            + at_the_edge(shown["skill"], BELOW),
+            f"recorded and nothing else (mean r: {position_r}). What it reaches where neighbours "
+            "are shuffled between training and test, the split gave away, and a model’s score "
+            "there is no finding. In brackets the least time between a training and a "
+            "held-out sample." + at_the_edge(shown["skill"], BELOW),
         )
 
 
@@ -158,10 +159,10 @@ def _strip(
     axes: Axes, evidence: Evidence, row: SplitScores, score: str, *, at: float, models: list[str]
 ) -> None:
     table = evidence.electrodes
-    own = table[(table["analysis"] == row.analysis) & (table["model"] == row.model)]
-    values = own[score].to_numpy(dtype=float, na_value=np.nan)
+    rows = table[(table["analysis"] == row.analysis) & (table["model"] == row.model)]
+    values = rows[score].to_numpy(dtype=float, na_value=np.nan)
     mean, low, high = row.r if score == "r" else row.skill
-    said = short(mean)
+    label = short(mean)
     if score == "skill":
         values = np.maximum(values, BELOW)
         mean, low, high = (max(v, BELOW) if np.isfinite(v) else v for v in (mean, low, high))
@@ -182,6 +183,6 @@ def _strip(
     )  # fmt: skip
     if np.isfinite(mean):
         axes.annotate(
-            said, (beside, mean), xytext=(5, 0), textcoords="offset points",
+            label, (beside, mean), xytext=(5, 0), textcoords="offset points",
             va="center", fontsize=6.8, color=colour[row.model],
         )  # fmt: skip

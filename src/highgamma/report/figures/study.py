@@ -46,11 +46,11 @@ def across_channels(evidence: Evidence) -> Drawn | None:
             rows = people[people["analysis"] == analyses[k]]
             models = list(dict.fromkeys(rows["model"]))
             for y, participant in enumerate(participants):
-                own = rows[rows["participant"] == participant]
-                mean = own["pcc_mean_predictor"].to_numpy(float)
+                participant_rows = rows[rows["participant"] == participant]
+                mean = participant_rows["pcc_mean_predictor"].to_numpy(float)
                 if np.isfinite(mean).any():
                     axes.vlines(np.nanmedian(mean), y - 0.42, y + 0.42, color=INK, lw=2.2, zorder=2)
-                for row in own.to_dict("records"):
+                for row in participant_rows.to_dict("records"):
                     offset = (models.index(row["model"]) - (len(models) - 1) / 2) * (
                         0.68 / max(len(models), 1)
                     )

@@ -48,9 +48,9 @@ def trial_by_trial(
     best model, where that model's file kept its single trials.
     """
     by_fit = {(c.participant, c.model): c.values for c in courses if c.analysis == analysis}
-    found = best_electrodes(evidence, analysis, n=len(evidence.electrodes))
+    best = best_electrodes(evidence, analysis, n=len(evidence.electrodes))
     shown: list[tuple[dict[str, Any], xr.Dataset]] = []
-    for record in found.to_dict("records"):
+    for record in best.to_dict("records"):
         row = {str(k): v for k, v in record.items()}
         values = by_fit.get((str(row["participant"]), str(row["model"])))
         if values is None or str(row["electrode"]) not in values["best"].values:
@@ -143,9 +143,9 @@ def _images(figure: Any, panels: Sequence[Axes], values: xr.Dataset, electrode: 
 
 def _means(axes: Axes, values: xr.Dataset, electrode: str) -> None:
     time = values["time"].values
-    one = values.sel(channel=electrode)
-    axes.plot(time, one["measured"].values, color=MEASURED, lw=1.0)
-    axes.plot(time, one["recreated"].values, color=RECREATED, lw=1.3)
+    course = values.sel(channel=electrode)
+    axes.plot(time, course["measured"].values, color=MEASURED, lw=1.0)
+    axes.plot(time, course["recreated"].values, color=RECREATED, lw=1.3)
     axes.axvline(0, color="#8a949d", lw=0.7, zorder=0)
     axes.axhline(0, color="#8a949d", lw=0.7, zorder=0)
     axes.set_ylabel("µV")
@@ -154,8 +154,8 @@ def _means(axes: Axes, values: xr.Dataset, electrode: str) -> None:
 
 def _significance(axes: Axes, values: xr.Dataset, electrode: str) -> None:
     time = values["time"].values
-    one = values.sel(channel=electrode)
-    r, band = one["r"].values.astype(float), float(one["band"].values)
+    course = values.sel(channel=electrode)
+    r, band = course["r"].values.astype(float), float(course["band"].values)
     axes.plot(time, r, color=INK, lw=1.1)
     if np.isfinite(band):
         axes.axhline(band, color=SOFT, lw=0.8, ls=(0, (3, 2)))
@@ -175,8 +175,8 @@ def around_onset(evidence: Evidence, courses: Sequence[Course], analysis: str) -
     Contaminated and flat electrodes are left out. The first panel is of all electrodes; regions
     follow by their number of electrodes, as many as `MOST_REGIONS`.
     """
-    own = [c for c in courses if c.analysis == analysis]
-    models = _models(evidence, own, analysis)
+    analysis_courses = [c for c in courses if c.analysis == analysis]
+    models = _models(evidence, analysis_courses, analysis)
     if not models:
         return None
     settings: Mapping[str, Any] = evidence.config.get("group", {})
@@ -191,17 +191,19 @@ def around_onset(evidence: Evidence, courses: Sequence[Course], analysis: str) -
     }
     panels: dict[str, dict[str, RegionCourse]] = {}
     for model in models:
-        of = [c for c in own if c.model == model]
-        together = by_region(of, regions=dict.fromkeys(clean, "all electrodes"), **least)
-        for found in together + by_region(of, regions=regions, **least):
-            panels.setdefault(found.region, {})[model] = found
+        model_courses = [c for c in analysis_courses if c.model == model]
+        together = by_region(model_courses, regions=dict.fromkeys(clean, "all electrodes"), **least)
+        for regional in together + by_region(model_courses, regions=regions, **least):
+            panels.setdefault(regional.region, {})[model] = regional
     if not panels:
         return None
-    size = {name: max(c.n_electrodes for c in made.values()) for name, made in panels.items()}
+    size = {
+        name: max(c.n_electrodes for c in by_model.values()) for name, by_model in panels.items()
+    }
     names = sorted(panels, key=lambda name: (name != "all electrodes", -size[name], name))
     names = names[: MOST_REGIONS + 1]
     tint = colours(evidence.models)
-    onset = _onset(own[0].values)
+    onset = _onset(analysis_courses[0].values)
     n_columns = min(3, len(names))
     n_rows = -(-len(names) // n_columns)
     with canvas(WIDTH, 0.6 + 1.5 * n_rows) as figure:
@@ -215,16 +217,17 @@ def around_onset(evidence: Evidence, courses: Sequence[Course], analysis: str) -
                     course.time, course.low, course.high, color=tint[model], alpha=0.16, lw=0
                 )
                 axes.plot(course.time, course.r, color=tint[model], lw=1.2)
-            one = next(iter(panels[names[k]].values()))
+            first_course = next(iter(panels[names[k]].values()))
             axes.set_title(names[k], fontsize=7.6, pad=12)
             axes.annotate(
-                f"{one.n_electrodes} electrodes, {one.n_participants} participants",
+                f"{first_course.n_electrodes} electrodes, "
+                f"{first_course.n_participants} participants",
                 (0, 1), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
                 fontsize=6.6, color=SOFT,
             )  # fmt: skip
             axes.axvline(0, color="#8a949d", lw=0.7, zorder=0)
             axes.axhline(0, color="#8a949d", lw=0.7, zorder=0)
-            axes.set_xlim(one.time[0], one.time[-1])
+            axes.set_xlim(first_course.time[0], first_course.time[-1])
             axes.grid(axis="y")
             if k % n_columns == 0:
                 axes.set_ylabel("r over trials")
@@ -233,7 +236,7 @@ def around_onset(evidence: Evidence, courses: Sequence[Course], analysis: str) -
                 axes.tick_params(axis="x", labelbottom=True)
             milliseconds(axes, n_ticks=5)
         legend_below(figure, [line(tint[m], m) for m in models])
-        first = panels[names[0]].get(models[0], one)
+        first = panels[names[0]].get(models[0], first_course)
         peak = int(np.argmax(first.r))
         return drawn(
             figure,

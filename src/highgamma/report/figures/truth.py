@@ -33,15 +33,15 @@ def planted_truth(recovery: Recovery) -> Drawn | None:
     n_panels = bool(recovery.lags) + bool(recovery.layers)
     with canvas(WIDTH if n_panels == 2 else WIDTH * 0.55, 2.7) as figure:
         panels = list(figure.subplots(1, n_panels, squeeze=False)[0])
-        said = []
+        summaries = []
         if recovery.lags:
-            said.append(_lag_panel(panels.pop(0), recovery.lags))
+            summaries.append(_lag_panel(panels.pop(0), recovery.lags))
         if recovery.layers:
-            said.append(_layer_panel(panels.pop(0), recovery.layers))
+            summaries.append(_layer_panel(panels.pop(0), recovery.layers))
         return drawn(
             figure,
             "truth",
-            alt="Planted against recovered: " + "; ".join(said) + ".",
+            alt="Planted against recovered: " + "; ".join(summaries) + ".",
             caption="What was planted against what was found. "
             + (
                 f"Lag: each electrode’s peak with its 95 % interval; the band is ±"

@@ -84,11 +84,11 @@ def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn |
                 patch(f"published, {short(PUBLISHED_RANGE[0])} to {short(PUBLISHED_RANGE[1])}"),
             ]
         legend_below(figure, handles)
-        said = "; ".join(f"{a.n_supported} of {a.n} in {a.analysis}" for a in headline)
+        counts = "; ".join(f"{a.n_supported} of {a.n} in {a.analysis}" for a in headline)
         return drawn(
             figure,
             "verdicts",
-            alt=f"Electrodes by verdict for each analysis and model; supported are {said}."
+            alt=f"Electrodes by verdict for each analysis and model; supported are {counts}."
             + (" Beside it the study’s correlation of the same models." if has_scores else ""),
             caption="Left: electrodes of all participants by verdict, for each analysis and model; "
             "the numbers are electrodes. "
@@ -148,12 +148,12 @@ def _study_panel(
     low = 1.0
     axes.axvspan(*PUBLISHED_RANGE, color=SOFT, alpha=0.14, lw=0, zorder=0)
     for place, (analysis, model) in zip(at, rows, strict=True):
-        own = people[
+        fit_rows = people[
             (people["analysis"] == analysis.analysis)
             & (people["model"] == getattr(model, "model", None))
         ]
-        scores: FloatArray = own["pcc_across_channels"].to_numpy(float)
-        mean: FloatArray = own["pcc_mean_predictor"].to_numpy(float)
+        scores: FloatArray = fit_rows["pcc_across_channels"].to_numpy(float)
+        mean: FloatArray = fit_rows["pcc_mean_predictor"].to_numpy(float)
         axes.plot(
             mean, np.full(len(mean), place), ls="", marker="|", ms=8, mew=0.9, color=INK, zorder=2
         )

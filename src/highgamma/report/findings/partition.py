@@ -53,13 +53,13 @@ class Partition:
 
     def medians(self) -> list[tuple[str, float, float, int]]:
         """Of each space: median unique part, median share, electrodes whose unique part is > 0."""
-        found = []
+        rows = []
         for k, space in enumerate(self.spaces):
-            own = self.unique[:, k]
-            known = own[np.isfinite(own)]
+            unique = self.unique[:, k]
+            known = unique[np.isfinite(unique)]
             share = self.share[:, k]
             share = share[np.isfinite(share)]
-            found.append(
+            rows.append(
                 (
                     space,
                     float(np.median(known)) if known.size else np.nan,
@@ -67,16 +67,16 @@ class Partition:
                     int((known > 0).sum()),
                 )
             )
-        return found
+        return rows
 
 
 def partitions(evidence: Evidence) -> list[Partition]:
     """Every joint fit of the run, in the order of the table."""
-    found = []
+    joint_fits = []
     for key, rows in evidence.partition.groupby(["analysis", "model"], sort=False):
         analysis, model = (str(part) for part in key)
-        found.append(_partition(evidence, analysis, model, rows))
-    return found
+        joint_fits.append(_partition(evidence, analysis, model, rows))
+    return joint_fits
 
 
 def _partition(evidence: Evidence, analysis: str, model: str, rows: pd.DataFrame) -> Partition:
@@ -89,29 +89,30 @@ def _partition(evidence: Evidence, analysis: str, model: str, rows: pd.DataFrame
         # A ceiling that could not be estimated may stand as a word.
         return pd.to_numeric(values, errors="coerce")
 
-    one = rows.drop_duplicates(keys).set_index(keys)
+    electrodes = rows.drop_duplicates(keys).set_index(keys)
     table = evidence.electrodes
     scored = table[(table["analysis"] == analysis) & (table["model"] == model)].set_index(keys)
-    one = one.join(scored[["r", "verdict"]], how="left")
-    one = one.assign(
-        supported=one["verdict"] == SUPPORTED, known=number(one["skill"]).fillna(-np.inf)
+    electrodes = electrodes.join(scored[["r", "verdict"]], how="left")
+    electrodes = electrodes.assign(
+        supported=electrodes["verdict"] == SUPPORTED,
+        known=number(electrodes["skill"]).fillna(-np.inf),
     ).sort_values(["supported", "known"], ascending=False, kind="stable")
     by_space = rows.assign(unique=number(rows["unique"]), share=number(rows["share"]))
 
     def wide(name: str) -> FloatArray:
         table = by_space.pivot(index=keys, columns="space", values=name)
-        return np.asarray(table.reindex(index=one.index, columns=spaces).to_numpy(float))
+        return np.asarray(table.reindex(index=electrodes.index, columns=spaces).to_numpy(float))
 
     def column(name: str) -> FloatArray:
-        return np.asarray(number(one[name]).to_numpy(float))
+        return np.asarray(number(electrodes[name]).to_numpy(float))
 
     return Partition(
         analysis=analysis,
         model=model,
         spaces=[str(s) for s in spaces],
-        participant=[str(p) for p, _ in one.index],
-        electrode=[str(e) for _, e in one.index],
-        verdict=[str(v) for v in one["verdict"]],
+        participant=[str(p) for p, _ in electrodes.index],
+        electrode=[str(e) for _, e in electrodes.index],
+        verdict=[str(v) for v in electrodes["verdict"]],
         r=column("r"),
         skill=column("skill"),
         unique=wide("unique"),

@@ -156,24 +156,32 @@ def _kind_found(
 ) -> KindFound:
     expected = _EXPECTED.get(kind, "no claim")
     flag = {"contaminated": "contaminated", "flat": "flat"}.get(kind)
-    found: list[str] = []
+    detected: list[str] = []
     missed: list[str] = []
-    for one in planted.to_dict("records"):
-        rows = rows_of.get((one["participant"], one["electrode"]))
+    for truth in planted.to_dict("records"):
+        rows = rows_of.get((truth["participant"], truth["electrode"]))
         hit = False
         if rows is not None and flag:
             hit = bool(rows["flags"].map(lambda text: flag in text.split(",")).any())
         elif rows is not None:
-            model = one.get("model")
-            own = rows[rows["model"] == model] if isinstance(model, str) else rows
-            hit = bool(((rows if own.empty else own)["q"] < LEVEL).any())
-        (found if hit else missed).append(f"{one['participant']} {one['electrode']}")
+            model = truth.get("model")
+            model_rows = rows[rows["model"] == model] if isinstance(model, str) else rows
+            hit = bool(((rows if model_rows.empty else model_rows)["q"] < LEVEL).any())
+        (detected if hit else missed).append(f"{truth['participant']} {truth['electrode']}")
     if kind == "contaminated" and not audited:
-        return KindFound(kind, "no audit was made", len(planted), 0, [], None)
-    if expected.startswith("no claim"):
-        return KindFound(kind, expected, len(planted), len(found), [], None)
-    wrong = found if kind == "noise" else missed
-    return KindFound(kind, expected, len(planted), len(found), wrong, not wrong)
+        return KindFound(
+            kind=kind, expected="no audit was made", n=len(planted), n_found=0, wrong=[], ok=None
+        )
+    claimed = not expected.startswith("no claim")
+    wrong = (detected if kind == "noise" else missed) if claimed else []
+    return KindFound(
+        kind=kind,
+        expected=expected,
+        n=len(planted),
+        n_found=len(detected),
+        wrong=wrong,
+        ok=not wrong if claimed else None,
+    )
 
 
 def _lags_found(truth: pd.DataFrame, table: pd.DataFrame) -> list[LagFound]:
@@ -188,7 +196,7 @@ def _lags_found(truth: pd.DataFrame, table: pd.DataFrame) -> list[LagFound]:
         suffixes=("", "_planted"),
     )
     same = joined["model_planted"].isna() | (joined["model"] == joined["model_planted"])
-    found = []
+    groups = []
     for key, rows in joined[same].groupby(["analysis", "model", "lag_s"], sort=False):
         analysis, model, lag = str(key[0]), str(key[1]), float(str(key[2]))
         recovered = rows["peak_lag"].to_numpy(float)
@@ -198,8 +206,18 @@ def _lags_found(truth: pd.DataFrame, table: pd.DataFrame) -> list[LagFound]:
         )
         # A lag grid and binary fractions leave 20 ms at 0.02000000000000001 s.
         within = np.abs(recovered - lag) <= LAG_TOLERANCE + 1e-9
-        found.append(LagFound(analysis, model, lag, recovered, low, high, bool(within.all())))
-    return sorted(found, key=lambda f: (f.analysis, f.model, f.planted))
+        groups.append(
+            LagFound(
+                analysis=analysis,
+                model=model,
+                planted=lag,
+                recovered=recovered,
+                low=low,
+                high=high,
+                ok=bool(within.all()),
+            )
+        )
+    return sorted(groups, key=lambda f: (f.analysis, f.model, f.planted))
 
 
 def _planted_from_layers(truth: pd.DataFrame) -> pd.DataFrame:
@@ -216,7 +234,7 @@ def _layers_found(truth: pd.DataFrame, table: pd.DataFrame, evidence: Evidence) 
             zip(arrays["channel_participant"].values, arrays["channel"].values, strict=True)
         )
     }
-    found = []
+    groups = []
     for key, planted in _planted_from_layers(truth).groupby(["model", "layer"], sort=True):
         model, layer = str(key[0]), int(float(str(key[1])))
         members = [
@@ -239,7 +257,7 @@ def _layers_found(truth: pd.DataFrame, table: pd.DataFrame, evidence: Evidence) 
                 continue
             layers = arrays["layer"].values.astype(float)
             best = int(layers[np.nanargmax(mean)])
-            found.append(
+            groups.append(
                 LayerFound(
                     analysis=str(analysis),
                     model=model,
@@ -251,11 +269,11 @@ def _layers_found(truth: pd.DataFrame, table: pd.DataFrame, evidence: Evidence) 
                     ok=abs(best - layer) <= LAYER_TOLERANCE,
                 )
             )
-    return found
+    return groups
 
 
 def _twins_found(truth: pd.DataFrame, table: pd.DataFrame) -> list[TwinFound]:
-    found = []
+    pairs = []
     for model, planted in _planted_from_layers(truth).groupby("model", sort=True):
         keys = planted[["participant", "electrode"]]
         for analysis in dict.fromkeys(table["analysis"]):
@@ -271,7 +289,7 @@ def _twins_found(truth: pd.DataFrame, table: pd.DataFrame) -> list[TwinFound]:
             if both.empty or rows["p"].isna().all():
                 continue
             better = int((both[model] > both[twin]).sum())
-            found.append(
+            pairs.append(
                 TwinFound(
                     analysis=str(analysis),
                     model=str(model),
@@ -283,4 +301,4 @@ def _twins_found(truth: pd.DataFrame, table: pd.DataFrame) -> list[TwinFound]:
                     ok=better == len(both),
                 )
             )
-    return found
+    return pairs

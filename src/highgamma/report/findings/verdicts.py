@@ -96,19 +96,19 @@ class AnalysisFinding:
 
 def headline(evidence: Evidence) -> list[AnalysisFinding]:
     """Verdicts counted by analysis and model, beside the study's score."""
-    found = []
+    analyses = []
     for analysis in evidence.analyses:
         rows = evidence.electrodes[evidence.electrodes["analysis"] == analysis]
         controls = set(evidence.controls(analysis))
         people = evidence.participants[evidence.participants["analysis"] == analysis]
-        own = evidence.findings(rows, analysis)
+        model_rows = evidence.findings(rows, analysis)
         best = (
-            own.assign(rank=own["verdict"].map(rank))
+            model_rows.assign(rank=model_rows["verdict"].map(rank))
             .groupby(["participant", "electrode"], sort=False)["rank"]
             .min()
         )
-        study = people[people["model"].isin(set(own["model"]))]
-        found.append(
+        study = people[people["model"].isin(set(model_rows["model"]))]
+        analyses.append(
             AnalysisFinding(
                 analysis=analysis,
                 unit=evidence.unit(analysis),
@@ -128,7 +128,7 @@ def headline(evidence: Evidence) -> list[AnalysisFinding]:
                 pcc_mean_predictor_range=_range(people["pcc_mean_predictor"]),
             )
         )
-    return found
+    return analyses
 
 
 def rank(verdict: str) -> int:
