@@ -1,8 +1,8 @@
-"""Two runs side by side, electrode by electrode: what a change of the method did.
+"""Compare two runs electrode by electrode: what a change of the method did.
 
-Both runs saw the same electrodes, so that what differs between electrodes drops out of the
-difference. An electrode's interval is a bootstrap over folds, which both runs held out alike; the
-group's is the hierarchical bootstrap over participants and their electrodes.
+Both runs use the same electrodes, so differences between electrodes cancel out in the difference
+between runs. An electrode's interval is a bootstrap over folds, which both runs held out alike; the
+group's interval is the hierarchical bootstrap over participants and their electrodes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NAME = "^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareSettings:
-    """The section `compare`: the other run, and what its analyses and models are called there."""
+    """The section `compare`: the other run, and the names of its analyses and models."""
 
     run: str = setting(
         description="Name of the other run; this run's own name compares its models.", pattern=NAME
@@ -42,7 +42,7 @@ class CompareSettings:
 
 
 MIN_FOLDS = 5
-"""Fewer folds leave too few different draws for an interval."""
+"""Least number of folds for an interval: fewer have too few different draws."""
 
 ELECTRODE_COLUMNS = (
     *("analysis", "participant", "electrode", "model", "other_analysis", "other_model"),
@@ -55,7 +55,7 @@ SUMMARY_COLUMNS = (
     *("r_mean", "other_r_mean", "r_difference", "r_low", "r_high"),
     *("skill_mean", "other_skill_mean", "skill_difference", "skill_low", "skill_high"),
     *("n_intervals", "n_higher", "n_lower", "only_here", "only_there"),
-    # Further columns only follow.
+    # New columns come only at the end.
     *("distance_s", "flags", "other_distance_s", "other_flags"),
 )
 
@@ -65,7 +65,17 @@ Fit = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class ComparedRun:
-    """A run's electrodes, and its score files by analysis, participant and model."""
+    """Electrodes and score files of one run.
+
+    Attributes
+    ----------
+    name
+        Name of the run.
+    electrodes
+        Table of electrodes, `electrodes.tsv`.
+    scores
+        Score files by (analysis, participant, model).
+    """
 
     name: str
     electrodes: pd.DataFrame
@@ -74,7 +84,17 @@ class ComparedRun:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Differences are ours minus theirs; `electrodes` one row a pair, `summary` one a fit."""
+    """Differences between two runs, ours minus theirs.
+
+    Attributes
+    ----------
+    ours, theirs
+        Names of the runs.
+    electrodes
+        `ELECTRODE_COLUMNS`, one row for each electrode and pair of fits.
+    summary
+        `SUMMARY_COLUMNS`, one row for each pair of an analysis and a model.
+    """
 
     ours: str
     theirs: str
@@ -86,12 +106,26 @@ class Comparison:
 
 
 def files(results: str | Path, run: str) -> tuple[Path, list[Path]]:
-    """The table of electrodes and the score files of a finished run.
+    """Return the table of electrodes and the score files of a finished run.
+
+    Parameters
+    ----------
+    results
+        Folder that holds a folder for each run.
+    run
+        Name of the run.
+
+    Returns
+    -------
+    table
+        Path of `electrodes.tsv`.
+    scores
+        Sorted paths of the score files.
 
     Raises
     ------
     InputError
-        If there is no such run or it is not finished; with the runs that there are.
+        If the run does not exist or is not finished; the message lists the finished runs.
     """
     folder = Path(results) / run
     table = folder / "electrodes.tsv"
@@ -111,7 +145,17 @@ def files(results: str | Path, run: str) -> tuple[Path, list[Path]]:
 
 
 def read_run(name: str, electrodes: str | Path, scores: Iterable[str | Path]) -> ComparedRun:
-    """A run from its table of electrodes and the paths of its score files."""
+    """Read a run from its table of electrodes and the paths of its score files.
+
+    Parameters
+    ----------
+    name
+        Name of the run.
+    electrodes
+        Path of `electrodes.tsv`.
+    scores
+        Paths `…/<analysis>/<participant>/<model>/<layers>.nc`, in any order.
+    """
     by_fit: dict[Fit, list[Path]] = {}
     for path in sorted({Path(p) for p in scores}):
         key = (path.parents[2].name, path.parents[1].name, path.parent.name)
@@ -131,15 +175,26 @@ def paired_models(
     analyses: Mapping[str, str],
     models: Mapping[str, str],
 ) -> list[tuple[tuple[str, str], tuple[str, str]]]:
-    """Analysis and model of ours and of theirs, in the order of our table.
+    """Return the pairs of fits that both runs have, in the order of our table.
 
-    Names are the same in both runs unless `analyses` and `models` say what ours are called there.
-    A run compared with itself is asked only about what is called otherwise.
+    A run compared with itself gives only the pairs whose names differ.
+
+    Parameters
+    ----------
+    ours, theirs
+        The two runs.
+    analyses, models
+        Their names for our analyses and models; a name that is not listed is the same in both runs.
+
+    Returns
+    -------
+    pairs
+        ((analysis, model), (their analysis, their model)) of each pair.
 
     Raises
     ------
     InputError
-        With everything that stands in the way of a comparison.
+        If the runs cannot be compared; the message lists every reason.
     """
     problems = [
         *_unknown("analysis", analyses, ours, theirs, column="analysis"),
@@ -216,7 +271,7 @@ def _unknown(
 def _other_units(
     ours: ComparedRun, theirs: ComparedRun, pairs: list[tuple[tuple[str, str], tuple[str, str]]]
 ) -> list[str]:
-    """Analyses of words are not compared with analyses of frames."""
+    """Return a message for each pair that compares words with frames."""
     problems = []
     for a, b in dict.fromkeys((fit[0], other[0]) for fit, other in pairs):
         units = [_unit(run, name) for run, name in ((ours, a), (theirs, b))]
@@ -237,28 +292,46 @@ def _unit(run: ComparedRun, analysis: str) -> str:
 
 
 def fold_counts(n_folds: int, *, draws: int, seed: int) -> FloatArray:
-    """How often each draw of the bootstrap takes each fold, (draw, fold)."""
+    """Count how often each draw of the bootstrap takes each fold.
+
+    Returns
+    -------
+    counts : (draw, fold)
+        Each row sums to `n_folds`.
+    """
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(n_folds, np.full(n_folds, 1 / n_folds), size=draws)
     return drawn.astype(np.float64)
 
 
 def drawn_scores(sums: FoldSums, counts: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """r and skill (draw, channel) pooled over the folds of each draw; sums are (fold, channel)."""
+    """Compute r and skill pooled over the folds of each draw.
+
+    Parameters
+    ----------
+    sums
+        Sums (fold, channel).
+    counts
+        (draw, fold), from `fold_counts`.
+
+    Returns
+    -------
+    r, skill : (draw, channel)
+    """
     pooled = sums.drawn(counts)
     return pooled_r(pooled), pooled_skill(pooled)
 
 
 @dataclass(frozen=True, slots=True)
 class _Folds:
-    """Sums of the chosen layers by channel name, and what tells whether folds are the same."""
+    """Sums of the chosen layers by channel name, and the samples that identify the folds."""
 
     sums: FoldSums
     channels: list[str]
     sample: tuple[FloatArray, ...]
 
     def take(self, channels: list[str]) -> FoldSums:
-        """The sums of some channels."""
+        """Return the sums of some channels."""
         return self.sums.targets([self.channels.index(c) for c in channels])
 
 
@@ -282,17 +355,26 @@ def _same_folds(a: _Folds, b: _Folds) -> bool:
 def electrode_intervals(
     ours: tuple[Path, ...], theirs: tuple[Path, ...], *, draws: int, seed: int
 ) -> tuple[dict[str, tuple[float, float, float, float]], str]:
-    """Intervals of the difference of r and of skill by electrode, and how they were made.
+    """Compute 95 % intervals of the differences of r and of skill, electrode by electrode.
 
-    Paired bootstrap over folds: each draw takes the same folds from both runs and pools their
-    sums. None where the runs held out other samples: their folds are no pairs.
+    Each draw of a paired bootstrap takes the same folds from both runs and pools their sums. There
+    is no interval if the runs hold out different samples, since their folds are then not pairs.
+
+    Parameters
+    ----------
+    ours, theirs
+        Score files of one fit of either run.
+    draws
+        Number of draws.
+    seed
+        Seed of the draws.
 
     Returns
     -------
     intervals
-        r low, r high, skill low, skill high for each electrode that both fits have.
-    said
-        `10 folds`, or why there are none.
+        (r low, r high, skill low, skill high) by name of each electrode that both fits have.
+    basis
+        `10 folds`, or the reason why there are no intervals.
     """
     if not ours or not theirs:
         return {}, "none: a file of scores is missing"
@@ -328,10 +410,24 @@ def compare(
 
     Parameters
     ----------
+    ours, theirs
+        The two runs.
     analyses, models
-        For names of our run those of the other, where they differ.
-    settings, seed
-        What the group's interval needs, and the seed of the bootstrap.
+        Their names for our analyses and models, where they differ.
+    settings
+        Least numbers of participants and electrodes for an interval of the group.
+    seed
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    comparison
+        Differences by electrode, and their means over electrodes.
+
+    Raises
+    ------
+    InputError
+        If the runs cannot be compared (see `paired_models`) or no fit has an electrode in common.
     """
     import pandas as pd
 
@@ -382,12 +478,12 @@ def compare(
 
 def _fit_table(table: pd.DataFrame, analysis: str, model: str) -> pd.DataFrame:
     rows = table[(table["analysis"] == analysis) & (table["model"] == model)]
-    # Tables of earlier versions do not say how far apart training and held-out samples are.
+    # Tables of earlier versions lack `distance_s`.
     return rows.reindex(columns=["participant", "electrode", "r", "skill", "flags", "distance_s"])
 
 
 def _joined(here: pd.DataFrame, there: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Electrodes of both, in our order, and how many only one of them has."""
+    """Return the electrodes of both tables, in our order, and how many only one table has."""
     both = here.merge(there, on=["participant", "electrode"], suffixes=("", "_other"), how="left",
                       indicator=True)  # fmt: skip
     shared = both[both["_merge"] == "both"]
@@ -457,6 +553,6 @@ def _summary_row(
 
 
 def write(comparison: Comparison, *, electrodes: str | Path, summary_table: str | Path) -> None:
-    """Write both tables."""
+    """Write the tables of a comparison, by electrode and in summary."""
     store.write_table(comparison.electrodes, electrodes)
     store.write_table(comparison.summary, summary_table)

@@ -38,7 +38,7 @@ GREATEST_R = 1 - 1e-9
 COLUMNS = (
     *("analysis", "model", "group", "value", "electrodes", "n_participants", "n_electrodes"),
     *("r_mean", "r_low", "r_high", "skill_mean", "skill_low", "skill_high", "n_supported"),
-    # Further columns only follow.
+    # New columns come only at the end.
     *("n_r", "gain_mean", "gain_low", "gain_high", "distance_s", "flags"),
 )
 FOUL = ("contaminated", "flat")
@@ -53,7 +53,7 @@ NO_REGION = ("", "unknown", store.MISSING)
 def electrode_counts(
     participant: Sequence[str] | NDArray[Any], *, draws: int = DRAWS, seed: int = 0
 ) -> FloatArray:
-    """How often each draw of the hierarchical bootstrap takes each electrode, (draw, electrode).
+    """Count how often each draw of the hierarchical bootstrap takes each electrode.
 
     With P participants, of whom p has n_p electrodes, a draw takes P participants with replacement
     and, each time that it takes p, n_p of p's electrodes with replacement.
@@ -61,7 +61,15 @@ def electrode_counts(
     Parameters
     ----------
     participant
-        (electrode,), whose electrode it is.
+        (electrode,) participant of each electrode.
+    draws
+        Number of draws.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    counts : (draw, electrode)
     """
     rng = np.random.default_rng(seed)
     names, owner = np.unique(np.asarray(participant), return_inverse=True)
@@ -76,20 +84,32 @@ def electrode_counts(
 
 
 def drawn_means(counts: FloatArray, values: FloatArray) -> FloatArray:
-    """Mean over electrodes in every draw, (draw, …), of values (electrode, …) without gaps."""
+    """Compute the mean over electrodes in every draw.
+
+    Parameters
+    ----------
+    counts
+        (draw, electrode), from `electrode_counts`.
+    values
+        (electrode, …), without missing values.
+
+    Returns
+    -------
+    means : (draw, …)
+    """
     flat = values.reshape(len(values), -1)
     means = (counts @ flat) / counts.sum(axis=1, keepdims=True)
     return np.asarray(means.reshape(len(counts), *values.shape[1:]))
 
 
 def interval(drawn: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The 95 % percentile interval over draws, the first axis."""
+    """Return both ends of the 95 % percentile interval over draws, the first axis."""
     low, high = np.quantile(drawn, (LOW, HIGH), axis=0)
     return low, high
 
 
 def fisher_z(r: FloatArray) -> FloatArray:
-    """z = artanh r."""
+    """Return Fisher's z = artanh r."""
     return np.arctanh(np.clip(r, -GREATEST_R, GREATEST_R))
 
 
@@ -113,7 +133,7 @@ class GroupSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Fits:
-    """One analysis: values (electrode, model), NaN where an electrode has none."""
+    """Values of one analysis, (electrode, model); NaN if an electrode has none."""
 
     models: list[str]
     z: FloatArray
@@ -124,10 +144,18 @@ class _Fits:
 
 
 class Draws:
-    """Counts of every set of electrodes, drawn once: the same electrodes get the same draws.
+    """Bootstrap draws of sets of electrodes; a set that is used again gets the same draws.
 
-    `participant` (electrode,) says whose each electrode is; sets of electrodes are given as indices
-    into it, values as (electrode,) with NaN where there is none.
+    Sets of electrodes are indices into `participant`; values are (electrode,), NaN if missing.
+
+    Parameters
+    ----------
+    participant
+        (electrode,) participant of each electrode.
+    settings
+        Least numbers of participants and electrodes for an interval.
+    seed
+        Seed of the bootstrap.
     """
 
     def __init__(
@@ -145,13 +173,28 @@ class Draws:
         return self._kept[key]
 
     def n_participants(self, electrodes: IntArray) -> int:
-        """Number of participants that the electrodes belong to."""
+        """Return the number of participants that the electrodes belong to."""
         return len(set(self.participant[electrodes].tolist()))
 
     def mean(
         self, values: FloatArray, electrodes: IntArray, *, correlation: bool = False
     ) -> tuple[float, float, float]:
-        """Mean and interval over the electrodes that have a value; back from z for an r."""
+        """Return the mean over the electrodes that have a value, and its 95 % interval.
+
+        Parameters
+        ----------
+        values
+            (electrode,), NaN if missing.
+        electrodes
+            Indices of the electrodes of the set.
+        correlation
+            Whether the values are Fisher's z, to be transformed back to r.
+
+        Returns
+        -------
+        mean, low, high
+            The interval is NaN with too few participants or electrodes.
+        """
         return self.difference([(values, 1.0)], electrodes, correlation=correlation)
 
     def difference(
@@ -161,7 +204,22 @@ class Draws:
         *,
         correlation: bool = False,
     ) -> tuple[float, float, float]:
-        """Sum of weighted means over the electrodes that have all of them, each (electrode,)."""
+        """Return a weighted sum of means over the electrodes that have all parts, and its interval.
+
+        Parameters
+        ----------
+        parts
+            Values (electrode,), NaN if missing, each with its weight.
+        electrodes
+            Indices of the electrodes of the set.
+        correlation
+            Whether the values are Fisher's z; each mean is then transformed back to r.
+
+        Returns
+        -------
+        mean, low, high
+            The 95 % interval is NaN with too few participants or electrodes.
+        """
         known = np.isfinite(np.stack([v[electrodes] for v, _ in parts])).all(axis=0)
         shared = electrodes[known]
         if not len(shared):
@@ -183,23 +241,30 @@ def table(
     settings: GroupSettings,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Group statistics of a run's electrodes: by model, by region, trained against untrained.
+    """Compute the group statistics of a run: by model, by region, trained against untrained.
 
     Parameters
     ----------
     electrodes
-        The run's electrodes, a row for each analysis × participant × electrode × model.
+        The run's table of electrodes, a row for each analysis × participant × electrode × model.
     twins
-        For each trained model the names of its untrained twins; several are averaged electrode by
-        electrode (their r after Fisher's z) before they are compared.
-    settings, seed
-        What a region and an interval need, and the seed of the bootstrap.
+        For each trained model the names of its untrained counterparts; several are averaged
+        electrode by electrode (their r after Fisher's z) before they are compared.
+    settings
+        Least numbers of participants and electrodes of a region and of an interval.
+    seed
+        Seed of the bootstrap.
 
     Returns
     -------
-    table
+    statistics
         `COLUMNS`. `r_mean` is tanh of the mean z. Rows of the group `trained-untrained` hold the
         trained model's mean minus the untrained mean over the same electrodes.
+
+    Raises
+    ------
+    InputError
+        If the table of electrodes lacks a column.
     """
     import pandas as pd
 
@@ -253,9 +318,18 @@ def _check_columns(electrodes: pd.DataFrame) -> None:
 
 
 def split_of(rows: pd.DataFrame) -> dict[str, Any]:
-    """Least time (s) between training and held-out samples, and the flag of a split that leaks.
+    """Return how far apart a split's samples are, and the flag of a split that leaks.
 
-    Of rows of `electrodes.tsv`: `distance_s` and `flags` (`leaky-split`, or empty).
+    Parameters
+    ----------
+    rows
+        Rows of `electrodes.tsv`.
+
+    Returns
+    -------
+    split
+        `distance_s`, the least time (s) between training and held-out samples, and `flags`
+        (`leaky-split`, or empty).
     """
     leaky = rows["flags"].fillna("").astype(str).str.contains("leaky-split").any()
     distance = rows["distance_s"].min() if "distance_s" in rows else np.nan
@@ -272,7 +346,7 @@ def _too_few(electrodes: IntArray, draws: Draws, settings: GroupSettings) -> boo
 
 
 def _fits(rows: pd.DataFrame, index: pd.MultiIndex) -> _Fits:
-    """The values of one analysis as arrays over (electrode, model)."""
+    """Return the values of one analysis as arrays (electrode, model)."""
     models = list(dict.fromkeys(rows["model"]))
     shape = (len(index), len(models))
     at = index.get_indexer(
@@ -322,8 +396,8 @@ def _pair_row(
     fits: _Fits, pair: tuple[int, list[int]], electrodes: IntArray, draws: Draws
 ) -> dict[str, Any]:
     m, untrained = pair
-    # A twin that has no correlation somewhere leaves the electrode out: a mean over other twins
-    # would not be the same quantity.
+    # An electrode is left out if one of its untrained models has no correlation: a mean over
+    # the others would not be the same quantity.
     z = [(fits.z[:, m], 1.0), (fits.z[:, untrained].mean(axis=1), -1.0)]
     skill = [(fits.skill[:, m], 1.0), (fits.skill[:, untrained].mean(axis=1), -1.0)]
     paired = electrodes[np.isfinite(skill[1][0][electrodes])]
@@ -352,10 +426,20 @@ def _n_supported(fits: _Fits, m: int, electrodes: IntArray) -> int | None:
 
 
 def region_name(label: str, *, hemispheres: str = "pooled") -> str | None:
-    """An anatomical label, without its hemisphere where these are pooled; None for no region.
+    """Return the region of an anatomical label, without its hemisphere if hemispheres are pooled.
 
-    Labels as FreeSurfer writes them (`ctx_lh_S_central`, `Left-Hippocampus`) and as atlases that
-    end in the side do (`Precentral_L`).
+    Parameters
+    ----------
+    label
+        A label as FreeSurfer writes it (`ctx_lh_S_central`, `Left-Hippocampus`) or as atlases do
+        that end in the side (`Precentral_L`).
+    hemispheres
+        `pooled` or `separate`.
+
+    Returns
+    -------
+    region
+        None if the label names no region.
     """
     label = label.strip()
     if label.lower() in NO_REGION:
@@ -370,7 +454,7 @@ def region_name(label: str, *, hemispheres: str = "pooled") -> str | None:
 def _regions(
     electrodes: pd.DataFrame, index: pd.MultiIndex, settings: GroupSettings
 ) -> dict[str, IntArray]:
-    """Electrodes of each region, by name; where too few ever stand the region is passed over."""
+    """Return the indices of the electrodes of each region, by name."""
     first = electrodes.drop_duplicates(["participant", "electrode"])
     labels = first["region"].fillna("").astype(str)
     names = [region_name(label, hemispheres=settings.hemispheres) for label in labels]
@@ -387,10 +471,10 @@ TEXT = ("analysis", "participant", "electrode", "region", "model", "flags", "ver
 
 
 def read_electrodes(path: str | Path) -> pd.DataFrame:
-    """A run's table of electrodes."""
+    """Read a run's table of electrodes."""
     return store.read_table(path, strings=TEXT)
 
 
 def write(statistics: pd.DataFrame, path: str | Path) -> None:
-    """Write the table."""
+    """Write the table of group statistics."""
     store.write_table(statistics, path)

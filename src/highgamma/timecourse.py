@@ -1,9 +1,8 @@
-"""Measured and recreated activity around the onset of each word's voice.
+"""Measured and predicted activity around the voice onset of each word.
 
-Time 0 is when the voice starts. What an electrode does before it belongs to planning and
-articulation, what it does afterwards also to hearing oneself. At each time the correlation runs
-over trials: whether the model tells apart at that moment what is more and what is less than usual,
-which the mean time course, the same in all trials, cannot do.
+Time 0 is the onset of the voice. Activity before it belongs to planning and articulation, activity
+after it also to hearing oneself. At each time the correlation runs over trials. It shows whether
+the model predicts how a trial differs from the mean time course, which is the same in all trials.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 MIN_TRIALS = 10
-"""Fewer trials leave no correlation over trials to speak of."""
+"""Least number of trials for a correlation over trials."""
 
 BAND = 0.95
-"""Share of the surrogates whose greatest r over time lies below the band."""
+"""Share of the surrogates whose greatest r over time is below the band."""
 
 BATCH_VALUES = 2**23
-"""Values of surrogates held at once."""
+"""Number of values of surrogates in memory at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +63,27 @@ class TimecourseSettings:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """One fit's held-out frames; both signals minus the training mean of the frame's fold.
+    """Held-out frames of one fit; both signals minus the training mean of the frame's fold.
 
+    Attributes
+    ----------
     observed, predicted
         (sample, channel), in `units`; the prediction is that of the layer which the fold chose for
         the channel among all layers.
-    time, segment
-        (sample,) s on the clock of the segment, and the segment's number; in the order of time.
+    time
+        (sample,) s on the clock of the segment.
+    segment
+        (sample,) number of the segment; samples are in the order of segment and time.
     r, skill
         (channel,) over all held-out frames.
     channels
         Coordinates over `channel`: name, x, y, z, region.
-    distance_s, leaky
-        Least time (s) between a training and a held-out frame; whether the split leaks.
+    units
+        Unit of the activity.
+    distance_s
+        Least time (s) between a training and a held-out frame.
+    leaky
+        Whether the split leaks.
     """
 
     observed: FloatArray
@@ -95,10 +102,16 @@ class HeldOut:
 
 
 def read_held_out(paths: Iterable[str | Path]) -> HeldOut:
-    """The held-out frames of one fit, whose layers may lie in several files.
+    """Read the held-out frames of one fit, whose layers may lie in several files.
 
-    Each file holds the prediction of the layer that its folds chose within the file. For every
-    fold and channel it is taken from the file with the layer chosen among all (as in the summary).
+    Each file holds the prediction of the layer that its folds chose within the file. For every fold
+    and channel the prediction comes from the file with the layer chosen among all layers, as in the
+    summary.
+
+    Parameters
+    ----------
+    paths
+        Score files of one analysis, participant and model.
 
     Raises
     ------
@@ -168,7 +181,7 @@ def _check(part: xr.Dataset, path: Path) -> None:
 
 
 def _training_means(observed: FloatArray, fold: IntArray, sums: FoldSums) -> FloatArray:
-    """ȳ_train (fold, channel), from Σ(y − ȳ_train) and Σy over the fold's held-out frames."""
+    """Return ȳ_train (fold, channel), from Σ(y − ȳ_train) and Σy over a fold's held-out frames."""
     total = np.zeros(sums.sy.shape)
     np.add.at(total, fold, observed)
     return np.asarray((total - sums.sy) / sums.n)
@@ -179,8 +192,10 @@ def _training_means(observed: FloatArray, fold: IntArray, sums: FoldSums) -> Flo
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """Frames of whole trials.
+    """Frames of complete trials.
 
+    Attributes
+    ----------
     index
         (trial, time) frame nearest to each time.
     time
@@ -189,8 +204,10 @@ class Trials:
         (trial,) row in the table of words.
     aligned_to
         `voice` or `prompt`.
-    n_incomplete, n_without_onset
-        Trials left out: not all of their frames were held out; no onset was found.
+    n_incomplete
+        Number of trials left out because not all of their frames were held out.
+    n_without_onset
+        Number of trials left out because the word has no onset.
     """
 
     index: IntArray
@@ -202,7 +219,20 @@ class Trials:
 
 
 def frame_step(time: FloatArray, segment: IntArray) -> float:
-    """Mean step between neighbouring frames, s; frames that were left out do not widen it."""
+    """Return the mean step between neighbouring frames, in s.
+
+    Gaps left by excluded frames do not count.
+
+    Parameters
+    ----------
+    time, segment
+        (sample,) s and number of the segment, in the order of segment and time.
+
+    Raises
+    ------
+    InputError
+        If no two frames are neighbours.
+    """
     steps = np.diff(time)[np.diff(segment) == 0]
     if not len(steps):
         raise InputError("there are no neighbouring frames", expected="an analysis of frames")
@@ -212,15 +242,15 @@ def frame_step(time: FloatArray, segment: IntArray) -> float:
 def find_trials(
     time: FloatArray, segment: IntArray, words: pd.DataFrame, *, window: tuple[float, float]
 ) -> Trials:
-    """Frames around each word's onset.
+    """Find the frames around each word's onset.
 
-    The onset is the voice's where at least half of the words have one, else the prompt's, for all
-    words alike: a mean over both would blur two events. Words without it are left out.
+    The onset is the voice's if at least half of the words have one, else the prompt's, for all
+    words alike: a mean over both would blur two events. Words without an onset are left out.
 
     Parameters
     ----------
     time, segment
-        (sample,) s and number of the segment, in the order of time.
+        (sample,) s and number of the segment, in the order of segment and time.
     words
         Table of words with `segment`, `onset`, `voice_onset` (s).
     window
@@ -265,9 +295,19 @@ def find_trials(
 
 
 def standardised(values: FloatArray) -> FloatArray:
-    """(trial, …) minus the mean over trials, over the root of the sum of squares; NaN if constant.
+    """Scale to mean 0 and sum of squares 1 over trials.
 
-    The product of two of them, summed over trials, is Pearson's r.
+    The product of two such arrays, summed over trials, is Pearson's r.
+
+    Parameters
+    ----------
+    values
+        (trial, …).
+
+    Returns
+    -------
+    standardised : (trial, …)
+        NaN if the values do not vary over trials.
     """
     centred = values - values.mean(axis=0)
     size = np.sqrt((centred**2).sum(axis=0))
@@ -277,16 +317,16 @@ def standardised(values: FloatArray) -> FloatArray:
 
 
 def r_over_trials(observed: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Pearson's r over trials, (…), of (trial, …); NaN where one of them is constant."""
+    """Return Pearson's r (…) over trials of two arrays (trial, …); NaN if one is constant."""
     return np.asarray(np.sum(standardised(observed) * standardised(predicted), axis=0))
 
 
 def greatest_r(observed: FloatArray, predicted: FloatArray, orders: IntArray) -> FloatArray:
-    """Greatest r over time of every surrogate, (permutation,).
+    """Compute the greatest r over time of every surrogate.
 
-    A surrogate gives each prediction the activity of another trial of the same recording, whole,
-    so that both keep their time courses, and what sets recordings apart stays where it is. The
-    maximum over time controls the rate of any false time point (Nichols and Holmes 2002, doi
+    A surrogate pairs each prediction with the whole activity of another trial of the same
+    recording. Both keep their time courses, and differences between recordings remain. The maximum
+    over time controls the family-wise error rate over time points (Nichols and Holmes 2002, doi
     10.1002/hbm.1058).
 
     Parameters
@@ -294,7 +334,11 @@ def greatest_r(observed: FloatArray, predicted: FloatArray, orders: IntArray) ->
     observed, predicted
         (trial, time).
     orders
-        (permutation, trial).
+        (permutation, trial) orders of the trials.
+
+    Returns
+    -------
+    greatest : (permutation,)
     """
     y, f = (np.nan_to_num(standardised(v)) for v in (observed, predicted))
     greatest = np.empty(len(orders))
@@ -352,7 +396,7 @@ def timecourse(
     best: int = 8,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Correlation over trials, mean and single trials around the onset of each word.
+    """Compute the correlation over trials, mean and single trials around the onset of each word.
 
     Parameters
     ----------
@@ -365,14 +409,17 @@ def timecourse(
     permutations
         Number of permutations of trials within recordings, the same ones for all electrodes.
     best
-        How many electrodes, by skill, keep their single trials.
+        Number of electrodes, by skill, whose single trials are kept.
+    seed
+        Seed of the permutations.
 
     Returns
     -------
-    Dataset over channel, time (s), and trial for the `best` electrodes: `r`, `band` (the r that
-    95 % of the surrogates reach nowhere in time), `p` (of r, against the surrogates' greatest),
-    `measured` and `recreated` (means over trials), `measured_trials`, `recreated_trials`.
-    Activity is counted from the training mean of its fold.
+    courses : Dataset
+        Over channel, time (s), and trial for the `best` electrodes: `r`, `band` (the r that 95 % of
+        the surrogates reach nowhere in time), `p` (of r, against the surrogates' greatest),
+        `measured` and `recreated` (means over trials), `measured_trials`, `recreated_trials`.
+        Activity is relative to the training mean of its fold.
     """
     import xarray as xr
 
@@ -447,7 +494,15 @@ def timecourse(
 
 
 def best_channels(skill: FloatArray, *, best: int) -> IntArray:
-    """Channels of the greatest skill, the best first, equals in their order."""
+    """Return the indices of the channels with the greatest skill, the best first.
+
+    Parameters
+    ----------
+    skill
+        (channel,); channels without a skill (NaN) are left out, ties keep their order.
+    best
+        Most channels to return.
+    """
     known = np.flatnonzero(np.isfinite(skill))
     return known[np.argsort(-skill[known], kind="stable")][:best]
 
@@ -457,7 +512,7 @@ def best_channels(skill: FloatArray, *, best: int) -> IntArray:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A file of time courses and whose it is."""
+    """A file of time courses: the fit and its Dataset (see `timecourse`)."""
 
     analysis: str
     participant: str
@@ -466,7 +521,7 @@ class Course:
 
 
 def read_courses(paths: Iterable[str | Path]) -> list[Course]:
-    """Time courses; the names come from the path, `<analysis>/<participant>/<model>.nc`."""
+    """Read time courses; the names come from the path, `<analysis>/<participant>/<model>.nc`."""
     return [
         Course(p.parent.parent.name, p.parent.name, p.stem, store.read_dataset(p))
         for p in sorted({Path(p) for p in paths})
@@ -475,7 +530,19 @@ def read_courses(paths: Iterable[str | Path]) -> list[Course]:
 
 @dataclass(frozen=True, slots=True)
 class RegionCourse:
-    """r over time of one region: tanh of the mean z over electrodes, with its interval, (time,)."""
+    """r over time of one region: tanh of the mean z over electrodes.
+
+    Attributes
+    ----------
+    region
+        Name of the region.
+    n_participants, n_electrodes
+        Numbers behind the mean.
+    time
+        (time,) s from the onset.
+    r, low, high
+        (time,) mean and its pointwise 95 % interval.
+    """
 
     region: str
     n_participants: int
@@ -495,20 +562,23 @@ def by_region(
     draws: int = 2000,
     seed: int = 0,
 ) -> list[RegionCourse]:
-    """Mean time course of r in each region, with the interval of the hierarchical bootstrap.
+    """Compute the mean time course of r in each region, with its hierarchical bootstrap interval.
 
     Parameters
     ----------
     courses
-        Of one analysis and model, one for each participant, on the same times.
+        Time courses of one analysis and model, one for each participant, on the same times.
     regions
-        Region by participant and electrode; electrodes that have none take no part.
+        Region by (participant, electrode); electrodes without a region are left out.
     min_participants, min_electrodes
-        What a region needs.
+        Least numbers for a region.
+    draws, seed
+        Number of draws of the bootstrap, and its seed.
 
     Returns
     -------
-    Regions, those with most electrodes first.
+    courses
+        One for each region, those with most electrodes first.
     """
     from highgamma import group
 

@@ -30,15 +30,15 @@ from highgamma.recording.reader import Reader
 LOG = logging.getLogger("highgamma")
 
 DELAY = 0.1
-"""s: the audio may run this much early or late against the recording; the largest excess within
-is taken, of the recording as of its surrogates."""
+"""Most by which the audio may be early or late against the recording, s. The largest excess within
+this range is taken, for the recording and for its surrogates."""
 
 SILENCE = 0.01
 """Audio amplitudes are raised by this share of their root mean square before the logarithm, so
 that the background of silent frames does not outweigh the voice."""
 
 FEWEST = 100
-"""Fewest surrogates: p is then known to a hundredth."""
+"""Least number of surrogates; p then has a resolution of a hundredth."""
 
 BLOCK_BYTES = 2**25
 """Size of one complex spectrogram of a block of channels."""
@@ -60,7 +60,7 @@ class SoundAudit:
     excess
         (electrode,), mean of the diagonal of `locking` minus mean off it.
     delay
-        (electrode,), s by which the electrode lags the sound where the excess is largest.
+        (electrode,), s by which the electrode lags the sound at the largest excess.
     p
         (electrode,), NaN for a flat one.
     p_recording
@@ -81,7 +81,7 @@ class SoundAudit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Voice:
-    """The sound of all segments, one after another, ready to be compared.
+    """Spectra of the sound of all segments, concatenated.
 
     level : (F, frame), standardised log amplitude. moves : (F, frame - lost at each segment's
     end), advance of phase, mean square 1. lengths : first frame of every segment but the first.
@@ -95,7 +95,7 @@ class _Voice:
 def excess_of_shifts(voice: ComplexArray, electrodes: ComplexArray) -> FloatArray:
     """Compute the excess of the diagonal for every circular shift of the voice.
 
-    The advance of audio frequency f goes with that of electrode frequency g by
+    The advance of audio frequency f is correlated with that of electrode frequency g by
     `C_fg = Re Σ_t conj(A_f(t)) N_g(t) / T`, and `excess = mean_f C_ff - mean_{f≠g} C_fg`. Both
     means are sums of products over time, so one product in the frequency domain gives them for
     all shifts at once.
@@ -132,7 +132,7 @@ def excess_of_shifts(voice: ComplexArray, electrodes: ComplexArray) -> FloatArra
 def largest_within(excess: FloatArray, reach: int) -> FloatArray:
     """Find the largest excess, (electrode, shift), within `reach` shifts to either side.
 
-    Shifts are counted round the circle.
+    Shifts wrap around at the ends.
     """
     from scipy.ndimage import maximum_filter1d
 
@@ -144,8 +144,8 @@ def audit(
 ) -> SoundAudit:
     """Compare the excess of the diagonal with that of every circular shift of the sound.
 
-    `p = (b + 1) / (n + 1)`, where b of n shifts of at least `min_shift` have an excess as large
-    as the recording's own. For the whole recording the largest excess of all electrodes is taken,
+    `p = (b + 1) / (n + 1)`, where b of n shifts of at least `min_shift` have an excess as large as
+    the unshifted recording. For the whole recording the largest excess of all electrodes is taken,
     each in standard deviations of its own surrogates, under the same shifts.
 
     Parameters
@@ -160,8 +160,8 @@ def audit(
     Raises
     ------
     InputError
-        If there is no sound, if it does not overlap with the recording long enough, or if the rate
-        is too low.
+        If there is no sound, if its overlap with the recording is too short, or if the rate is too
+        low.
     """
     usable = [(v, s) for v, s in zip(voices, signals, strict=True) if v is not None]
     if not usable:
@@ -231,7 +231,7 @@ def _heard(
     freqs: FloatArray,
     settings: ContaminationSettings,
 ) -> _Voice:
-    """Spectra of the sound of each segment at its frames' times."""
+    """Compute the spectra of each segment's sound at its frame times."""
     spectra = np.concatenate(
         [
             spectrum(voice, slice(0, 1), times=times, freqs=freqs, settings=settings)[0]
@@ -259,7 +259,7 @@ def _advancing(
     freqs: FloatArray,
     settings: ContaminationSettings,
 ) -> ComplexArray:
-    """Advance of phase within each segment, mean 0 over all of them."""
+    """Compute the phase advance within each segment, mean 0 over all segments."""
     parts = np.split(phases, lengths, axis=-1)
     return centred(np.concatenate([advances(x, freqs, settings) for x in parts], axis=-1))
 

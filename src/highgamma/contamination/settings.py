@@ -1,4 +1,4 @@
-"""The section `contamination`: the audit of sound in the electrodes."""
+"""Settings of the audit of sound in the electrodes, the section `contamination`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spectra of sound and electrodes on one clock, and how their phases advance."""
+"""Compute spectra of sound and electrodes on one clock, and how their phases advance."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Float32Array = NDArray[np.float32]
 ComplexArray = NDArray[np.complex64]
 
 LINE_HALFWIDTH = 2.5
-"""Hz to either side of the mains' multiples that are left out."""
+"""Half width of the range left out around each multiple of the mains frequency, Hz."""
 
 
 def frequencies(settings: ContaminationSettings, *, rate: float) -> FloatArray:
-    """Return the frequencies compared, Hz: `low` to `high`, without the mains' multiples.
+    """Return the frequencies compared, Hz: `low` to `high`, without multiples of the mains.
 
     Parameters
     ----------
     settings
         The audit's settings.
     rate
-        Hz, the lower one of sound and recording; four tenths of it are the highest frequency.
+        The lower sampling rate of sound and recording, Hz; the highest frequency is 0.4 times it.
 
     Raises
     ------
     InputError
-        If the rate leaves fewer than ten.
+        If the rate leaves fewer than ten frequencies.
     """
     high = min(settings.high, 0.4 * rate)
     grid = np.arange(settings.low, high + 1e-9, settings.step)
@@ -53,7 +53,7 @@ def frame_times(signals: Sequence[Reader], settings: ContaminationSettings) -> F
     """Return the centres of the frames within all signals of a segment, (frame,), s."""
     begin = max(s.start + 1 / s.rate for s in signals) + settings.window / 2
     end = min(s.start + s.duration for s in signals) - settings.window / 2
-    # One sample to spare at either end for rounding and for the difference of neighbours.
+    # One spare sample at either end for rounding and for the difference of neighbours.
     spare = 2 / min(s.rate for s in signals)
     count = int(np.floor((end - begin - 2 * spare) / settings.shift)) + 1
     return np.asarray(begin + spare + settings.shift * np.arange(max(0, count)))

@@ -21,9 +21,14 @@ LOG = logging.getLogger("highgamma")
 
 
 def voice_readers(audio: xr.Dataset, n_segments: int) -> list[Reader | None]:
-    """Read the audio of each segment on its own clock; None for a segment without.
+    """Read the audio of each segment on its own clock; None for a segment without audio.
 
-    Its rate is that of its time coordinate.
+    Parameters
+    ----------
+    audio
+        `audio(time)` with coordinates `time` (s) and `segment`; the rate is that of `time`.
+    n_segments
+        Number of segments.
     """
     sound = audio["audio"].values
     time, segment = audio["time"].values, audio["segment"].values
@@ -53,7 +58,7 @@ def contamination(
     *,
     reference: str = "none",
 ) -> xr.Dataset:
-    """Audit every electrode as it is analysed and as it was recorded: the stage's result.
+    """Audit every electrode, as it is analysed and as it was recorded.
 
     A data set without audio cannot be audited: every p is NaN, with a warning.
 

@@ -1,4 +1,4 @@
-"""The page that shows what was found, and what each figure in it is worth.
+"""Write the report: the page of results, with the checks needed to interpret them.
 
 `evidence` reads the files, `findings` counts and compares, `figures` draws, `page` writes HTML.
 """

@@ -1,4 +1,4 @@
-"""What the report reads: tables, arrays, held-out predictions, audits and planted truth."""
+"""Read the report's inputs: tables, arrays, held-out predictions, audits and planted truth."""
 
 from __future__ import annotations
 
@@ -45,11 +45,24 @@ PUBLISHED_COLUMNS = ("participant", "model", "pcc", "r2", "source")
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """A participant's contamination audit, of the channels as they are analysed.
+    """A participant's contamination audit.
 
-    `matrix` (frequency_audio, frequency) is of `worst`, the electrode with the smallest p and among
-    equals the largest excess. Where the analysis is re-referenced, `recorded` are the channels as
-    they were recorded, with `p_recorded` (recorded,) and `p_recording_recorded`.
+    Attributes
+    ----------
+    electrodes
+        Names of the channels as they are analysed.
+    p, excess
+        (electrode,) p of the audit, and the excess that it tests.
+    p_recording
+        p of the whole recording.
+    worst
+        The electrode with the smallest p, and among equals the largest excess.
+    matrix
+        (frequency_audio, frequency) phase locking of `worst`.
+    frequency_audio, frequency
+        Frequencies of the sound and of the electrode, Hz.
+    recorded, p_recorded, p_recording_recorded
+        The same for the channels as they were recorded, if the analysis is re-referenced.
     """
 
     electrodes: tuple[str, ...]
@@ -67,10 +80,22 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One electrode's held-out signal and its recreation, in the order of time.
+    """One electrode's held-out signal and its prediction, in the order of time.
 
-    `position` is the time in s (`unit` "frame") or the number of the word (`unit` "word");
-    `weights` is (delay, feature) with `delay` in s, of size 0 where the fit kept none.
+    Attributes
+    ----------
+    unit
+        `frame` or `word`.
+    position
+        (sample,) time in s, or the number of the word.
+    segment
+        (sample,) number of the segment.
+    observed, predicted
+        (sample,) activity.
+    delay
+        (delay,) s.
+    weights
+        (delay, feature), of size 0 if the fit kept none.
     """
 
     unit: str
@@ -84,7 +109,31 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that a report shows, files of scores still unread."""
+    """Everything that a report shows.
+
+    Attributes
+    ----------
+    run, config
+        Name and configuration of the run.
+    electrodes, layers, participants, gains, partition, missing
+        Tables of the summary.
+    arrays
+        The summary's arrays.
+    scores
+        Score files by (analysis, participant, model), not yet read.
+    audits
+        Contamination audit by participant.
+    truth
+        Planted truth, None for real recordings.
+    words
+        Table of words by participant.
+    published
+        Scores of a published study, None if not given.
+    group
+        Group statistics, `group.tsv`.
+    courses
+        Time courses of all fits that have them.
+    """
 
     run: str
     config: Mapping[str, Any]
@@ -114,28 +163,28 @@ class Evidence:
         return list(dict.fromkeys(self.electrodes["model"]))
 
     def settings(self, analysis: str) -> Mapping[str, Any]:
-        """An analysis's settings, as the summary kept them."""
+        """Return an analysis's settings, as the summary stored them."""
         settings = json.loads(str(self.arrays.attrs.get("analyses", "{}"))).get(analysis, {})
         return settings if isinstance(settings, dict) else {}
 
     def controls(self, analysis: str) -> list[str]:
-        """Names of an analysis's control models, position features among them, named or not."""
+        """Return the names of an analysis's control models, always including position features."""
         named = self.settings(analysis).get("controls") or []
         return list(dict.fromkeys([*named, *self.positions]))
 
     @property
     def positions(self) -> list[str]:
-        """Names of the models that know nothing but the time."""
+        """Names of the models whose only feature is position in time."""
         roles = json.loads(str(self.arrays.attrs.get("roles", "{}")))
         return [name for name, role in roles.items() if role == "position"]
 
     def findings(self, rows: pd.DataFrame, analysis: str) -> pd.DataFrame:
-        """Rows of an analysis's models that are no controls; all rows where there are no others."""
+        """Return the rows of models that are not controls; all rows if there are none."""
         without_controls = rows[~rows["model"].isin(self.controls(analysis))]
         return rows if without_controls.empty else without_controls
 
     def unit(self, analysis: str) -> str:
-        """`word` or `frame`."""
+        """Return the unit of an analysis, `word` or `frame`."""
         units = json.loads(str(self.arrays.attrs.get("unit", "{}")))
         return str(self.settings(analysis).get("unit") or units.get(analysis) or "")
 
@@ -159,11 +208,31 @@ def read(
     group: str | Path | None = None,
     courses: Iterable[str | Path] = (),
 ) -> Evidence:
-    """Read a run's tables, audits and truth; note where its score files lie.
+    """Read a run's tables, audits and truth, and collect the paths of its score files.
 
-    `gains`, `partition` and `missing` are tables of the summary, `published` the scores of a
-    published study (`participant model pcc r2 source`), `group` the statistics over participants,
-    `courses` the time courses; the report leaves out what is not given.
+    Parameters
+    ----------
+    run, config
+        Name and configuration of the run.
+    electrodes, layers, participants, gains, partition, missing
+        Tables of the summary.
+    summary
+        The summary's arrays.
+    scores
+        Score files `…/<analysis>/<participant>/<model>/<layers>.nc`.
+    contamination, truth, words
+        Audits, planted truth and tables of words, one file for each participant.
+    published
+        Scores of a published study, a table of `participant model pcc r2 source`.
+    group
+        Group statistics, `group.tsv`.
+    courses
+        Time courses (`timecourse.read_courses`).
+
+    Returns
+    -------
+    evidence
+        The report leaves out what is not given.
 
     Raises
     ------
@@ -200,7 +269,7 @@ def read(
 
 
 def _table(path: str | Path | None, columns: Iterable[str]) -> pd.DataFrame:
-    """A table, or one without rows where there is no file."""
+    """Read a table; without a path, return one without rows."""
     import pandas as pd
 
     if path is None:
@@ -222,7 +291,7 @@ def _published(path: str | Path) -> pd.DataFrame:
 
 
 def read_audit(path: str | Path) -> Audit | None:
-    """A participant's audit, or nothing where the recording held no sound to audit."""
+    """Read a participant's audit; None if the recording has no sound."""
     with store.open_dataset(path) as audit:
         if "p" not in audit or "channel" not in audit.coords or not audit.sizes["channel"]:
             return None
@@ -234,7 +303,7 @@ def read_audit(path: str | Path) -> Audit | None:
         worst = int(np.lexsort((-np.nan_to_num(excess, nan=-np.inf), np.nan_to_num(p, nan=2.0)))[0])
         matrix = np.empty((0, 0))
         sound = neural = np.empty(0)
-        # The verdict rests on the locking of phases, where the audit keeps it.
+        # The audit tests the phase locking; it may not be in the file.
         kept = next((name for name in ("locking", "matrix") if name in audit), None)
         if kept:
             values = audit[kept].isel(channel=worst)
@@ -269,9 +338,22 @@ def _as_recorded(audit: xr.Dataset) -> dict[str, Any]:
 
 
 def read_trace(paths: Iterable[Path], *, electrode: str, layer: int) -> Trace | None:
-    """The held-out signal of an electrode beside its recreation, from the batch with a layer.
+    """Read an electrode's held-out signal and its prediction.
 
-    The recreation is that of the layers which the folds chose within the batch.
+    Parameters
+    ----------
+    paths
+        Score files of one fit.
+    electrode
+        Name of the electrode.
+    layer
+        A layer; the prediction comes from the file that holds it, and is that of the layers which
+        the folds chose within that file.
+
+    Returns
+    -------
+    trace
+        None if no file has the layer, the electrode or the predictions.
     """
     for path in paths:
         with store.open_dataset(path) as scores:

@@ -1,4 +1,4 @@
-"""The report as one HTML page: nothing is fetched, everything foreign is escaped."""
+"""Write the report as one self-contained HTML page; all text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ VERDICT_CLASS = {
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A figure on the page."""
+    """A numbered figure on the page, with its image as a data URI."""
 
     number: int
     drawn: Drawn
@@ -56,7 +56,15 @@ class Numbered:
 
 
 def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
-    """Return the page as HTML, and its figures."""
+    """Build the page.
+
+    Returns
+    -------
+    html
+        The page.
+    figures
+        Its figures, in order.
+    """
     headline = findings.headline(evidence)
     recovery = findings.recovery(evidence)
     comparison = findings.comparison(evidence)
@@ -113,7 +121,7 @@ def _figures(
     recovery: findings.Recovery | None,
     comparison: findings.PublishedComparison | None,
 ) -> tuple[dict[str, Any], list[Drawn]]:
-    """Return the figures by their names in the page's template, and all of them in its order."""
+    """Return the figures by name in the page's template, and all of them in the page's order."""
     drawn: list[Drawn] = []
 
     def numbered(figure: Drawn | None) -> list[Numbered]:
@@ -127,7 +135,7 @@ def _figures(
     best = {a: findings.best_electrodes(evidence, a, n=N_BEST) for a in analyses}
     traces = {a: [_trace_of(evidence, a, row) for row in rows.to_dict("records")]
               for a, rows in best.items()}  # fmt: skip
-    # In the order of the page, for they are numbered as they are drawn.
+    # In the order of the page, since figures are numbered as they are drawn.
     counted = numbered(figures.verdicts(evidence, headline))
     published = numbered(figures.published_scores(comparison)) if comparison else []
     across = numbered(figures.across_channels(evidence))
@@ -191,7 +199,19 @@ def _figures(
 def write(
     evidence: Evidence, *, report: str | Path, folder: str | Path, contamination: str | Path
 ) -> None:
-    """Write the page, each figure as SVG and PNG into a folder, and the contamination table."""
+    """Write the page, its figures and the contamination table.
+
+    Parameters
+    ----------
+    evidence
+        The run's evidence.
+    report
+        Path of the HTML page.
+    folder
+        Folder for each figure as SVG and PNG.
+    contamination
+        Path of `contamination.tsv`.
+    """
     html, drawn = build(evidence)
     findings.write_clean(findings.with_and_without(evidence), contamination)
     for figure in drawn:
@@ -227,7 +247,10 @@ def _statistic(value: float | None, digits: int = 2) -> str:
 
 
 def _span(ends: tuple[float, float], joint: str = " to ") -> str:
-    """`.79 to .99`; one number where both ends read the same. No dash before a minus."""
+    """Return a range as `.79 to .99`; one number if both ends round to the same.
+
+    A negative end follows `to`, never a dash.
+    """
     low, high = (_statistic(end) for end in ends)
     return low if low == high else f"{low}{joint if min(ends) >= 0 else ' to '}{high}"
 
@@ -250,7 +273,7 @@ def _trace_of(evidence: Evidence, analysis: str, row: Mapping[Hashable, Any]) ->
 
 
 def _lead(headline: Sequence[findings.AnalysisFinding], demonstrations: Collection[str]) -> str:
-    """The first sentence of the page; demonstrations of a leak are no findings."""
+    """Return the page's first sentence, on supported electrodes; demonstrations do not count."""
     tested = [
         f
         for f in headline
@@ -272,7 +295,7 @@ def _electrodes(n: int) -> str:
 
 
 def _compared(comparison: findings.PublishedComparison) -> dict[str, Any]:
-    """How far this run's scores lie from the published ones, over participants and models."""
+    """Return how far this run's scores are from the published ones, by score."""
     distances: dict[str, Any] = {}
     for name in ("pcc", "r2"):
         known = np.abs(comparison.differences(name))
@@ -285,9 +308,9 @@ def _compared(comparison: findings.PublishedComparison) -> dict[str, Any]:
 
 
 def _mean_predictor(evidence: Evidence) -> dict[str, Any] | None:
-    """The study's figure of the models and of a predictor that ignores its input.
+    """Return the study's figure for the models and for the mean predictor.
 
-    Over participants, analyses and models that are no controls.
+    Over participants, analyses and models that are not controls.
     """
     parts = [
         evidence.findings(people, str(analysis))
@@ -316,7 +339,7 @@ def _study_rows(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _audit_rows(evidence: Evidence) -> list[dict[str, Any]]:
-    """What the audit found of each participant, as analysed and, if that differs, as recorded."""
+    """Return the audit's result by participant, as analysed and, if that differs, as recorded."""
     rows = []
     for person, audit in evidence.audits.items():
         rows.append(
@@ -344,7 +367,7 @@ def _attribute(evidence: Evidence, name: str) -> dict[str, Any]:
 
 
 def _warnings(evidence: Evidence) -> list[str]:
-    """What a reader must know before trusting a number, in whole sentences."""
+    """Return the caveats needed to interpret the scores, in whole sentences."""
     warnings = [_missing(row) for row in evidence.missing.to_dict("records")]
     for participant, reasons in _attribute(evidence, "left_out").items():
         if reasons:
@@ -384,7 +407,7 @@ def _warnings(evidence: Evidence) -> list[str]:
 
 
 def _missing(row: Mapping[Hashable, Any]) -> str:
-    """One row of the table of missing fits as a sentence."""
+    """Return a row of the table of missing fits as a sentence."""
     subject = f"{row['participant']} has no "
     what = "audit of contamination"
     if isinstance(row["analysis"], str):
@@ -395,7 +418,7 @@ def _missing(row: Mapping[Hashable, Any]) -> str:
 
 
 def _least_findings(rows: pd.DataFrame, *, n_permutations: int) -> str:
-    """What few permutations leave room for; nothing where one electrode can be significant.
+    """Return a warning if one electrode alone cannot be significant with so few permutations.
 
     With m electrodes in a family and k of them at p = 1/(n + 1), their q is p·m/k, and q < .05
     needs k > p·m/.05.
@@ -416,7 +439,7 @@ def _least_findings(rows: pd.DataFrame, *, n_permutations: int) -> str:
 def _settings_text(config: Mapping[str, Any]) -> str:
     import yaml
 
-    # Through JSON, so that whatever the caller's mapping holds is plain text and numbers.
+    # Through JSON, so that the mapping holds only plain text and numbers.
     plain = json.loads(json.dumps(config, default=str))
     return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=88))
 

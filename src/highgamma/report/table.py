@@ -1,7 +1,7 @@
-"""The page's own table of electrodes: every row of the run, as data that the page's script reads.
+"""The page's table of electrodes: every row of the run, as data that the page's script reads.
 
-A table of tens of thousands of rows would take a browser long to lay out. The page carries the
-rows as compact data and shows a part of them at a time; `SHOWN` rows stand in the HTML itself, for
+A browser would need long to lay out a table of tens of thousands of rows. The page carries the
+rows as compact data and shows a part of them at a time; the HTML itself holds `SHOWN` rows, for
 readers without scripts.
 """
 
@@ -24,12 +24,22 @@ DIGITS = 4
 
 KEYS = ("analysis", "participant", "electrode", "model")
 LEFT_OUT = ("x", "y", "z")
-"""Columns of electrodes.tsv that the page's table is without: the map shows them."""
+"""Columns of electrodes.tsv that the page's table leaves out, since the map shows them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ElectrodeTable:
-    """The rows that stand in the HTML, and all rows as JSON that cannot end a script element."""
+    """The rows in the HTML, and all rows as JSON.
+
+    Attributes
+    ----------
+    n
+        Number of rows.
+    shown
+        The first `SHOWN` rows.
+    data
+        All rows as JSON that cannot end a script element.
+    """
 
     n: int
     shown: list[dict[str, Any]]
@@ -37,10 +47,10 @@ class ElectrodeTable:
 
 
 def electrode_table(evidence: Evidence) -> ElectrodeTable:
-    """All rows, by verdict and then by skill, each with its gain over every control.
+    """Return all rows, by verdict and then by skill, each with its gain over every control.
 
-    Texts stand once in a list and are numbers in the rows; a missing value is null. A row ends with
-    its gains, a triple (control, the control's skill, gain) each.
+    Texts are in a list, and rows refer to them by number; a missing value is null. A row ends with
+    its gains, each a triple (control, the control's skill, gain).
     """
     table = by_verdict(evidence.electrodes)
     columns_of_table = {k: c for k, c in electrode_columns().items() if k not in LEFT_OUT}
@@ -90,7 +100,7 @@ def _gains(evidence: Evidence, coded: Any) -> dict[tuple[str, ...], list[list[An
 
 
 def _rounded(value: Any) -> float | int | None:
-    """Four significant digits, whole numbers without a point; null where there is no number."""
+    """Return a number with four significant digits, null if there is none."""
     try:
         number = float(value)
     except (TypeError, ValueError):

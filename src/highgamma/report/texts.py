@@ -1,4 +1,4 @@
-"""What the page says of its scores, and the publications that it leans on."""
+"""Explanations of the scores, and the publications that the page cites."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from highgamma.summary import FAMILY
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A publication that the page leans on."""
+    """A publication that the page cites."""
 
     key: str
     text: str

@@ -1,5 +1,5 @@
-"""The workflow judged by its own results: planted electrodes in, rates of true findings out.
+"""Test the workflow on simulated recordings with electrodes of known kinds.
 
-`worlds` simulates participants, `stages` sends them through the workflow's stages, `rates` compares
-what was found with what was planted and with what is to be expected, `page` shows it.
+`worlds` simulates participants, `stages` runs them through the workflow's stages, `rates` compares
+the results with what was planted and with the expected rates, `page` writes the tables and figure.
 """

@@ -1,4 +1,4 @@
-"""Names of the self-test's files, laid as the workflow lays those of a run."""
+"""Names of the self-test's files, laid out as the workflow lays out those of a run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ FITS = {
 
 
 def score_name(analysis: str, participant: str, model: str) -> str:
-    """Path of a score file below the folder `scores`."""
+    """Return the path of a score file below the folder `scores`."""
     return f"{analysis}/{participant}/{model}/all.nc"
 
 
 def score_files(folder: str | Path, participant: str) -> list[Path]:
-    """The score files of a participant, below the folder of a seed."""
+    """Return the score files of a participant, below the folder of a seed."""
     return [
         Path(folder) / "scores" / score_name(analysis, participant, model)
         for analysis, models in FITS.items()
@@ -27,7 +27,7 @@ def score_files(folder: str | Path, participant: str) -> list[Path]:
 
 
 def participant_files(folder: str | Path, participant: str) -> list[Path]:
-    """All that is kept of a participant, below the folder of a seed."""
+    """Return all files that are kept of a participant, below the folder of a seed."""
     return [
         *score_files(folder, participant),
         Path(folder) / f"contamination/{participant}.nc",
@@ -37,15 +37,15 @@ def participant_files(folder: str | Path, participant: str) -> list[Path]:
 
 
 def participant_name(number: int) -> str:
-    """`sub-01` for 1."""
+    """Return the label of a participant: `sub-01` for 1."""
     return f"sub-{number:02d}"
 
 
 def participant_number(name: str) -> int:
-    """1 for `sub-01`."""
+    """Return the number of a participant: 1 for `sub-01`."""
     return int(name.removeprefix("sub-"))
 
 
 def participants(count: int) -> list[str]:
-    """Labels of the participants of a run."""
+    """Return the labels of `count` participants."""
     return [participant_name(number + 1) for number in range(count)]

@@ -22,7 +22,15 @@ RATIO = "signal-to-noise ratio"
 def write(
     outcome: Mapping[str, Any], *, result: str | Path, page: str | Path, figure: str | Path
 ) -> None:
-    """Write the result as JSON, the figure, and the page that shows both."""
+    """Write the result as JSON, the figure, and the page that shows both.
+
+    Parameters
+    ----------
+    outcome
+        Result of the self-test (`rates.result`).
+    result, page, figure
+        Paths of the JSON, Markdown and PNG files.
+    """
     with store.written_whole(result) as temporary:
         temporary.write_text(json.dumps(outcome, indent=2, ensure_ascii=False) + "\n", "utf-8")
     draw(outcome, figure)
@@ -31,7 +39,15 @@ def write(
 
 
 def draw(outcome: Mapping[str, Any], path: str | Path) -> None:
-    """Sensitivity and false-discovery rate by signal-to-noise ratio, contamination by level."""
+    """Draw sensitivity, false discoveries and detected contamination by level, as PNG.
+
+    Parameters
+    ----------
+    outcome
+        Result of the self-test (`rates.result`).
+    path
+        Path of the PNG file.
+    """
     import matplotlib
 
     matplotlib.use("agg")
@@ -88,7 +104,15 @@ def _line(
 
 
 def text(outcome: Mapping[str, Any], *, figure: str) -> str:
-    """The page, as Markdown."""
+    """Return the page of tables, as Markdown.
+
+    Parameters
+    ----------
+    outcome
+        Result of the self-test (`rates.result`).
+    figure
+        Path of the figure, relative to the page.
+    """
     off = [check["name"] for check in outcome["checks"] if not check["passed"]]
     n = outcome["n"]
     parts = [
@@ -125,7 +149,7 @@ def text(outcome: Mapping[str, Any], *, figure: str) -> str:
 
 
 def _detections(outcome: Mapping[str, Any]) -> list[str]:
-    """Return what was detected: planted, noise and contaminated electrodes."""
+    """Return the sections on planted, noise and contaminated electrodes."""
     return [
         "## Sensitivity and false discoveries by signal-to-noise ratio",
         "Supported: the verdict. Significant: q < .05. Intervals are exact 95 % (Clopper-Pearson). "
@@ -183,7 +207,7 @@ def _detections(outcome: Mapping[str, Any]) -> list[str]:
 
 
 def _recovered(outcome: Mapping[str, Any]) -> list[str]:
-    """Return how well lags and layers were recovered."""
+    """Return the section on recovered lags and layers."""
     return [
         "## Lags and layers of electrodes found",
         _table(

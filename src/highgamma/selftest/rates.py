@@ -1,6 +1,6 @@
-"""What was found against what was planted: rates, what is to be expected of them, and whether.
+"""Compare the results with what was planted: rates, and the checks on them.
 
-Every check has a number that is expected and an interval about it, or a bar, stated in the result.
+Every check has an expected number with an interval around it, or a bar; both are in the result.
 """
 
 from __future__ import annotations
@@ -26,47 +26,58 @@ FloatArray = NDArray[np.float64]
 
 LEVEL = scores.LEVEL
 DEVIATIONS = 3.29
-"""Half width of an interval in standard errors: one check in a thousand fails by chance."""
+"""Half width of an interval in standard errors; one check in a thousand fails by chance."""
 
 AMONG_PARTICIPANTS = 0.008
 """Standard deviation, over participants, of the chance that a test of noise is significant.
 
-The electrodes of a participant have noise of their own but share features and shifts, and of a few
-hundred words' worth of sound only some hundred shifts are independent. Measured on other seeds
+The electrodes of a participant have independent noise but share features and shifts, and a sound of
+a few hundred words has only about a hundred independent shifts. Measured on other seeds
 (docs/selftest.md)."""
 
 SENSITIVE = 0.95
-"""Least share of electrodes found at the highest signal-to-noise ratio."""
+"""Least share of electrodes detected at the highest signal-to-noise ratio."""
 
 CONTAMINATED_FOUND, CLEAN_FLAGGED = 0.95, 0.05
 LAG_ERROR = 0.02
-"""s: most that the median peak may lie from the planted lag, one step of the curve."""
+"""Greatest median distance of the peak from the planted lag, s; one step of the curve."""
 
 LAYER_ERROR = 0.5
-"""Layers: most that the chosen one may lie from the planted one on average."""
+"""Greatest mean distance of the chosen layer from the planted one, in layers."""
 
 OF_KIND = {
     "acoustic": ("frames", "envelope"),
     "speech-on-off": ("frames", "word-onoff"),
     "language": ("words", "language"),
 }
-"""The analysis and the model that ought to find a kind of electrode."""
+"""The analysis and the model that should detect each kind of electrode."""
 
 UNRELATED = {
     ("frames", "envelope"): ("noise",),
     ("frames", "word-onoff"): ("noise",),
     ("words", "language"): ("noise", "acoustic", "speech-on-off", "contaminated"),
 }
-"""Kinds that a model has nothing to do with: to find one of them is a false discovery. Electrodes
-that follow the prompt or the sound are related to every acoustic model; the layers of the language
-model are drawn apart from the sound."""
+"""Kinds of electrodes that are unrelated to a model: a finding among them is a false discovery.
+Electrodes that follow the prompt or the sound are related to every acoustic model; the layers of
+the language model are drawn independently of the sound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A rate, or another figure, and where it ought to lie.
+    """One check of a measured rate or error.
 
-    low, high : bounds, NaN for none. n : what it was counted over. why : how the bounds come about.
+    Attributes
+    ----------
+    name
+        What is checked.
+    found, expected
+        The measured number and the expected one.
+    low, high
+        Bounds of the measured number, NaN for none.
+    n
+        Number of electrodes, findings or tests behind it.
+    why
+        Where the bounds come from.
     """
 
     name: str
@@ -79,7 +90,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """A figure that is not known, or counted over nothing, has not passed."""
+        """Whether the number is finite, within its bounds, and counted over at least one case."""
         above = not self.found < self.low if np.isfinite(self.low) else True
         below = not self.found > self.high if np.isfinite(self.high) else True
         return bool(np.isfinite(self.found)) and self.n > 0 and above and below
@@ -89,17 +100,21 @@ class Check:
 
 
 def electrodes_of(folder: str | Path, settings: SelftestSettings) -> pd.DataFrame:
-    """The electrode table of every seed, made by the stage `summary`, beside what was planted.
+    """Return the electrode table of every seed, joined with what was planted.
 
     Parameters
     ----------
     folder
         Holds a folder for each seed, as `stages.run` writes it.
+    settings
+        Settings of the self-test.
 
     Returns
     -------
-    The rows of `electrodes.tsv` with `seed`, and with `kind`, `lag_s`, `planted_layer` and `level`
-    of the truth; `level` is the signal-to-noise ratio, for contaminated electrodes dB.
+    table
+        The rows of `electrodes.tsv`, from the stage `summary`, with `seed`, and with `kind`,
+        `lag_s`, `planted_layer` and `level` of the truth; `level` is the signal-to-noise ratio, for
+        contaminated electrodes dB.
     """
     import pandas as pd
 
@@ -143,18 +158,33 @@ def _truth(planted: pd.DataFrame) -> pd.DataFrame:
 
 
 def interval_about(rate: float, *, n: int, clusters: int) -> tuple[float, float]:
-    """Bounds about an expected rate of n tests in so many participants.
+    """Return the bounds around an expected rate.
 
-    `rate ± 3.29 sqrt(rate (1 - rate) / n + τ² / clusters)`, τ = `AMONG_PARTICIPANTS`: the noise of
-    the electrodes is independent, the features and shifts that a participant's electrodes share
-    are not.
+    The bounds are `rate ± 3.29 sqrt(rate (1 - rate) / n + τ² / clusters)`, τ =
+    `AMONG_PARTICIPANTS`: the noise of the electrodes is independent, but a participant's electrodes
+    share features and shifts.
+
+    Parameters
+    ----------
+    rate
+        Expected rate.
+    n
+        Number of tests.
+    clusters
+        Number of participants.
     """
     spread = np.sqrt(rate * (1 - rate) / max(n, 1) + AMONG_PARTICIPANTS**2 / max(clusters, 1))
     return max(0.0, rate - DEVIATIONS * float(spread)), rate + DEVIATIONS * float(spread)
 
 
 def share(mask: Iterable[bool]) -> dict[str, Any]:
-    """Rate with its exact (Clopper-Pearson) 95 % interval: `rate`, `low`, `high`, `k`, `n`."""
+    """Return the share of true values with its exact (Clopper-Pearson) 95 % interval.
+
+    Returns
+    -------
+    share
+        `rate`, `low`, `high`, `k` (true values) and `n`; rate and interval are NaN without values.
+    """
     from scipy.stats import binomtest
 
     values = np.asarray(list(mask), dtype=bool)
@@ -171,18 +201,18 @@ def share(mask: Iterable[bool]) -> dict[str, Any]:
 
 
 def fit_rows(table: pd.DataFrame, analysis: str, model: str) -> pd.DataFrame:
-    """Rows of one analysis and model."""
+    """Return the rows of one analysis and model."""
     return table[(table["analysis"] == analysis) & (table["model"] == model)]
 
 
 def by_level(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
-    """The rows of every level, ascending."""
+    """Return the rows of every level, ascending."""
     level = rows["level"].to_numpy(dtype=float)
     return [(float(value), rows[level == value]) for value in np.unique(level)]
 
 
 def false_positives(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
-    """Share of noise electrodes with p ≤ .05, for each analysis and model that is tested."""
+    """Return the share of noise electrodes with p ≤ .05, for each tested analysis and model."""
     rates = {}
     for fit in UNRELATED:
         rows = fit_rows(table, *fit)
@@ -192,12 +222,12 @@ def false_positives(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]
 
 
 def false_discoveries(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
-    """Share of false ones among all findings (q < .05), for each analysis and model.
+    """Return the share of false findings among all findings (q < .05), for each analysis and model.
 
-    The family is the pipeline's own: all electrodes of a run. A finding is false where the model
-    has nothing to do with the electrode (`UNRELATED`). `rate` is the mean over seeds of each run's
-    share (0 where nothing was found), which is what the control of false discoveries promises; `k`
-    of `n` findings are false.
+    The family is that of a run: all electrodes of one analysis and model. A finding is false if the
+    model is unrelated to the electrode (`UNRELATED`). `rate` is the mean over seeds of each run's
+    share (0 without findings), which is the quantity that the procedure controls; `k` of `n`
+    findings are false.
     """
     rates = {}
     for fit, kinds in UNRELATED.items():
@@ -213,7 +243,15 @@ def false_discoveries(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, An
 def sensitivities(
     table: pd.DataFrame, holds: Callable[[pd.DataFrame], pd.Series[bool]]
 ) -> dict[str, dict[float, dict[str, Any]]]:
-    """Share of planted electrodes that are found, by kind and signal-to-noise ratio."""
+    """Return the share of planted electrodes that are detected, by kind and signal-to-noise ratio.
+
+    Parameters
+    ----------
+    table
+        Electrodes of all seeds (`electrodes_of`).
+    holds
+        ``holds(rows)`` returns whether each row counts as detected (`supported`, `significant`).
+    """
     rates: dict[str, dict[float, dict[str, Any]]] = {}
     for kind, fit in OF_KIND.items():
         rows = fit_rows(table, *fit)
@@ -223,21 +261,21 @@ def sensitivities(
 
 
 def supported(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Whether the verdict on a row is `supported`."""
+    """Return whether the verdict on each row is `supported`."""
     return rows["verdict"] == "supported"
 
 
 def significant(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Whether q < .05."""
+    """Return whether q < .05 in each row."""
     return rows["q"] < LEVEL
 
 
 def discoveries_by_level(table: pd.DataFrame) -> dict[str, dict[float, dict[str, Any]]]:
-    """False-discovery rate by kind and signal-to-noise ratio, each level in a family of its own.
+    """Return the false-discovery rate by kind and signal-to-noise ratio.
 
-    The family of a level holds the electrodes planted at it and an equal part of the noise
-    electrodes, no electrode standing in two: what the rate would be in a recording whose effects
-    all had this ratio. `rate` is the share of false ones among findings, 0 without any.
+    Each level has a family of its own: the electrodes planted at it and an equal part of the noise
+    electrodes, none of which is in two families. The rate is that of a recording whose effects all
+    have this ratio. `rate` is the share of false findings, 0 without findings.
     """
     rates: dict[str, dict[float, dict[str, Any]]] = {}
     for kind, fit in OF_KIND.items():
@@ -262,21 +300,21 @@ def discoveries_by_level(table: pd.DataFrame) -> dict[str, dict[float, dict[str,
 
 
 def audited(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each electrode with the audit's p and `flagged` (q < .05 in its participant)."""
+    """Return a row for each electrode with the audit's p and `flagged` (q < .05)."""
     rows = fit_rows(table, "frames", "envelope").copy()
     rows["flagged"] = rows["flags"].fillna("").map(lambda text: "contaminated" in text.split(","))
     return rows
 
 
 def contamination_by_level(table: pd.DataFrame) -> dict[float, dict[str, Any]]:
-    """Share of contaminated electrodes that carry the flag, by level in dB."""
+    """Return the share of contaminated electrodes that carry the flag, by level in dB."""
     rows = audited(table)
     rows = rows[rows["kind"] == "contaminated"]
     return {level: share(part["flagged"]) for level, part in by_level(rows)}
 
 
 def clean_by_kind(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Share of clean electrodes that carry the flag, and share with p ≤ .05, by kind."""
+    """Return the share of clean electrodes that carry the flag, and that with p ≤ .05, by kind."""
     rows = audited(table)
     rows = rows[~rows["kind"].isin(["contaminated", "flat"])]
     return {
@@ -286,9 +324,13 @@ def clean_by_kind(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def lag_errors(table: pd.DataFrame) -> pd.DataFrame:
-    """Acoustic electrodes that were found: `error` of the peak (s) and whether it is `covered`.
+    """Return the detected acoustic electrodes with the error of their lag.
 
-    `covered`: the planted lag lies within the 95 % interval of the peak.
+    Returns
+    -------
+    peaks
+        Rows of the lag analysis with `error` of the peak (s) and `covered`, whether the planted lag
+        lies within the 95 % interval of the peak.
     """
     detected = fit_rows(table, "frames", "envelope")
     detected = detected[(detected["kind"] == "acoustic") & significant(detected)]
@@ -302,7 +344,7 @@ def lag_errors(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def layer_errors(table: pd.DataFrame) -> pd.DataFrame:
-    """Language electrodes that were found: `error`, layers from the chosen to the planted one."""
+    """Return the detected language electrodes with the `error` of their layer, in layers."""
     rows = fit_rows(table, *OF_KIND["language"])
     rows = rows[(rows["kind"] == "language") & significant(rows)].copy()
     rows["error"] = (rows["layer"].astype(float) - rows["planted_layer"].astype(float)).abs()
@@ -310,7 +352,7 @@ def layer_errors(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdicts(table: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:
-    """How many electrodes of each kind got which verdict, under each model."""
+    """Count the verdicts on the electrodes of each kind, by analysis and model."""
     counted: dict[str, dict[str, dict[str, int]]] = {}
     for analysis, models in files.FITS.items():
         if analysis == "lags":
@@ -328,7 +370,7 @@ def verdicts(table: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:
 
 
 def checks(table: pd.DataFrame, settings: SelftestSettings) -> list[Check]:
-    """All checks of the self-test; see docs/selftest.md."""
+    """Return all checks of the self-test; docs/selftest.md describes them."""
     people = len(settings.seeds) * settings.participants
     all_checks: list[Check] = []
     for (analysis, model), rate in false_positives(table).items():
@@ -371,7 +413,7 @@ def _sensitivity_checks(kind: str, levels: Mapping[float, Mapping[str, Any]]) ->
     rates = list(levels.values())
     top = max(levels, default=float("nan"))
     last = rates[-1] if rates else share([])
-    # What a test whose chance is the same at both of two levels might lose by chance.
+    # Falls of the sensitivity, each with its standard error if both levels have the same rate.
     falls = [(a["rate"] - b["rate"], _deviation(a, b)) for a, b in pairwise(rates)]
     worst = max(falls, key=lambda fall: fall[0] - DEVIATIONS * fall[1], default=(np.nan, np.nan))
     return [
@@ -398,7 +440,7 @@ def _sensitivity_checks(kind: str, levels: Mapping[float, Mapping[str, Any]]) ->
 
 def _deviation(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
     n = max(1, a["n"] + b["n"])
-    # One more of each keeps the spread from vanishing where all or none are found.
+    # One more of each keeps the standard error above 0 if all or none are detected.
     rate = (a["k"] + b["k"] + 1) / (n + 2)
     return float(np.sqrt(rate * (1 - rate) * (1 / max(1, a["n"]) + 1 / max(1, b["n"]))))
 
@@ -489,7 +531,7 @@ def _place_checks(table: pd.DataFrame) -> list[Check]:
 
 
 def result(table: pd.DataFrame, settings: SelftestSettings) -> dict[str, Any]:
-    """Everything that `selftest.json` says; see docs/selftest.md for the keys."""
+    """Return the content of `selftest.json`; docs/selftest.md describes its keys."""
     positives, discoveries = false_positives(table), false_discoveries(table)
     rows = audited(table)
     foul, peaks, layers = (
@@ -560,7 +602,7 @@ def _of_seed(table: pd.DataFrame, settings: SelftestSettings) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN, and no keys but text."""
+    """Return a value that JSON can hold: null for NaN, keys as text."""
     if isinstance(value, Mapping):
         return {k if isinstance(k, str) else f"{k:g}": _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -573,7 +615,14 @@ def _plain(value: Any) -> Any:
 
 
 def demand(outcome: Mapping[str, Any], *, where: str | Path) -> None:
-    """End with one message that names every check that is off.
+    """Raise one error that names every failed check.
+
+    Parameters
+    ----------
+    outcome
+        Result of the self-test (`result`).
+    where
+        Path of the result, for the message.
 
     Raises
     ------
@@ -592,7 +641,7 @@ def demand(outcome: Mapping[str, Any], *, where: str | Path) -> None:
 
 
 def bounds(check: Mapping[str, Any]) -> str:
-    """The bounds of a check in words."""
+    """Return the bounds of a check in words."""
     low, high = check["low"], check["high"]
     if low is not None and high is not None:
         return f"{_shown(low)} to {_shown(high)}"

@@ -9,7 +9,7 @@ from highgamma.sections import setting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelftestSettings:
-    """What is simulated for each participant of each seed; a participant's job knows no others."""
+    """What is simulated for each participant of each seed."""
 
     seeds: tuple[int, ...] = setting(
         (501, 502, 503, 504), "Seeds, one simulated run each.", minimum=0, length=1, unique=True

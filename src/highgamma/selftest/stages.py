@@ -40,7 +40,7 @@ FloatArray = NDArray[np.float64]
 logger = logging.getLogger("highgamma")
 
 UNTESTED = ("language-untrained",)
-"""Controls whose own significance is of no interest; they draw no surrogates."""
+"""Controls that are not tested themselves; they draw no surrogates."""
 
 ACOUSTIC: dict[str, dict[str, Any]] = {
     "envelope": {"kind": "acoustic", "feature": "envelope", "width": 1},
@@ -49,11 +49,11 @@ ACOUSTIC: dict[str, dict[str, Any]] = {
 
 
 def analyses(settings: SelftestSettings) -> dict[str, dict[str, Any]]:
-    """Return the analyses as a configuration names them; what is not set is the default.
+    """Return the analyses as a configuration names them; other settings have their defaults.
 
-    Where few of a family's electrodes are to be found, p must reach far below the level: with n
-    surrogates no finding has p below 1 / (n + 1), and k findings among m electrodes need
-    p < .05 k / m. Of the electrodes of a run one in twenty is found by words.
+    In a family with few findings, p must be able to reach far below the level: with n surrogates no
+    p is below 1 / (n + 1), and k findings among m electrodes need p < .05 k / m. The analysis of
+    words has about one finding in twenty electrodes.
     """
     frames = {"unit": "frame", "split": "contiguous", "folds": 10, "lags": [-0.3, 0.3]}
     return {
@@ -75,7 +75,7 @@ def analyses(settings: SelftestSettings) -> dict[str, dict[str, Any]]:
 
 
 def analysis_of(settings: SelftestSettings, analysis: str, model: str) -> Analysis:
-    """Return the settings of one fit, made from a configuration as those of a run are."""
+    """Return the settings of one fit, checked and completed as those of a run are."""
     config = checked(
         {
             "dataset": {"root": "selftest"},
@@ -88,7 +88,7 @@ def analysis_of(settings: SelftestSettings, analysis: str, model: str) -> Analys
 
 
 def heard(world: World) -> Sound:
-    """The sound as the stage `recording` keeps it: near 16 kHz, scaled by its peak."""
+    """Return the sound as the stage `recording` keeps it: near 16 kHz, scaled by its peak."""
     factor = ratio(dataset.AUDIO_RATE, RATE)
     sound = Reader.of_array(world.audio[:, None].astype(np.float32), rate=dataset.AUDIO_RATE)
     samples = resampled(sound, factor)
@@ -98,7 +98,7 @@ def heard(world: World) -> Sound:
 
 
 def word_table(world: World, sound: Sound) -> pd.DataFrame:
-    """The words as the stage `recording` writes them, the voice found in the sound."""
+    """Return the words as the stage `recording` writes them, with the detected voice."""
     import pandas as pd
 
     session = world.session
@@ -117,7 +117,22 @@ def word_table(world: World, sound: Sound) -> pd.DataFrame:
 
 
 def model_embeddings(world: World, words: pd.DataFrame, audio: xr.Dataset) -> dict[str, xr.Dataset]:
-    """Embeddings of every model: acoustic features of the sound, and the words' layers."""
+    """Compute the embeddings of every model: acoustic features of the sound, and the words' layers.
+
+    Parameters
+    ----------
+    world
+        The simulated participant.
+    words
+        Table of words (`word_table`).
+    audio
+        `audio(time)` as the stage `recording` writes it.
+
+    Returns
+    -------
+    embeddings
+        A Dataset for each model, by name.
+    """
     embeddings = {}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -157,7 +172,7 @@ def _of_words(layers: FloatArray, words: pd.DataFrame) -> xr.Dataset:
 
 
 def recorded(world: World) -> tuple[list[Reader], neural.Electrodes]:
-    """The voltage as the stages read it."""
+    """Return the voltage as the stages read it: one recording, and its electrodes."""
     names = [electrode.contact.name for electrode in world.plan.planted]
     recording = Reader.of_array(
         world.voltage, rate=world.session.rate, names=names, where="selftest"
@@ -167,8 +182,22 @@ def recorded(world: World) -> tuple[list[Reader], neural.Electrodes]:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What the fits take. signal : frames as `neural` keeps them. target : means over words'
-    windows as `targets` keeps them. embeddings : of every model. follows_sound : (channel,).
+    """Inputs of the fits of one participant.
+
+    Attributes
+    ----------
+    words
+        Table of words.
+    audio
+        `audio(time)`.
+    signal
+        High-gamma frames as the stage `neural` keeps them.
+    target
+        Means over the words' windows as the stage `targets` keeps them.
+    embeddings
+        A Dataset for each model, by name.
+    follows_sound
+        (channel,) whether the electrode is planted from the sound.
     """
 
     words: pd.DataFrame
@@ -180,12 +209,12 @@ class Prepared:
 
 
 def prepare(world: World) -> Prepared:
-    """Find the voice, filter the voltage, and compute all embeddings."""
+    """Detect the voice, filter the voltage, and compute all embeddings."""
     sound = heard(world)
     audio = sound_dataset([sound], files=[])
     words = word_table(world, sound)
     recordings, electrodes = recorded(world)
-    # One pass through the frequency domain; tests hold it to the study's chain.
+    # One pass through the frequency domain; the tests compare it with the study's chain.
     chain = neural.NeuralSettings(method="fft")
     frames = neural.high_gamma(recordings, electrodes, chain)
     signal = neural.frame_coordinates(frames)
@@ -201,7 +230,10 @@ def prepare(world: World) -> Prepared:
 
 
 def samples_of(prepared: Prepared, name: str, model: str, analysis: Analysis) -> Samples:
-    """Return the samples of one fit; a lag curve is fitted to what follows the sound alone."""
+    """Return the samples of one fit.
+
+    A lag curve is fitted only to the electrodes that follow the sound.
+    """
     features = prepared.embeddings[model]
     if analysis.unit == "word":
         return word_samples(features, prepared.words, prepared.target, analysis)
@@ -216,8 +248,21 @@ def run(
 ) -> None:
     """Filter, fit and audit one participant.
 
-    Below `folder`, as the workflow lays them: `scores/…` (without the held-out predictions),
+    Below `folder`, as the workflow lays them out: `scores/…` (without the held-out predictions),
     `contamination/<participant>.nc`, `channels/<participant>.tsv`, `truth/<participant>.tsv`.
+
+    Parameters
+    ----------
+    world
+        The simulated participant.
+    settings
+        Settings of the self-test.
+    participant
+        Label of the participant.
+    seed
+        Seed of the run.
+    folder
+        Folder of the seed's files.
     """
     import pandas as pd
 

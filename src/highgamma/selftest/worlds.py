@@ -1,8 +1,9 @@
-"""A simulated participant: speech, a model of language, and electrodes of every kind.
+"""Simulate a participant: speech, a language model, and electrodes of every kind.
 
 Speech, electrodes and signal-to-noise ratios are those of the demo (`demo.signals`), in larger
-numbers and over a range. The model of language is not the demo's: its layers are drawn at random
-for every word, apart from the sound, so that an electrode which follows the sound follows no layer.
+numbers and over a range. The language model is not the demo's: its layers are drawn at random
+for every word, independently of the sound, so that an electrode which follows the sound follows no
+layer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from highgamma.selftest.settings import SelftestSettings
 FloatArray = NDArray[np.float64]
 
 LAGS = (-0.20, -0.08, 0.0, 0.10, 0.25)
-"""s: the acoustic electrodes take them in turn."""
+"""Lags of the acoustic electrodes in turn, s."""
 
 LAYERS, WIDTH = 4, 32
 NEIGHBOURS = 0.8
@@ -27,21 +28,34 @@ NEIGHBOURS = 0.8
 
 PLANTED_LAYER = 2
 AMPLIFIER = 1.0
-"""µV: standard deviation of the amplifier's white noise. It keeps a copy of the microphone from
-standing alone above the high-gamma band, where the simulated brain is silent."""
+"""Standard deviation of the amplifier's white noise, µV. Above the high-gamma band, where the
+simulated brain has no activity, a copy of the microphone would otherwise be the only signal."""
 
 
 DRIFT = 0.4
-"""Standard deviation of the gain of every second noise electrode, relative to its mean: a null that
-forgets the autocorrelation finds too much in such an envelope."""
+"""Standard deviation of the gain of every second noise electrode, relative to its mean. A null that
+ignores the autocorrelation has too many false positives on such an envelope."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
     """A simulated participant.
 
-    audio : (sample,), `demo.dataset.AUDIO_RATE`, `AUDIO_DELAY` s after the first neural sample.
-    voltage : (sample, electrode), µV. layers : (layer, word, feature). control : (word, feature).
+    Attributes
+    ----------
+    session
+        Words and their times.
+    audio
+        (sample,), at `demo.dataset.AUDIO_RATE`, starting `AUDIO_DELAY` s after the first neural
+        sample.
+    plan
+        The electrodes and what each of them follows.
+    voltage
+        (sample, electrode), µV.
+    layers
+        (layer, word, feature) of the language model.
+    control
+        (word, feature) of its untrained control.
     """
 
     session: spoken.Session
@@ -53,7 +67,7 @@ class World:
 
 
 def plan_electrodes(settings: SelftestSettings, *, rng: np.random.Generator) -> truth.Plan:
-    """Electrodes of all kinds: noise, planted at every level, contaminated, and one flat."""
+    """Plan electrodes of all kinds: noise, planted at every level, contaminated, and one flat."""
     planted: list[truth.Planted] = []
 
     def add(kind: str, snr: float, *, lag: float = np.nan, model: str = "") -> None:
@@ -92,16 +106,17 @@ def plan_electrodes(settings: SelftestSettings, *, rng: np.random.Generator) -> 
 
 
 def language_layers(words: Sequence[str], *, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Features of each word in each layer of a model, and in a control that knows nothing of it.
+    """Draw features of each word in each layer of a model, and in an unrelated control.
 
-    Layer 0 is noise whose kth feature has the variance k^-1.5, so that a few components lead;
-    every further layer is
-    `NEIGHBOURS` times the one before plus noise that keeps the variances. A word has the same
-    features for all participants of a seed.
+    Layer 0 is noise whose kth feature has the variance k^-1.5, so that a few components dominate;
+    every further layer is `NEIGHBOURS` times the one before plus noise that keeps the variances. A
+    word has the same features for all participants of a seed.
 
     Returns
     -------
-    (layer, word, feature) and (word, feature).
+    layers : (layer, word, feature)
+    control : (word, feature)
+        Words are sorted and distinct.
     """
     names = sorted(set(words))
     rng = np.random.default_rng([seed, 7])
@@ -123,10 +138,12 @@ def simulate(
 
     Parameters
     ----------
+    settings
+        Settings of the self-test.
     spoken_words
         The demo's word list (`demo.spoken.read_words`).
     seed, number
-        The run, and the participant in it.
+        The run, and the number of the participant in it.
     """
 
     def rng(part: int) -> np.random.Generator:

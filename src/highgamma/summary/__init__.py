@@ -1,8 +1,8 @@
-"""Tables over a whole run: which electrodes hold, for which model, at which layer.
+"""Tables over a whole run: which electrodes are supported, for which model, at which layer.
 
 The layer is chosen for each electrode inside every fold, on that fold's training samples alone;
-the score is that of the chosen layers on the held-out samples. A significance is a share of
-circular shifts that do as well, controlled for false discoveries over a declared family: all
+the score is that of the chosen layers on the held-out samples. p is the share of circular shifts
+that score at least as high, controlled for false discoveries over a declared family: all
 electrodes of all participants, for one analysis and one model.
 """
 

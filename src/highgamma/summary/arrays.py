@@ -20,7 +20,7 @@ ELECTRODE = ("analysis", "model", "channel")
 PARTICIPANT = ("analysis", "model", "participant")
 
 SCALARS = ("layer", "r", "skill", "p", "q", "gain", "stability", "peak_lag")
-"""Columns of electrodes.tsv that are arrays too."""
+"""Columns of electrodes.tsv that are also arrays."""
 RENAMED = {"layer": "chosen_layer"}
 UNITS = {"peak_lag": "s"}
 
@@ -45,7 +45,7 @@ class _Axes:
     lags: Any
 
     def sizes(self, dims: Sequence[str]) -> tuple[int, ...]:
-        """The lengths of some axes."""
+        """Return the lengths of some axes."""
         lengths = {
             "analysis": len(self.analyses), "model": len(self.models),
             "participant": len(self.participants), "channel": len(self.electrodes),
@@ -66,9 +66,10 @@ def arrays_of(done: Sequence[FitSummary], electrodes: pd.DataFrame) -> xr.Datase
 
     Returns
     -------
-    Dataset over (analysis, model, channel), with layer and lag profiles, and over (analysis,
-    model, participant) for the study's figures and the splits. The channels are those of all
-    participants; `channel_participant` and `channel` tell whose one is and what it is called.
+    arrays : Dataset
+        Over (analysis, model, channel), with layer and lag profiles, and over (analysis, model,
+        participant) for the study's figures and the splits. The channels are those of all
+        participants; `channel_participant` and `channel` hold the participant and the name of each.
     """
     import xarray as xr
 
@@ -123,7 +124,7 @@ def _axes(done: Sequence[FitSummary]) -> _Axes:
 def _filled_from_fits(
     done: Sequence[FitSummary], axes: _Axes, electrode_of: dict[tuple[str, str], int]
 ) -> dict[str, Any]:
-    """Layer and lag profiles, the study's figures and the splits, fit by fit."""
+    """Return layer and lag profiles, the study's figures and the splits, filled in fit by fit."""
 
     def empty(dims: tuple[str, ...], dtype: Any = np.float64) -> Any:
         return np.full(axes.sizes(dims), np.nan, dtype=dtype)

@@ -1,4 +1,4 @@
-"""The layer chosen on training folds, its held-out scores, its significance and its gain."""
+"""Choose the layer on training folds; compute its held-out scores, significance and gain."""
 
 from __future__ import annotations
 
@@ -20,11 +20,22 @@ FAMILY = "all electrodes of all participants, for one analysis and one model"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Scores of the layers chosen on training folds; all arrays run over channels.
+    """Scores of the layers chosen on training folds.
 
-    `layer` is the layer most folds chose (the lowest of equals), `stability` its share of folds,
-    `votes` the share of every layer (layer, channel), `index` the layer's row in each fold
-    (fold, channel), `modal` the row of `layer`.
+    Attributes
+    ----------
+    index
+        (fold, channel) row of the layer chosen in each fold.
+    modal
+        (channel,) row of `layer`.
+    layer
+        (channel,) layer that most folds chose, the lowest of equals.
+    stability
+        (channel,) share of the folds that chose it.
+    votes
+        (layer, channel) share of the folds that chose each layer.
+    r, skill, p
+        (channel,) held-out scores of the chosen layers, and the permutation p of r.
     """
 
     index: IntArray
@@ -51,15 +62,17 @@ def choose(
     ----------
     layers
         (layer,), ascending layer numbers.
-    inner_score, sums
-        (layer, fold, channel).
+    inner_score
+        (layer, fold, channel), cross-validated within each fold's training samples.
+    sums
+        Held-out sums (layer, fold, channel).
     null_best
         (permutation, channel), each surrogate's best layer (`scores.best_of_surrogates`), of size 0
-        without permutations. The maximum stands for the choice of a layer, so that p is
-        conservative: the choice was made on training folds and cannot gain as much.
+        without permutations. The maximum over layers makes p conservative: the layer was chosen on
+        training folds and cannot gain as much.
     p
-        (layer, channel), each layer's own p-value: taken as it is where no layer was chosen (one
-        layer only, or no inner score to choose by).
+        (layer, channel), each layer's own p-value; used if no layer was chosen (one layer only, or
+        no inner score to choose by).
     """
     index = best_candidates(inner_score)
     n_folds = max(index.shape[0], 1)
@@ -88,7 +101,22 @@ def choose(
 def gains(
     skill: FloatArray, controls: Mapping[str, FloatArray]
 ) -> tuple[FloatArray, list[str | None]]:
-    """Skill minus the best control's skill, and which control that is; NaN without a control."""
+    """Return the gain over the best control, and which control that is.
+
+    Parameters
+    ----------
+    skill
+        (electrode,) of a model.
+    controls
+        Skill (electrode,) of each control, by name.
+
+    Returns
+    -------
+    gain : (electrode,)
+        Skill minus the best control's skill, NaN without a control.
+    best
+        Name of the best control for each electrode, None without a control.
+    """
     if not controls:
         return np.full(skill.shape, np.nan), [None] * len(skill)
     names = list(controls)

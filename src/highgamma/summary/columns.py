@@ -33,12 +33,12 @@ FLAGS = {
     "below-control": "a control model explains as much (gain not above 0)",
     "leaky-split": "held-out samples have close neighbours among the training samples",
 }
-"""Every flag and what it says; an electrode that carries none of them holds."""
+"""Every flag and its meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """One electrode in the audit of sound: its p, and its q within the participant."""
+    """The audit of one electrode: its p, and its q within the participant."""
 
     p: float
     q: float
@@ -49,7 +49,7 @@ NOT_AUDITED = Audited(float("nan"), float("nan"))
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What is known of a fit from elsewhere.
+    """Context of a fit: what is known of it from other files and fits.
 
     Attributes
     ----------
@@ -76,12 +76,12 @@ class Beside:
 
 
 class JudgedFit:
-    """A fit with what is known of it from elsewhere, its gains, flags and verdicts.
+    """A fit in its context, with gains, flags and verdicts.
 
     Attributes
     ----------
     fit, beside
-        The fit's scores, and what is known from elsewhere.
+        The fit's scores, and its context.
     gain, best_control
         (electrode,) skill minus the best control's, and that control's name.
     audits
@@ -133,14 +133,17 @@ class JudgedFit:
         )
 
     def coordinate(self, axis: str) -> FloatArray:
-        """From the channels table, else from the scores (a re-referenced pair has its own)."""
+        """Return a coordinate (electrode,), mm, from the channels table, else from the scores.
+
+        A re-referenced pair has a place of its own, which only the scores hold.
+        """
         names, place = self.fit.channels, self.beside.place
         known = np.array([number(place.get(name, {}).get(axis)) for name in names])
         from_scores = np.array(self.fit.places.get(axis, [np.nan] * len(known)))
         return np.where(np.isfinite(known), known, from_scores)
 
     def region(self) -> list[str | None]:
-        """From the channels table, else from the scores."""
+        """Return the region of each electrode from the channels table, else from the scores."""
         names, place = self.fit.channels, self.beside.place
         regions: list[str | None] = []
         from_scores = self.fit.places.get("region", [None] * len(names))
@@ -177,14 +180,14 @@ class TableColumn:
 
 @dataclass(frozen=True, slots=True)
 class LayersPart:
-    """The rows of one fit in `layers.tsv`, a row a layer."""
+    """The rows of one fit in `layers.tsv`, one for each layer."""
 
     fit: FitSummary
 
 
 @dataclass(frozen=True, slots=True)
 class GainsPart:
-    """The rows of one fit and control in `gains.tsv`, a row an electrode."""
+    """The rows of one fit and control in `gains.tsv`, one for each electrode."""
 
     fit: FitSummary
     control: str
@@ -193,7 +196,7 @@ class GainsPart:
 
 @dataclass(frozen=True, slots=True)
 class PartitionPart:
-    """The rows of one joint fit and space in `partition.tsv`, a row an electrode."""
+    """The rows of one joint fit and space in `partition.tsv`, one for each electrode."""
 
     fit: FitSummary
     space: str
@@ -201,12 +204,12 @@ class PartitionPart:
 
 
 def split_flag(*, leaky: bool) -> str:
-    """Return the flag on everything that a split with neighbours on both sides has led to."""
+    """Return the flag of results under a split that leaks, else an empty string."""
     return "leaky-split" if leaky else ""
 
 
 def _keys(names: Sequence[str], fit: Callable[[Any], FitSummary]) -> list[TableColumn]:
-    """The columns that say what a row is about."""
+    """Return the columns that identify a row's fit."""
     meanings = {
         "analysis": ("the analysis", lambda part: fit(part).analysis),
         "participant": ("the participant", lambda part: fit(part).participant),
@@ -220,7 +223,7 @@ def _keys(names: Sequence[str], fit: Callable[[Any], FitSummary]) -> list[TableC
 
 
 def _split_columns(fit: Callable[[Any], FitSummary]) -> list[TableColumn]:
-    """How far training and held-out samples are apart, and the flag of a split that leaks."""
+    """Return the columns of a split's least distance (s) and flag."""
     return [
         TableColumn(
             name="distance_s",
@@ -242,7 +245,7 @@ def _fit(part: Any) -> FitSummary:
 
 
 def _of_fit(attribute: str, key: int | str) -> Callable[[Any], Any]:
-    """An entry of one of the fit's collections."""
+    """Return a function that gets an entry of one of the fit's collections."""
     return lambda part: getattr(part.fit, attribute)[key]
 
 
@@ -326,7 +329,7 @@ ELECTRODE_COLUMNS = _registry(
             values=lambda part: part.flags,
             text=True,
         ),
-        # Further columns only follow after `flags`.
+        # New columns come only after `flags`.
         TableColumn(
             name="stability",
             meaning="share of folds that chose `layer`",
@@ -405,7 +408,7 @@ ELECTRODE_COLUMNS = _registry(
         ),
     ],
 )
-"""Columns of electrodes.tsv, which score columns of the kind `electrode_column` follow."""
+"""Columns of electrodes.tsv; score columns of the kind `electrode_column` follow them."""
 
 
 def electrode_columns() -> dict[str, TableColumn]:

@@ -28,15 +28,28 @@ STUDY_FIGURES = (
 )
 
 _NEEDED = (*(f"fold_{name}" for name in ("n", *SUMS)), "inner_score")
-"""Variables without which a file of scores is of no use."""
+"""Variables that a score file must have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """All layers of one analysis, participant and model, as the score files hold them.
+    """All layers of one analysis, participant and model, as read from the score files.
 
-    `null_best` (permutation, channel) is each surrogate's best r over the layers, NaN in a channel
-    that has none; it is of size 0 where there is but one layer, whose p stands in the file.
+    Attributes
+    ----------
+    analysis, participant, model
+        Names of the fit.
+    scores
+        Variables of the score files, over layer, fold and channel.
+    null_best
+        (permutation, channel) each surrogate's best r over the layers, NaN in a channel that has
+        none; of size 0 with a single layer, whose p is in the file.
+    n_permutations
+        Number of surrogates.
+    distance_s
+        Least time (s) between a training and a held-out sample.
+    leaky
+        Whether the split leaks.
     """
 
     analysis: str
@@ -94,7 +107,7 @@ def read_fits(paths: Iterable[str | Path]) -> Iterator[Fit]:
 
 
 def _read_scores(path: Path, *, several: bool) -> tuple[xr.Dataset, Float32Array, int]:
-    """What the tables need of a file, its null's best layer, and how many surrogates there are."""
+    """Return the needed variables of a file, its null's best layer, and its number of surrogates."""
     with store.open_dataset(path) as opened:
         missing = [name for name in _NEEDED if name not in opened]
         if missing:
@@ -115,7 +128,7 @@ def _read_scores(path: Path, *, several: bool) -> tuple[xr.Dataset, Float32Array
 
 
 def _check_alike(first: xr.Dataset, part: xr.Dataset, path: Path) -> None:
-    """Layers can only be chosen among fits to the same electrodes, folds and permutations."""
+    """Raise an error unless both batches of layers have the same electrodes and folds."""
     for dimension in ("channel", "fold"):
         _check_number(first.sizes[dimension], part.sizes[dimension], dimension, path)
     if "channel" in first.coords and list(first["channel"].values) != list(part["channel"].values):
@@ -137,6 +150,7 @@ def _check_number(expected: int, actual: int, what: str, path: Path) -> None:
 
 
 def number(value: Any) -> float:
+    """Return a value as a float, NaN if it is not a number."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -144,13 +158,14 @@ def number(value: Any) -> float:
 
 
 def channel_names(scores: xr.Dataset) -> list[str]:
+    """Return the names of the channels of a score file."""
     if "channel" in scores.coords:
         return [sys.intern(str(name)) for name in scores["channel"].values]
     return [f"channel {k}" for k in range(scores.sizes["channel"])]
 
 
 def _filled(scores: xr.Dataset, name: str, *dims: str) -> FloatArray:
-    """A variable as a float array over `dims`, repeated over those it lacks; NaN where absent."""
+    """Return a variable as a float array over `dims`, repeated over missing ones; NaN if absent."""
     shape = tuple(scores.sizes.get(d, 1) for d in dims)
     if name not in scores:
         return np.full(shape, np.nan)
@@ -170,16 +185,49 @@ def fold_sums(scores: xr.Dataset) -> FoldSums:
 
 @dataclass(frozen=True, slots=True)
 class FitSummary:
-    """One fit, reduced to what tables and arrays need, so that all fits of a run can be held.
+    """One fit, reduced to what tables and arrays need, so that all fits of a run fit in memory.
 
-    Arrays run over channels unless said otherwise. `layer`, `stability`, `r`, `skill`, `p` are of
-    the layer chosen on training folds (`choose`); `votes`, `r_layer`, `skill_layer`, `inner_layer`
-    (layer, channel) of every layer, in single precision; `layer_rows` the figures of every layer
-    over electrodes, `figures` the study's, both (layer,); `peak` (3, channel) the peak lag and its
-    interval, s; `lag_r` (channel, lag) of the chosen layer; `chosen_lag` (s) the lag that most
-    folds chose and `lag_stability` its share of folds, NaN without a lag curve; `places` x, y, z
-    (mm) and region, where the score file has them; `spaces` what a banded ridge says of each space,
-    (space, channel); `columns` the further score columns that the table of electrodes has, by name.
+    Attributes
+    ----------
+    analysis, participant, model, unit
+        Names of the fit, and its unit, `frame` or `word`.
+    n_permutations, tested
+        Number of surrogates, and whether there are any.
+    distance_s, leaky
+        Least time (s) between a training and a held-out sample; whether the split leaks.
+    n_samples
+        Number of held-out samples.
+    channels
+        Names of the channels.
+    places
+        x, y, z (mm) and region of the channels, if the score file has them.
+    layers
+        (layer,) numbers of the layers.
+    modal
+        Row of the layer that most electrodes chose.
+    layer, stability, r, skill, p
+        (channel,) of the layer chosen on training folds (`choose`).
+    flat, intercept_only
+        (channel,) whether the signal is constant; whether the prediction is.
+    mean_r, noise_ceiling
+        (channel,) r of the mean predictor, and the greatest r that a function of the word can
+        reach.
+    ceiling_status
+        Why there is no noise ceiling, if there is none.
+    votes, r_layer, skill_layer, inner_layer
+        (layer, channel) of every layer, in single precision.
+    layer_rows, figures
+        (layer,) statistics over electrodes, and the study's figures, by name.
+    lag, lag_r
+        (lag,) s, and r (channel, lag) of the chosen layer.
+    peak
+        (3, channel) peak lag and its interval, s.
+    chosen_lag, lag_stability
+        (channel,) lag (s) that most folds chose and its share of folds, NaN without a lag curve.
+    spaces
+        Results (channel,) of each space of a banded ridge, by space and name.
+    columns
+        (channel,) further score columns that the table of electrodes has, by name.
     """
 
     analysis: str
@@ -221,7 +269,7 @@ class FitSummary:
 
 
 def summarise_fit(fit: Fit) -> FitSummary:
-    """Choose the layer of every electrode and fold, and keep what the tables say of the fit."""
+    """Choose the layer of every electrode and fold, and keep what the tables need of the fit."""
     scores = fit.scores
     each = ("layer", "channel")
     layers = np.asarray(scores["layer"].values, dtype=np.int64)
@@ -235,12 +283,12 @@ def summarise_fit(fit: Fit) -> FitSummary:
         null_best=fit.null_best.astype(np.float64),
         p=p,
     )
-    # Filtering leaves rounding noise of a constant: such a signal is flat.
+    # Filtering turns a constant signal into rounding noise, which also counts as flat.
     flat = np.sum(sums.syy[0], axis=0) <= FLAT_BELOW**2 * np.sum(sums.n)
     if "flat" in scores.variables:
         flat = flat | (_filled(scores, "flat", "channel") > 0)
     constant = np.nan_to_num(_filled(scores, "intercept_only", *each)) > 0
-    # A fold's layer may be its intercept alone while another fold's is not.
+    # The fit of one fold's layer may be constant while that of another fold's is not.
     rows = np.take_along_axis(constant, choice.index, axis=0) if choice.index.size else constant
     lag_r = np.empty((scores.sizes["channel"], 0))
     lag = np.empty(0)
@@ -301,7 +349,7 @@ def summarise_fit(fit: Fit) -> FitSummary:
 
 
 def _electrode_columns(scores: xr.Dataset, modal: IntArray) -> dict[str, FloatArray]:
-    """Score columns that the table of electrodes has as they are, at the layer most folds chose."""
+    """Return the score columns of the table of electrodes, at the layer that most folds chose."""
     columns = {}
     for name, column in SCORE_COLUMNS.items():
         if column.electrode_column:
@@ -312,9 +360,9 @@ def _electrode_columns(scores: xr.Dataset, modal: IntArray) -> dict[str, FloatAr
 
 
 def _most_chosen(chosen: FloatArray, lag: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The lag (channel,) that most folds chose and its share of them, from (fold, channel).
+    """Return the lag (channel,) that most folds chose and its share of them, from (fold, channel).
 
-    The first of equals; NaN where no fold chose one.
+    The first of equals; NaN if no fold chose one.
     """
     missing = np.full(chosen.shape[1], np.nan)
     if not lag.size or not chosen.size:
@@ -329,7 +377,7 @@ def _single(values: FloatArray) -> Float32Array:
 
 
 def _layer_rows(r: FloatArray, skill: FloatArray) -> dict[str, FloatArray]:
-    """Figures of every layer over its electrodes, (layer,), from (layer, channel)."""
+    """Return statistics of every layer over its electrodes, (layer,), from (layer, channel)."""
 
     def over(values: FloatArray, function: Callable[[FloatArray], Any]) -> FloatArray:
         known = [row[np.isfinite(row)] for row in values]
@@ -346,7 +394,7 @@ def _layer_rows(r: FloatArray, skill: FloatArray) -> dict[str, FloatArray]:
 
 
 def _places(scores: xr.Dataset) -> dict[str, list[Any]]:
-    """Coordinates (mm) and region of the channels, where the score file has them."""
+    """Return the coordinates (mm) and region of the channels that the score file has."""
     places: dict[str, list[Any]] = {}
     for name in ("x", "y", "z"):
         if name in scores.coords:
@@ -357,9 +405,9 @@ def _places(scores: xr.Dataset) -> dict[str, list[Any]]:
 
 
 def _spaces(scores: xr.Dataset) -> dict[str, dict[str, FloatArray]]:
-    """By space of a banded ridge what it says of the channels; nothing of other estimators.
+    """Return the results (channel,) of each space of a banded ridge; empty for other estimators.
 
-    `alpha` is the median over folds of the space's penalty, infinite where most folds leave the
+    `alpha` is the median over folds of the space's penalty, infinite if most folds leave the
     space out.
     """
     if "space" not in scores.dims or "unique" not in scores:
@@ -380,7 +428,7 @@ def _spaces(scores: xr.Dataset) -> dict[str, dict[str, FloatArray]]:
 
 
 def nan_mean(values: FloatArray, *, axis: int) -> FloatArray:
-    """Mean of what is finite, NaN where nothing is, without a warning."""
+    """Return the mean of the finite values along an axis, NaN without any."""
     known = np.isfinite(values)
     count = known.sum(axis=axis)
     total = np.where(known, values, 0.0).sum(axis=axis)

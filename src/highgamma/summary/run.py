@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The tables and the arrays behind them."""
+    """The tables of a run, and the arrays behind them."""
 
     electrodes: pd.DataFrame
     layers: pd.DataFrame
@@ -74,22 +74,29 @@ def summarise(
     fits
         One for each analysis, participant and model (`read_fits`).
     channels
-        For each participant its channels table, by which electrodes get region and coordinates
-        (mm), and which says how many channels were left out.
+        For each participant the channels table, which has the electrodes' regions and coordinates
+        (mm) and the channels that were left out.
     contamination
         For each participant the audit's p-value of each electrode.
     participants, models
-        The run's, in the order the tables take; a participant without scores is named in the log,
-        in a row of its own, in the table of missing fits and in the arrays' attribute `missing`.
+        The run's, in the order of the tables. A participant without scores is named in the log, in
+        a row of its own, in the table of missing fits and in the arrays' attribute `missing`.
     analyses
-        Each analysis's settings; `controls` names the models that a gain is measured against.
+        Settings of each analysis; `controls` names the models that a gain is measured against.
+    run
+        Name of the run.
     expected
         For each analysis the models that every participant should have.
     lacking
-        Of what is missing: analysis, participant, model, the stage that did not finish, and the
-        file that it did not make.
+        For each missing fit: analysis, participant, model, the stage that did not finish, and the
+        file that is missing.
     roles
-        For each model the role of its kind, `model` or `position`; `model` where it is left out.
+        For each model the role of its kind, `model` (the default) or `position`.
+
+    Raises
+    ------
+    InputError
+        If there are no fits.
     """
     import pandas as pd
 
@@ -137,7 +144,7 @@ def summarise(
         "%d fits, %d electrode rows, %d missing fits", len(done), len(electrodes), len(missing)
     )
     why = {(a, p, m): (stage, file) for a, p, m, stage, file in lacking}
-    # Beside fits, an audit may be missing: it belongs to no analysis and no model.
+    # An audit may also be missing, which has no analysis and no model.
     absent = missing + [fit for fit in why if fit not in missing]
     return Summary(
         electrodes=electrodes,
@@ -157,7 +164,7 @@ def _participants(
     missing: Sequence[tuple[str, str, str]],
     order: _Order,
 ) -> pd.DataFrame:
-    """A row for every fit, and for every one that is missing."""
+    """Return the table of participants, a row for every fit and every missing fit."""
     import pandas as pd
 
     rows = [
@@ -176,13 +183,15 @@ def _participants(
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """The order of the configuration, unknown names last and by the alphabet."""
+    """The order of the configuration; unknown names come last, in alphabetical order."""
 
     analyses: tuple[str, ...]
     participants: tuple[str, ...]
     models: tuple[str, ...]
 
     def of(self, analysis: str, participant: str, model: str) -> tuple[tuple[int, str], ...]:
+        """Return the sort key of a fit."""
+
         def place(name: str, known: tuple[str, ...]) -> tuple[int, str]:
             return (known.index(name) if name in known else len(known), name)
 
@@ -194,13 +203,13 @@ class _Order:
 
 
 def read_channels(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
-    """Channels tables by participant, which is the file's name."""
+    """Read the channels tables, by participant (the file's name)."""
     text = ("name", "type", "status", "kept", "reason", "region", "shaft", "contact")
     return {Path(p).stem: store.read_table(p, strings=text) for p in sorted(map(str, paths))}
 
 
 def read_contamination(paths: Iterable[str | Path]) -> dict[str, dict[str, float]]:
-    """The audit's p-value of each electrode, by participant, which is the file's name."""
+    """Read the audit's p-value of each electrode, by participant (the file's name)."""
     p_of_electrodes: dict[str, dict[str, float]] = {}
     for path in sorted(map(str, paths)):
         with store.open_dataset(path) as audit:
@@ -214,7 +223,17 @@ def read_contamination(paths: Iterable[str | Path]) -> dict[str, dict[str, float
 
 
 def write(summary: Summary, *, arrays: str | Path, **tables: str | Path) -> None:
-    """Write the arrays, and each table that is named, by its name in `Summary`, to its path."""
+    """Write the arrays and the tables of a summary.
+
+    Parameters
+    ----------
+    summary
+        The tables and arrays.
+    arrays
+        Path of the arrays.
+    **tables
+        Path of each table to write, by its name in `Summary`.
+    """
     for name, path in tables.items():
         store.write_table(getattr(summary, name), path)
     store.write_dataset(

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
 
 def joined(parts: Iterable[Any], columns: Mapping[str, TableColumn]) -> pd.DataFrame:
-    """Return one table of all parts, the columns as they are declared."""
+    """Join parts into one table with the declared columns.
+
+    Parameters
+    ----------
+    parts
+        Parts of the table, such as `JudgedFit`.
+    columns
+        Columns of the table by name; the values of each come from one part.
+    """
     import pandas as pd
 
     pieces: dict[str, list[Any]] = {name: [] for name in columns}
@@ -45,7 +53,7 @@ def joined(parts: Iterable[Any], columns: Mapping[str, TableColumn]) -> pd.DataF
 
 
 def with_whole_numbers(table: pd.DataFrame, columns: Mapping[str, TableColumn]) -> pd.DataFrame:
-    """Return the table with columns of whole numbers that may be missing."""
+    """Convert the columns of whole numbers, some of which may be missing, to `Int64`."""
     return table.astype({name: "Int64" for name, column in columns.items() if column.whole})
 
 
@@ -73,7 +81,10 @@ def partition_parts(fit: FitSummary) -> Iterator[PartitionPart]:
 
 
 def family_q(done: Sequence[FitSummary]) -> list[FloatArray]:
-    """q of every fit's electrodes; the family is one analysis and model over participants."""
+    """Return q of every fit's electrodes.
+
+    A family is all electrodes of all participants, for one analysis and one model.
+    """
     families: dict[tuple[str, str], list[int]] = {}
     for k, s in enumerate(done):
         families.setdefault((s.analysis, s.model), []).append(k)
@@ -94,18 +105,19 @@ def standing_beside(
     controls: Mapping[str, Sequence[str]],
     roles: Mapping[str, str],
 ) -> list[Beside]:
-    """Return what is known of every fit from elsewhere.
+    """Return the context of every fit.
 
     Parameters
     ----------
     done
         All fits.
     places, audits
-        By participant and electrode.
+        Place and audit by participant and electrode.
     controls
         The controls that each analysis names.
     roles
-        For each model its kind's role: `position` is a control of every analysis, by whatever name.
+        For each model its kind's role; a model with the role `position` is a control of every
+        analysis.
     """
     by_fit = {(s.analysis, s.participant, s.model): s for s in done}
 
@@ -144,7 +156,7 @@ def standing_beside(
 
 
 def places_of(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Region and coordinates (mm) of every channel of a channels table."""
+    """Return the region and coordinates (mm) of every channel of a channels table."""
     kept = table[[c for c in ("name", "region", "x", "y", "z") if c in table]]
     return {
         str(row["name"]): {str(k): v for k, v in row.items()} for row in kept.to_dict("records")
@@ -152,7 +164,7 @@ def places_of(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def left_out(table: pd.DataFrame) -> dict[str, int]:
-    """Number of channels left out, by the reason given."""
+    """Count the channels that were left out, by the reason given."""
     if "kept" not in table:
         return {}
     reasons = table.loc[table["kept"].astype(str) != "yes"].get("reason")
@@ -163,7 +175,7 @@ def left_out(table: pd.DataFrame) -> dict[str, int]:
 
 
 def audited(p_values: Mapping[str, float]) -> dict[str, Audited]:
-    """The audit's p of each electrode of one participant, and its q among them."""
+    """Return the audit's p of each electrode of one participant, with its q among them."""
     p = np.array(list(p_values.values()), dtype=np.float64)
     q = false_discovery_q(p)
     return {name: Audited(float(a), float(b)) for name, a, b in zip(p_values, p, q, strict=True)}
@@ -174,9 +186,16 @@ def missing_fits(
     participants: Sequence[str],
     expected: Mapping[str, Sequence[str]],
 ) -> list[tuple[str, str, str]]:
-    """Analysis, participant and model of the fits that should be there and are not.
+    """Return the analysis, participant and model of every missing fit.
 
-    Those of `expected` (the models of each analysis), and those that another participant has.
+    Parameters
+    ----------
+    done
+        All fits.
+    participants
+        Participants of the run.
+    expected
+        Models of each analysis; a fit is also expected if another participant has it.
     """
     have = {(s.analysis, s.participant, s.model) for s in done}
     wanted = [(a, m) for a, models in expected.items() for m in models]

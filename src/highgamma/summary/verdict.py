@@ -1,4 +1,4 @@
-"""One plain word on every score, and the rule that led to it."""
+"""The verdict on every score, and the rule that led to it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,24 @@ VERDICTS = (
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What is known of one electrode and model; NaN where a figure is not known.
+    """Numbers of one electrode and model that lead to its verdict; NaN if unknown.
 
-    `skill`, `q`, `gain` as in the table of electrodes; `audit_q` the audit's false-discovery rate
-    within the participant; `distance_s` the least time (s) between a training and a held-out
-    sample; `best_control` what the gain is measured against, `lacking` the named controls without a
-    score here; `role` is `model`, `control` (named by the analysis) or `position`.
+    Attributes
+    ----------
+    skill, q, gain
+        As in the table of electrodes.
+    audit_q
+        The audit's false-discovery rate within the participant.
+    distance_s
+        Least time (s) between a training and a held-out sample.
+    flat, leaky, intercept_only, tested, contaminated
+        Flags of the electrode and of the fit.
+    best_control
+        The control that the gain is measured against.
+    lacking
+        Controls named by the analysis that have no score here.
+    role
+        `model`, `control` (named by the analysis) or `position`.
     """
 
     skill: float
@@ -41,7 +53,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A verdict, when it applies, and the sentence that says why."""
+    """A verdict, the condition for it, and the sentence that explains it."""
 
     verdict: str
     applies: Callable[[Score], bool]
@@ -102,11 +114,11 @@ RULES = (
     ),
     Rule("supported", lambda s: True, lambda s: _support(s)),
 )
-"""From the first to the last; the first that applies gives the verdict."""
+"""In order; the first rule that applies gives the verdict."""
 
 
 def judge(score: Score) -> tuple[str, str]:
-    """The verdict on a score, and one sentence with the numbers of the rule that led to it."""
+    """Return the verdict on a score, and a sentence with the numbers of the rule that led to it."""
     rule = next(rule for rule in RULES if rule.applies(score))
     return rule.verdict, rule.sentence(score)
 
@@ -122,7 +134,7 @@ def _support(score: Score) -> str:
 
 
 def _beside(value: float) -> str:
-    """A number with two digits, or as many as it takes to tell it from the level."""
+    """Return a number with two digits, or as many as it takes to tell it from the level."""
     for digits in range(2, 17):
         text = f"{value:.{digits}g}"
         if float(text) != LEVEL or value == LEVEL:

@@ -1,6 +1,6 @@
-"""The report's figures: data in, one `Drawn` figure out; the same bytes for the same data.
+"""The report's figures: each function returns one `Drawn` figure, the same bytes for the same data.
 
-One module a subject, drawn on what `canvas` gives them all.
+Each module draws one subject; `canvas` holds what they share.
 """
 
 from highgamma.report.figures.audit import contamination

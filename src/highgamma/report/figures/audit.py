@@ -1,4 +1,4 @@
-"""The audit of sound in the electrodes."""
+"""Draw the audit of sound in the electrodes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MATRICES = 10
 
 
 def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
-    """The audit's p of every electrode, and the matrix of each participant's worst electrode."""
+    """Draw the audit's p of every electrode, and the matrix of each participant's worst one."""
     if not audits:
         return None
     from matplotlib.ticker import FuncFormatter
@@ -83,7 +83,7 @@ def contamination(audits: Mapping[str, Audit]) -> Drawn | None:
 
 
 def _p_values(axes: Axes, audits: Mapping[str, Audit]) -> tuple[float, list[float]]:
-    """Draw p of every electrode; return the least p and where each participant's middle is."""
+    """Draw p of every electrode; return the least p and the middle x of each participant."""
     pixels = crowded(sum(len(a.p) for a in audits.values()))
     start = 0
     ticks: list[float] = []
@@ -141,14 +141,14 @@ def _matrices(
 
 
 def _most_evident(audits: Mapping[str, Audit]) -> list[str]:
-    """Participants that have a matrix, in their order; of many those with the smallest p."""
+    """Return the participants that have a matrix, at most `MATRICES`, those with the smallest p."""
     have = [p for p in audits if audits[p].matrix.size]
     by_p = sorted(have, key=lambda p: float(np.nanmin(audits[p].p, initial=1.0)))[:MATRICES]
     return [p for p in have if p in by_p]
 
 
 def _below(audits: Mapping[str, Audit]) -> str:
-    """What the caption says of the matrices."""
+    """Return the part of the caption on the matrices."""
     n = sum(bool(audit.matrix.size) for audit in audits.values())
     if not n:
         return ""

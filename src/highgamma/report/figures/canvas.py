@@ -1,7 +1,7 @@
-"""What all figures share: the empty figure in the report's style, its colours, legends and numbers.
+"""Elements that all figures share: the style, colours, legends and numbers.
 
-Colours are Okabe and Ito's, which readers of every colour vision tell apart; every series also
-has its own marker or stands in a panel of its own.
+The colours are those of Okabe and Ito, which are distinct for all types of colour vision; every
+series also has its own marker or its own panel.
 """
 
 from __future__ import annotations
@@ -79,7 +79,19 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A figure as bytes, with the words that stand for it where it cannot be seen."""
+    """A figure as image files and text.
+
+    Attributes
+    ----------
+    name
+        Name of the figure and of its files.
+    svg, png
+        Content of the files.
+    alt, caption
+        Text for readers who do not see the figure, and the caption.
+    width
+        Inches; the page shows all figures at one scale.
+    """
 
     name: str
     svg: bytes
@@ -87,12 +99,17 @@ class Drawn:
     alt: str
     caption: str
     width: float
-    """Inches; the page shows all figures at one scale."""
 
 
 @contextmanager
 def canvas(width: float, height: float) -> Iterator[Figure]:
-    """An empty figure in the report's style; nothing global is touched."""
+    """Return an empty figure in the report's style; global settings do not change.
+
+    Parameters
+    ----------
+    width, height
+        Inches.
+    """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -106,11 +123,11 @@ def canvas(width: float, height: float) -> Iterator[Figure]:
 
 
 def drawn(figure: Figure, name: str, *, alt: str, caption: str) -> Drawn:
-    """The figure as SVG and PNG bytes, without a date or a program's name in them."""
+    """Return the figure as SVG and PNG bytes, without a date or the name of a program in them."""
     svg, png = io.BytesIO(), io.BytesIO()
-    # The resolution is that of what `crowded` turned into pixels.
+    # The resolution is that of the marks that `crowded` draws as pixels.
     figure.savefig(svg, format="svg", dpi=PIXELS, metadata={"Date": None, "Creator": None})
-    # The layout is settled; drawing again need not find it again.
+    # The layout is computed; the second file does not need to compute it again.
     figure.set_layout_engine("none")
     figure.savefig(png, format="png", dpi=PIXELS, metadata={"Software": None})
     return Drawn(
@@ -124,12 +141,12 @@ def drawn(figure: Figure, name: str, *, alt: str, caption: str) -> Drawn:
 
 
 def crowded(n: int) -> bool:
-    """Whether n marks are better drawn as pixels: as paths they would swell the page."""
+    """Return whether n marks are drawn as pixels: as paths they would make the page too large."""
     return n > MANY
 
 
 def short(value: float, digits: int = 2) -> str:
-    """A number without its leading zero, as statistics are written: `.62`, `−.05`, `n/a`."""
+    """Return a number without its leading zero: `.62`, `−.05`, `n/a`."""
     if not np.isfinite(value):
         return "n/a"
     text = f"{abs(value):.{digits}f}"
@@ -139,19 +156,19 @@ def short(value: float, digits: int = 2) -> str:
 
 
 def probability(value: float) -> str:
-    """A p-value or q-value: three digits, or `< .001`."""
+    """Return a p-value or q-value with three digits, or `< .001`."""
     if not np.isfinite(value):
         return "n/a"
     return "< .001" if value < 0.001 else short(value, 3)
 
 
 def colours(models: Sequence[str]) -> dict[str, str]:
-    """A colour for each model, by its place in the run."""
+    """Return a colour for each model, by its place in the run."""
     return {m: MODEL_COLOURS[k % len(MODEL_COLOURS)] for k, m in enumerate(models)}
 
 
 def markers(models: Sequence[str]) -> dict[str, str]:
-    """A marker for each model, by its place in the run."""
+    """Return a marker for each model, by its place in the run."""
     return {m: MARKERS[k % len(MARKERS)] for k, m in enumerate(models)}
 
 
@@ -164,7 +181,7 @@ def milliseconds(axes: Axes, *, n_ticks: int = 7) -> None:
 
 
 def handle(*, color: str, marker: str, label: str, hollow: bool = False, size: float = 4.5) -> Any:
-    """A legend entry of one marker."""
+    """Return a legend entry of one marker."""
     from matplotlib.lines import Line2D
 
     face = "white" if hollow else color
@@ -177,21 +194,21 @@ def handle(*, color: str, marker: str, label: str, hollow: bool = False, size: f
 def line(
     colour: str, label: str, *, style: Any = "-", width: float = 1.3, alpha: float = 1.0
 ) -> Any:
-    """A legend entry of one line."""
+    """Return a legend entry of one line."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=colour, ls=style, lw=width, alpha=alpha, label=label)
 
 
 def patch(label: str, *, colour: str = SOFT, alpha: float = 0.22) -> Any:
-    """A legend entry of one band or bar."""
+    """Return a legend entry of one band or bar."""
     from matplotlib.patches import Patch
 
     return Patch(facecolor=colour, alpha=alpha, lw=0, label=label)
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], *, columns: int = 5) -> None:
-    """A legend under the panels, in as many columns, at most `columns`, as the figure is wide."""
+    """Add a legend below the panels, in as many of `columns` columns as fit the figure."""
     for n in range(columns, 0, -1):
         legend = figure.legend(
             handles=list(handles), loc="outside lower left", ncols=n, columnspacing=1.4
@@ -203,7 +220,7 @@ def legend_below(figure: Figure, handles: Sequence[Any], *, columns: int = 5) ->
 
 
 def at_the_edge(values: Any, below: float) -> str:
-    """What a caption says where a score lies further below than its figure reaches."""
+    """Return the caption's sentence on scores drawn at the edge, empty if there are none."""
     known = np.asarray(values, dtype=float)
     return (
         f" Skill below {short(below)} is drawn at {short(below)}." if (known < below).any() else ""
@@ -211,7 +228,20 @@ def at_the_edge(values: Any, below: float) -> str:
 
 
 def quantile(values: FloatArray, share: float) -> FloatArray:
-    """Quantile over electrodes (axis 0), NaN where no electrode has a value."""
+    """Return a quantile over electrodes.
+
+    Parameters
+    ----------
+    values
+        (electrode, column), NaN if missing.
+    share
+        Between 0 and 1.
+
+    Returns
+    -------
+    quantile : (column,)
+        NaN if no electrode has a value.
+    """
     out = np.full(values.shape[1], np.nan)
     for k, column in enumerate(values.T):
         known = column[np.isfinite(column)]
@@ -221,5 +251,5 @@ def quantile(values: FloatArray, share: float) -> FloatArray:
 
 
 def decade(value: float) -> str:
-    """A power of ten as `1`, `.1`, `.01`: powers in mathematical type would need parsing."""
+    """Return a power of ten as `1`, `.1`, `.01`, which needs no mathematical type."""
     return "1" if value >= 1 else f"{value:.{max(0, round(-np.log10(value)))}f}"[1:]

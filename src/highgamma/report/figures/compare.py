@@ -1,4 +1,4 @@
-"""Two runs electrode by electrode."""
+"""Draw the comparison of two runs, electrode by electrode."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from highgamma.report.figures.canvas import (
 )
 
 BELOW = -0.5
-"""Skill further below is drawn at the edge."""
+"""Lower skill is drawn at the edge."""
 
 
 def save(figure: Drawn, *, svg: str | Path, png: str | Path) -> None:
@@ -37,7 +37,7 @@ def save(figure: Drawn, *, svg: str | Path, png: str | Path) -> None:
 
 
 def comparison_scatter(comparison: Comparison) -> Drawn:
-    """Skill of every electrode in one run against the other, a panel for each analysis and model.
+    """Draw every electrode's skill in one run against the other, a panel for each fit.
 
     An electrode's bar is the 95 % interval of the difference, drawn from the other run's skill.
     """
@@ -81,7 +81,7 @@ def comparison_scatter(comparison: Comparison) -> Drawn:
 
 
 def _names(comparison: Comparison, fit: Mapping[Hashable, Any]) -> tuple[str, str]:
-    """What tells the two sides apart: the run, and the analysis or model where these differ."""
+    """Return a label of each side: the run, and the analysis or model if these differ."""
     ours, theirs = (
         [name] if comparison.ours != comparison.theirs else []
         for name in (comparison.ours, comparison.theirs)

@@ -1,4 +1,4 @@
-"""Means over participants and their electrodes, with intervals: by model and by region."""
+"""Draw means over participants and their electrodes, with intervals: by model and by region."""
 
 from __future__ import annotations
 
@@ -27,13 +27,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BELOW = -0.3
-"""Skill further below is drawn at the edge: a very bad fit must not flatten all others."""
+"""Lower skill is drawn at the edge, so that a very bad fit does not compress all others."""
 
 
 def group_models(table: pd.DataFrame, models: Sequence[str]) -> Drawn | None:
-    """r and skill of every analysis and model over the group; trained minus untrained beside them.
+    """Draw group means of r and skill for every analysis and model, and trained minus untrained.
 
-    `table` is group.tsv, `models` the run's in their order (for their colours).
+    Parameters
+    ----------
+    table
+        Group statistics, `group.tsv`.
+    models
+        The run's models in their order, which sets their colours.
     """
     everything = table[(table["group"] == "all") & table["skill_mean"].notna()]
     if everything.empty:
@@ -146,9 +151,16 @@ def _interval(
 
 
 def group_regions(table: pd.DataFrame, analysis: str, models: Sequence[str]) -> Drawn | None:
-    """Mean r and skill by region and model, without contaminated and flat electrodes.
+    """Draw mean r and skill by region and model, without contaminated and flat electrodes.
 
-    `table` is group.tsv, `models` the run's in their order (for their colours).
+    Parameters
+    ----------
+    table
+        Group statistics, `group.tsv`.
+    analysis
+        Name of the analysis.
+    models
+        The run's models in their order, which sets their colours.
     """
     part = table[
         (table["analysis"] == analysis)

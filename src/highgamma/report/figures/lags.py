@@ -1,4 +1,4 @@
-"""Correlation by lag, and where each electrode peaks."""
+"""Draw the correlation by lag, and the peak of each electrode."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FloatArray = NDArray[np.float64]
 
 
 def lag_curves(evidence: Evidence, analysis: str) -> Drawn | None:
-    """Correlation by lag for the significant electrodes, and where each of them peaks."""
+    """Draw the correlation by lag for the significant electrodes, and the peak of each of them."""
     arrays = evidence.arrays
     if not arrays.sizes.get("lag"):
         return None
@@ -123,7 +123,7 @@ def _peaks(right: Axes, shown: pd.DataFrame, tints: Sequence[Any], *, many: bool
 
 
 def _diverging(values: FloatArray) -> tuple[Any, Any]:
-    """Blue where the activity leads, vermilion where it follows, grey between."""
+    """Return a norm and a colour map: blue if the activity leads, vermilion if it follows."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     known = values[np.isfinite(values)]

@@ -1,4 +1,4 @@
-"""Profiles of scores over a model's layers."""
+"""Draw profiles of scores over a model's layers."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ FloatArray = NDArray[np.float64]
 
 
 LOWEST = -0.6
-"""Scores further below are cut off, unless a median lies there."""
+"""Lower scores are cut off, unless a median is among them."""
 
 
 def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
-    """Median r and skill of every layer, with the interquartile band over electrodes."""
+    """Draw the median r and skill of every layer, with the interquartile band over electrodes."""
     arrays = evidence.arrays.sel(analysis=analysis)
     layers = arrays["layer"].values.astype(float)
     profiles = {

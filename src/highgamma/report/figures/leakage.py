@@ -1,4 +1,4 @@
-"""One model under splits that leak and splits that do not, position in time beside it."""
+"""Draw one model under splits that leak and splits that do not, next to position in time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,21 @@ BELOW = -0.3
 
 @dataclass(frozen=True, slots=True)
 class SplitScores:
-    """One model under one split: means over all electrodes with their 95 % intervals."""
+    """One model under one split: means over all electrodes with their 95 % intervals.
+
+    Attributes
+    ----------
+    analysis, split, model
+        Names of the analysis, its split and the model.
+    leaky
+        Whether the split leaks.
+    distance_s
+        Least time (s) between a training and a held-out sample.
+    n_electrodes
+        Number of electrodes.
+    r, skill
+        Mean, low, high.
+    """
 
     analysis: str
     split: str
@@ -48,13 +62,23 @@ class SplitScores:
 
 
 def demonstrations(evidence: Evidence) -> list[str]:
-    """Names of the run's analyses with the preset `leakage`."""
+    """Return the names of the run's analyses with the preset `leakage`."""
     presets = (evidence.settings(analysis).get("part_of") for analysis in evidence.analyses)
     return list(dict.fromkeys(str(name) for name in presets if name))
 
 
 def leakage_rows(evidence: Evidence, table: pd.DataFrame, name: str) -> list[SplitScores]:
-    """What each split makes of each model; `table` is group.tsv, `name` the preset analysis."""
+    """Return the scores of each model under each split.
+
+    Parameters
+    ----------
+    evidence
+        The run's evidence.
+    table
+        Group statistics, `group.tsv`.
+    name
+        One of `demonstrations`.
+    """
     rows = []
     for analysis in evidence.analyses:
         settings = evidence.settings(analysis)
@@ -89,9 +113,16 @@ def _mean(row: Mapping[Any, Any], score: str) -> tuple[float, float, float]:
 
 
 def leakage(evidence: Evidence, table: pd.DataFrame, name: str) -> Drawn | None:
-    """r and skill of every electrode by split, the model and position side by side.
+    """Draw r and skill of every electrode by split, the models next to position.
 
-    `table` is group.tsv; `name` one of `demonstrations`.
+    Parameters
+    ----------
+    evidence
+        The run's evidence.
+    table
+        Group statistics, `group.tsv`.
+    name
+        One of `demonstrations`.
     """
     rows = leakage_rows(evidence, table, name)
     models = list(dict.fromkeys(row.model for row in rows))
@@ -138,7 +169,7 @@ def leakage(evidence: Evidence, table: pd.DataFrame, name: str) -> Drawn | None:
 
 
 def _styles(evidence: Evidence) -> tuple[dict[str, str], dict[str, str]]:
-    """Colour and marker of each model; position is grey, since it stands for nothing."""
+    """Return the colour and marker of each model; position is grey."""
     colour, marker = colours(evidence.models), markers(evidence.models)
     return colour | dict.fromkeys(evidence.positions, SOFT), marker
 
@@ -149,7 +180,7 @@ def _place(row: SplitScores, splits: list[str], models: list[str]) -> float:
 
 
 def _label(split: str, rows: list[SplitScores]) -> str:
-    """The split with the realised least distance of its samples."""
+    """Return the split's name with the least distance of its samples."""
     least = min((r.distance_s for r in rows if r.split == split), default=float("nan"))
     words = split.replace("leave-one-word-out", "leave one\nword out")
     return f"{words}\n({least * 1000:.0f} ms)" if np.isfinite(least) else words
@@ -168,7 +199,7 @@ def _strip(
         mean, low, high = (max(v, BELOW) if np.isfinite(v) else v for v in (mean, low, high))
     colour, marker = _styles(evidence)
     width = 0.34 / len(models)
-    # Side by side in a fixed order; chance would draw another figure each time.
+    # Spread in a fixed order; random positions would change the figure each time.
     spread = (np.arange(len(values)) * 0.618034 % 1 - 0.5) * width
     axes.plot(
         at - 0.3 * width + spread, values, ls="", marker="o", ms=1.7, mew=0,

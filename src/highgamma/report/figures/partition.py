@@ -1,4 +1,4 @@
-"""How a joint fit's skill divides among its models."""
+"""Draw how a joint fit's skill divides among its models."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 MOST = 24
-"""Electrodes that have a bar of their own."""
+"""Number of electrodes with a bar of their own."""
 
 SHARED = "#B9C1C8"
 
 
 def variance_partition(partition: Partition) -> Drawn | None:
-    """Unique and shared parts of the best electrodes as stacked bars, of all as clouds."""
+    """Draw unique and shared parts: of the best electrodes as stacked bars, of all as clouds."""
     parts = np.column_stack([partition.unique, partition.shared])  # (electrode, space + 1)
     known = np.isfinite(parts).all(axis=1) & np.isfinite(partition.skill)
     if not known.any():
@@ -119,7 +119,7 @@ def _clouds(right: Axes, cloud: FloatArray, *, names: Sequence[str], tints: Sequ
     """Draw each part of all electrodes' skill (electrode, part) with its median."""
     for row, tint in enumerate(tints):
         of_part = cloud[:, row]
-        # An even spread by rank: the same picture each time, no chance in it.
+        # An even spread by rank, so that the figure is the same each time.
         order = np.argsort(np.argsort(of_part, kind="stable"), kind="stable")
         height = row + 0.52 * ((order * 0.618034) % 1.0 - 0.5)
         right.plot(
@@ -132,7 +132,7 @@ def _clouds(right: Axes, cloud: FloatArray, *, names: Sequence[str], tints: Sequ
     right.set_yticks(range(len(names)), names)
     right.tick_params(axis="y", length=0)
     right.set_ylim(len(names) - 0.45, -0.55)
-    # A few very bad fits must not flatten what there is to see.
+    # A few very bad fits must not compress the rest of the figure.
     low, high = np.quantile(cloud, [0.01, 0.99])
     room = 0.08 * max(high - low, 0.02)
     right.set_xlim(min(low, 0) - room, max(float(cloud.max()), high) + room)

@@ -1,4 +1,4 @@
-"""Where the electrodes are."""
+"""Draw the electrodes' positions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from highgamma.report.findings import SUPPORTED
 
 
 def electrode_map(evidence: Evidence, analysis: str) -> Drawn | None:
-    """Electrodes in three projections, coloured by r; hollow where not supported."""
+    """Draw the electrodes in three projections, coloured by r; hollow if not supported."""
     table = evidence.electrodes[evidence.electrodes["analysis"] == analysis]
     table = evidence.findings(table, analysis)
     table = table[table[["x", "y", "z"]].notna().all(axis=1)]

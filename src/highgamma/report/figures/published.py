@@ -1,4 +1,4 @@
-"""The published study's scores beside this run's."""
+"""Draw the published study's scores and this run's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from highgamma.report.findings import PublishedComparison
 
 
 def published_scores(comparison: PublishedComparison) -> Drawn | None:
-    """Published scores and ours as dumbbells, participant by participant, with the mean predictor.
+    """Draw published scores and ours as dumbbells, by participant, with the mean predictor.
 
     A column for each model, a row for the correlation and one for R².
     """

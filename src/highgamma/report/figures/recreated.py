@@ -1,4 +1,4 @@
-"""Measured and recreated activity of the best electrodes, and the weights behind it."""
+"""Draw measured and predicted activity of the best electrodes, and the weights of the fits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,19 @@ def best_traces(
     traces: Sequence[Trace | None],
     words: Mapping[str, pd.DataFrame],
 ) -> Drawn | None:
-    """Measured and recreated activity of the best electrodes: an excerpt, and all samples."""
+    """Draw measured and predicted activity of the best electrodes: an excerpt, and all samples.
+
+    Parameters
+    ----------
+    analysis
+        Name of the analysis.
+    rows
+        Rows of the best electrodes (`findings.best_electrodes`).
+    traces
+        The trace of each row, None if the fit kept none.
+    words
+        Table of words by participant.
+    """
     shown = [
         (row, trace)
         for row, trace in zip(rows.to_dict("records"), traces, strict=True)
@@ -94,7 +106,7 @@ def best_traces(
 
 
 def _excerpt(trace: Trace) -> slice:
-    """The middle of the longest segment; words are all shown."""
+    """Return the middle of the longest segment; of words, all samples."""
     if trace.unit != "frame":
         return slice(0, len(trace.position))
     segments, counts = np.unique(trace.segment, return_counts=True)
@@ -169,7 +181,17 @@ def _scatter(axes: Axes, trace: Trace) -> None:
 def response_weights(
     analysis: str, rows: pd.DataFrame, traces: Sequence[Trace | None]
 ) -> Drawn | None:
-    """Temporal response weights of the best electrodes: by delay, or by delay and feature."""
+    """Draw temporal response weights of the best electrodes: by delay, or by delay and feature.
+
+    Parameters
+    ----------
+    analysis
+        Name of the analysis.
+    rows
+        Rows of the best electrodes (`findings.best_electrodes`).
+    traces
+        The trace of each row, None if the fit kept none.
+    """
     shown = [
         (row, trace)
         for row, trace in zip(rows.to_dict("records"), traces, strict=True)
@@ -202,7 +224,7 @@ def response_weights(
                     axes.plot(trace.delay, trace.weights[:, k], color=MODEL_COLOURS[k])
                 axes.axhline(0, color="#8a949d", lw=0.7, zorder=0)
                 axes.set_ylabel("weight" if axes is grid[0] else "")
-                # A common factor above the axis would stand where the title is.
+                # A common factor above the axis would overlap with the title.
                 axes.yaxis.set_major_formatter("{x:.2g}")
             else:
                 axes.bar(np.arange(features), trace.weights[0], color=MODEL_COLOURS[0])

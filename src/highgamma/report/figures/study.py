@@ -1,4 +1,4 @@
-"""The published study's scores beside the mean predictor's and shuffled embeddings'."""
+"""Draw the published study's score next to the mean predictor's and that of shuffled embeddings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from highgamma.report.figures.canvas import (
 
 
 def across_channels(evidence: Evidence) -> Drawn | None:
-    """The study's correlation across channels beside the mean predictor's and shuffled words'."""
+    """Draw the study's correlation across channels next to the mean predictor's."""
     people = evidence.participants
     people = people[people["pcc_across_channels"].notna() | people["pcc_mean_predictor"].notna()]
     if people.empty:

@@ -1,4 +1,4 @@
-"""What electrodes do around the onset of the voice, and when the model knows it."""
+"""Draw measured and predicted activity around the onset of the voice."""
 
 from __future__ import annotations
 
@@ -42,10 +42,19 @@ MOST_REGIONS = 8
 def trial_by_trial(
     evidence: Evidence, courses: Sequence[Course], analysis: str, *, n: int = 4
 ) -> Drawn | None:
-    """Measured and recreated activity of the best electrodes, every trial a line of an image.
+    """Draw measured and predicted activity of the best electrodes, one image row for each trial.
 
-    `courses` are the run's time courses (`timecourse.read_courses`); an electrode is shown with its
-    best model, where that model's file kept its single trials.
+    Parameters
+    ----------
+    evidence
+        The run's evidence.
+    courses
+        The run's time courses (`timecourse.read_courses`). An electrode is shown with its best
+        model if that model's file holds its single trials.
+    analysis
+        Name of the analysis.
+    n
+        Most electrodes to show.
     """
     by_fit = {(c.participant, c.model): c.values for c in courses if c.analysis == analysis}
     best = best_electrodes(evidence, analysis, n=len(evidence.electrodes))
@@ -78,7 +87,7 @@ def trial_by_trial(
                 (0, 1), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
                 fontsize=7.0, color=SOFT, parse_math=False, annotation_clip=False,
             )  # fmt: skip
-            # The line runs over the panels beside it; they need not make room for it.
+            # The line may extend over the next panels; the layout must not make room for it.
             about.set_in_layout(False)
             panels[0].set_ylabel("trial")
         for axes, title in zip(
@@ -170,10 +179,19 @@ def _significance(axes: Axes, values: xr.Dataset, electrode: str) -> None:
 
 
 def around_onset(evidence: Evidence, courses: Sequence[Course], analysis: str) -> Drawn | None:
-    """r over trials at each moment, by region, with intervals over participants and electrodes.
+    """Draw r over trials at each moment, by region, with its interval.
 
     Contaminated and flat electrodes are left out. The first panel is of all electrodes; regions
-    follow by their number of electrodes, as many as `MOST_REGIONS`.
+    follow by their number of electrodes, at most `MOST_REGIONS`.
+
+    Parameters
+    ----------
+    evidence
+        The run's evidence.
+    courses
+        The run's time courses (`timecourse.read_courses`).
+    analysis
+        Name of the analysis.
     """
     analysis_courses = [c for c in courses if c.analysis == analysis]
     models = _models(evidence, analysis_courses, analysis)
@@ -253,7 +271,7 @@ def around_onset(evidence: Evidence, courses: Sequence[Course], analysis: str) -
 
 
 def _models(evidence: Evidence, courses: Sequence[Course], analysis: str) -> list[str]:
-    """Models that are no controls, those of the highest mean r; all where there are no others."""
+    """Return the models with the highest mean r; controls only if there are no other models."""
     there = {c.model for c in courses}
     mean = {
         m: float(np.nanmean([np.nanmean(c.values["r"]) for c in courses if c.model == m]))
@@ -267,7 +285,7 @@ def _models(evidence: Evidence, courses: Sequence[Course], analysis: str) -> lis
 
 
 def _clean(table: pd.DataFrame, analysis: str) -> dict[tuple[str, str], str]:
-    """Region of every electrode that is neither contaminated nor flat."""
+    """Return the region of every electrode that is neither contaminated nor flat."""
     rows = table[table["analysis"] == analysis]
     rows = rows[~rows["flags"].str.contains("|".join(group.FOUL))]
     return {

@@ -1,4 +1,4 @@
-"""Planted truth beside what was found."""
+"""Draw planted against recovered lags and layers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def planted_truth(recovery: Recovery) -> Drawn | None:
-    """Planted against recovered lags, and the skill by layer on electrodes planted from one."""
+    """Draw planted against recovered lags, and the mean skill by layer."""
     if not recovery.lags and not recovery.layers:
         return None
     n_panels = bool(recovery.lags) + bool(recovery.layers)

@@ -1,4 +1,4 @@
-"""What each verdict falls to, beside the study's score of the same models."""
+"""Draw the number of electrodes with each verdict, next to the study's score of the same models."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 LEAST_SHARE = 0.045
-"""Share of a bar below which a segment has no room for its count."""
+"""Least share of a bar for a segment to have room for its count."""
 
 
 def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn | None:
-    """Electrodes by verdict, a bar for each analysis and model, beside the study's correlation.
+    """Draw electrodes by verdict, a bar for each fit, next to the study's correlation.
 
     The right panel shows for the same rows the correlation across channels of every participant,
     the mean predictor's, and the range that the study published.

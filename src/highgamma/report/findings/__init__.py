@@ -1,8 +1,8 @@
-"""What the tables say, counted and compared.
+"""Count and compare the contents of the tables.
 
-`verdicts` counts what is supported, `comparison` sets a published study beside this run, `clean`
+`verdicts` counts what is supported, `comparison` compares a published study with this run, `clean`
 leaves contaminated electrodes out, `partition` divides a joint fit among its models, `recovery`
-holds the planted truth against what was found.
+compares the planted truth with the results.
 """
 
 from highgamma.report.findings.clean import TABLE_COLUMNS, CleanRow, with_and_without, write_clean

@@ -1,4 +1,4 @@
-"""The summary with and without the electrodes that the audit flags, side by side."""
+"""The summary with and without the electrodes that the audit flags."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class CleanRow:
     """One analysis and model over `all` electrodes or over the `clean` ones.
 
-    Medians of r and skill are over electrodes that have one. No contaminated electrode can be
-    supported; `n_significant` counts whatever q says.
+    No contaminated electrode can be supported; `n_significant` depends on q alone. Medians of r and
+    skill are over the electrodes that have them.
     """
 
     analysis: str
@@ -41,9 +41,9 @@ TABLE_COLUMNS = tuple(field.name for field in fields(CleanRow))
 
 
 def with_and_without(evidence: Evidence) -> list[tuple[CleanRow, CleanRow]]:
-    """For each analysis and model the figures over all electrodes, and without contaminated ones.
+    """Return a row over all electrodes and one without contaminated ones, for each fit.
 
-    Contaminated is what carries that flag; flat electrodes have no scores either way.
+    Electrodes with the flag `contaminated` are left out; flat electrodes have no scores either way.
     """
     pairs = []
     for key, rows in evidence.electrodes.groupby(["analysis", "model"], sort=False):

@@ -1,4 +1,4 @@
-"""A published study's scores beside this run's, participant by participant, model by model."""
+"""Compare a published study's scores with this run's, by participant and model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ from highgamma.report.evidence import Evidence
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One participant and model: correlation (PCC) and R² across channels, ours and published.
+    """Scores of one participant and model, ours and published; NaN if not known.
 
-    `within` is how precisely the published PCC is known; NaN stands for what was not published or
-    not computed.
+    Attributes
+    ----------
+    participant, model
+        Whose scores they are.
+    pcc, pcc_published, pcc_mean_predictor
+        Correlation across channels: ours, published, of the mean predictor.
+    within
+        Precision of the published correlation.
+    r2, r2_published, r2_mean_predictor
+        R² across channels: ours, published, of the mean predictor.
     """
 
     participant: str
@@ -32,18 +40,18 @@ class Compared:
 
     @property
     def pcc_difference(self) -> float:
-        """Ours less the published."""
+        """Our correlation minus the published one."""
         return self.pcc - self.pcc_published
 
     @property
     def r2_difference(self) -> float:
-        """Ours less the published."""
+        """Our R² minus the published one."""
         return self.r2 - self.r2_published
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedComparison:
-    """A published study beside the analysis of this run that repeats it."""
+    """A published study and the analysis of this run that repeats it."""
 
     analysis: str
     models: list[str]
@@ -51,20 +59,24 @@ class PublishedComparison:
     sources: list[str]
 
     def of(self, model: str) -> list[Compared]:
-        """Rows of one model."""
+        """Return the rows of one model."""
         return [row for row in self.rows if row.model == model]
 
     def differences(self, name: str) -> list[float]:
-        """All known differences of a score, `pcc` or `r2`."""
+        """Return all known differences of a score, `pcc` or `r2`."""
         values = [float(getattr(row, f"{name}_difference")) for row in self.rows]
         return [v for v in values if np.isfinite(v)]
 
 
 def comparison(evidence: Evidence) -> PublishedComparison | None:
-    """Ours beside the published, for the models that the key `published` pairs.
+    """Compare this run with the published scores, for the models that the key `published` pairs.
 
-    Participants of either side stand in it, those of this run first; nothing where no published
-    scores were given, or where the analysis has none of the paired models.
+    Participants of either side have rows, those of this run first.
+
+    Returns
+    -------
+    comparison
+        None if no published scores are given, or if the analysis has none of the paired models.
 
     Raises
     ------

@@ -21,15 +21,29 @@ NOT_ESTIMABLE = "not-estimable"
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One joint fit: `spaces` and, a row for each electrode, what each explains.
+    """How the joint skill of one fit divides among its spaces, electrode by electrode.
 
-    Electrodes stand by verdict (supported first), then by skill.
+    Electrodes are in the order of their verdict (supported first), then of their skill.
 
-    unique (electrode, space): joint skill less the skill without the space.
-    shared (electrode,): what remains of the joint skill after all unique parts.
-    share (electrode, space): division of the joint skill that sums to it.
-    noise_ceiling, explainable (electrode,): greatest r, and the share of the variance that is the
-    same whenever a word comes again; NaN where it cannot be estimated.
+    Attributes
+    ----------
+    analysis, model
+        Names of the fit.
+    spaces
+        Names of the spaces.
+    participant, electrode, verdict
+        Of each electrode.
+    r, skill
+        (electrode,) of the joint fit.
+    unique
+        (electrode, space) joint skill minus the skill without the space.
+    share
+        (electrode, space) division of the joint skill that sums to it.
+    shared
+        (electrode,) joint skill minus all unique parts.
+    noise_ceiling, explainable
+        (electrode,) greatest r that can be reached, and the share of the variance that repeats
+        whenever a word does; NaN if it cannot be estimated.
     """
 
     analysis: str
@@ -52,7 +66,14 @@ class Partition:
         return bool(np.isfinite(self.noise_ceiling).any())
 
     def medians(self) -> list[tuple[str, float, float, int]]:
-        """Of each space: median unique part, median share, electrodes whose unique part is > 0."""
+        """Return the medians over electrodes of each space.
+
+        Returns
+        -------
+        rows
+            For each space: its name, median unique part, median share, and the number of electrodes
+            with a unique part above 0.
+        """
         rows = []
         for k, space in enumerate(self.spaces):
             unique = self.unique[:, k]
@@ -71,7 +92,7 @@ class Partition:
 
 
 def partitions(evidence: Evidence) -> list[Partition]:
-    """Every joint fit of the run, in the order of the table."""
+    """Return every joint fit of the run, in the order of the table."""
     joint_fits = []
     for key, rows in evidence.partition.groupby(["analysis", "model"], sort=False):
         analysis, model = (str(part) for part in key)
@@ -86,7 +107,7 @@ def _partition(evidence: Evidence, analysis: str, model: str, rows: pd.DataFrame
     spaces = list(dict.fromkeys(rows["space"]))
 
     def number(values: Any) -> Any:
-        # A ceiling that could not be estimated may stand as a word.
+        # A ceiling that could not be estimated may be a word in the table.
         return pd.to_numeric(values, errors="coerce")
 
     electrodes = rows.drop_duplicates(keys).set_index(keys)

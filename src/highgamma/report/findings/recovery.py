@@ -1,4 +1,4 @@
-"""Whether planted truth was found."""
+"""Compare planted truth with the results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,19 @@ TWIN = "-untrained"
 
 @dataclass(frozen=True, slots=True)
 class KindFound:
-    """Electrodes of one planted kind: how many were found or flagged, and which went wrong."""
+    """Detection of the electrodes of one planted kind.
+
+    Attributes
+    ----------
+    kind, expected
+        The kind, and what is expected of it.
+    n, n_found
+        Numbers of electrodes planted, and detected or flagged.
+    wrong
+        Electrodes that differ from what is expected.
+    ok
+        Whether none does; None if nothing is expected.
+    """
 
     kind: str
     expected: str
@@ -35,7 +47,19 @@ class KindFound:
 
 @dataclass(frozen=True, slots=True)
 class LagFound:
-    """Electrodes with one planted lag, in one analysis; lags in s, one per electrode."""
+    """Recovered lags of the electrodes with one planted lag, in one analysis.
+
+    Attributes
+    ----------
+    analysis, model
+        Names of the fit.
+    planted
+        The planted lag, s.
+    recovered, low, high
+        (electrode,) peak lag and its interval, s.
+    ok
+        Whether all peaks are within `LAG_TOLERANCE`.
+    """
 
     analysis: str
     model: str
@@ -48,7 +72,21 @@ class LagFound:
 
 @dataclass(frozen=True, slots=True)
 class LayerFound:
-    """Mean skill of every layer over the electrodes planted from one layer of a model."""
+    """Recovered layer of the electrodes planted from one layer of a model.
+
+    Attributes
+    ----------
+    analysis, model
+        Names of the fit.
+    planted, recovered
+        The planted layer, and the one with the highest mean skill.
+    n
+        Number of electrodes.
+    layers, skill
+        (layer,) numbers of the layers, and their mean skill over electrodes.
+    ok
+        Whether the layers differ by at most `LAYER_TOLERANCE`.
+    """
 
     analysis: str
     model: str
@@ -62,7 +100,21 @@ class LayerFound:
 
 @dataclass(frozen=True, slots=True)
 class TwinFound:
-    """A trained model and its untrained twin on the electrodes planted from the trained one."""
+    """A trained model and its untrained counterpart on the electrodes planted from the trained one.
+
+    Attributes
+    ----------
+    analysis, model, twin
+        The analysis, the trained and the untrained model.
+    n
+        Number of electrodes.
+    skill, twin_skill
+        Mean skill of each.
+    n_better
+        Number of electrodes at which the trained model has the greater skill.
+    ok
+        Whether it has at all of them.
+    """
 
     analysis: str
     model: str
@@ -76,7 +128,7 @@ class TwinFound:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Planted truth against what was found."""
+    """The results for planted electrodes, by kind, lag, layer and trained model."""
 
     kinds: list[KindFound]
     lags: list[LagFound]
@@ -85,7 +137,7 @@ class Recovery:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing that can be checked went wrong."""
+        """Whether every check that applies has passed."""
         checks: list[bool | None] = [
             *(k.ok for k in self.kinds),
             *(f.ok for f in self.lags),
@@ -106,10 +158,15 @@ _EXPECTED = {
 
 
 def recovery(evidence: Evidence) -> Recovery | None:
-    """Compare the planted truth with the tables; nothing where no truth was planted.
+    """Compare the planted truth with the tables.
 
-    An electrode is found where q < .05 for the model it was planted from (for any model where
+    An electrode counts as detected if q < .05 for the model it was planted from (for any model if
     the run lacks that one), in an analysis whose split does not leak.
+
+    Returns
+    -------
+    recovery
+        None if the data set has no planted truth.
     """
     if evidence.truth is None:
         return None
@@ -252,7 +309,7 @@ def _layers_found(truth: pd.DataFrame, table: pd.DataFrame, evidence: Evidence) 
             if known.sum() < 2:
                 continue
             mean = np.where(known, np.where(known, skill, 0.0).mean(axis=0), np.nan)
-            # Where no layer predicts anything, the best of them says nothing about the planted.
+            # If no layer predicts anything, the best layer is not informative.
             if not np.nanmax(mean) > 0:
                 continue
             layers = arrays["layer"].values.astype(float)
@@ -285,7 +342,7 @@ def _twins_found(truth: pd.DataFrame, table: pd.DataFrame) -> list[TwinFound]:
             if model not in wide or twin not in wide:
                 continue
             both = wide[[model, twin]].dropna()
-            # An analysis that tests nothing, as the study's own, claims nothing.
+            # Without permutations, as in the study, nothing is expected.
             if both.empty or rows["p"].isna().all():
                 continue
             better = int((both[model] > both[twin]).sum())

@@ -1,4 +1,4 @@
-"""How many electrodes each verdict falls to, by analysis and model."""
+"""Count the electrodes with each verdict, by analysis and model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VERDICTS = (
     "leaky split",
     "not estimable",
 )
-"""Every verdict, from the one that passed all rules to those that failed at the first."""
+"""Every verdict, from the one that passes all rules to those that fail the first ones."""
 
 RULES = (
     ("not estimable", "The electrode’s signal is constant, or no score of it is finite."),
@@ -39,15 +39,32 @@ RULES = (
     ("not estimable", "A control that the analysis names has no score here."),
     (SUPPORTED, "None of these."),
 )
-"""The rules in their order, in words; the first that applies gives the verdict."""
+"""The rules in words, in order; the first that applies gives the verdict."""
 
 PUBLISHED_RANGE = (0.79, 0.99)
-"""The published study's headline: correlation across channels in every participant."""
+"""Range over participants of the published correlation across channels."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFinding:
-    """One analysis and model over all participants."""
+    """One analysis and model over all participants.
+
+    Attributes
+    ----------
+    model, is_control
+        Name of the model, and whether it is a control.
+    n
+        Number of electrodes.
+    verdicts
+        Number of electrodes by verdict.
+    n_significant
+        Number of electrodes with q < .05, None without permutations.
+    skill_median, r_median
+        Medians over electrodes.
+    pcc, pcc_mean_predictor, pcc_shuffled
+        Medians over participants of the correlation across channels: of the model, of the mean
+        predictor, and with shuffled embeddings.
+    """
 
     model: str
     is_control: bool
@@ -68,10 +85,24 @@ class ModelFinding:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisFinding:
-    """One analysis: its models, and how many electrodes at least one that is no control has.
+    """One analysis over all participants.
 
-    `verdicts` gives each electrode the verdict of the model that passed most rules, over the
-    models that are no controls; `controlled` says whether the analysis names controls.
+    Attributes
+    ----------
+    analysis, unit
+        Name of the analysis, and its unit, `frame` or `word`.
+    controlled
+        Whether the analysis names controls.
+    n
+        Number of electrodes.
+    verdicts
+        Number of electrodes by verdict. An electrode has the best of the verdicts that it has for
+        the models that are not controls.
+    models
+        The models of the analysis, controls included.
+    pcc_range, pcc_mean_predictor_range
+        Least and greatest correlation across channels: of the models that are not controls, and of
+        the mean predictor.
     """
 
     analysis: str
@@ -85,7 +116,7 @@ class AnalysisFinding:
 
     @property
     def n_supported(self) -> int:
-        """Number of electrodes supported for at least one model that is no control."""
+        """Number of electrodes supported for at least one model that is not a control."""
         return self.verdicts.get(SUPPORTED, 0)
 
     @property
@@ -95,7 +126,7 @@ class AnalysisFinding:
 
 
 def headline(evidence: Evidence) -> list[AnalysisFinding]:
-    """Verdicts counted by analysis and model, beside the study's score."""
+    """Count the verdicts by analysis and model, and add the study's score."""
     analyses = []
     for analysis in evidence.analyses:
         rows = evidence.electrodes[evidence.electrodes["analysis"] == analysis]
@@ -132,7 +163,7 @@ def headline(evidence: Evidence) -> list[AnalysisFinding]:
 
 
 def rank(verdict: str) -> int:
-    """Place of a verdict among `VERDICTS`; one that is not known is no reason to believe."""
+    """Return the place of a verdict among `VERDICTS`; an unknown verdict ranks last."""
     return VERDICTS.index(verdict) if verdict in VERDICTS else len(VERDICTS) - 1
 
 
@@ -166,7 +197,7 @@ def _finite(values: pd.Series[Any]) -> FloatArray:
 
 
 def median(values: pd.Series[Any]) -> float:
-    """Median of the values that are known; NaN where none is."""
+    """Return the median of the finite values, NaN without any."""
     known = _finite(values)
     return float(np.median(known)) if known.size else float("nan")
 
@@ -177,10 +208,19 @@ def _range(values: pd.Series[Any]) -> tuple[float, float]:
 
 
 def best_electrodes(evidence: Evidence, analysis: str, *, n: int) -> pd.DataFrame:
-    """The n electrodes with the highest skill, supported ones first, each with its best model.
+    """Return the electrodes with the highest skill, supported ones first, each with its best model.
 
-    Control models are passed over where there are others; fits without a correlation have no
-    recreation to show.
+    Control models are left out if there are others, as are fits without a correlation, which have
+    no prediction to show.
+
+    Parameters
+    ----------
+    evidence
+        The run's evidence.
+    analysis
+        Name of the analysis.
+    n
+        Most electrodes to return.
     """
     rows = evidence.electrodes[evidence.electrodes["analysis"] == analysis]
     rows = rows[np.isfinite(rows["r"].to_numpy(float)) & np.isfinite(rows["skill"].to_numpy(float))]
@@ -196,14 +236,14 @@ def best_electrodes(evidence: Evidence, analysis: str, *, n: int) -> pd.DataFram
 
 
 def by_verdict(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the table of electrodes by verdict, then skill; ties keep their order."""
+    """Sort rows of the table of electrodes by verdict, then skill; ties keep their order."""
     order = table.assign(rank=table["verdict"].map(rank), known=table["skill"].fillna(-np.inf))
     order = order.sort_values(["rank", "known"], ascending=[True, False], kind="stable")
     return order.drop(columns=["rank", "known"])
 
 
 def flag_counts(evidence: Evidence) -> list[tuple[str, str, Counter[str]]]:
-    """How often each flag was raised, by analysis and model."""
+    """Count how often each flag was raised, as (analysis, model, counts)."""
     counted = []
     for key, rows in evidence.electrodes.groupby(["analysis", "model"], sort=False):
         analysis, model = (str(part) for part in key)
