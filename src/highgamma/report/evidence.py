@@ -303,7 +303,7 @@ def read_audit(path: str | Path) -> Audit | None:
         worst = int(np.lexsort((-np.nan_to_num(excess, nan=-np.inf), np.nan_to_num(p, nan=2.0)))[0])
         matrix = np.empty((0, 0))
         sound = neural = np.empty(0)
-        # The audit tests the phase locking; it may not be in the file.
+        # The audit tests phase locking; files without it have only `matrix`.
         kept = next((name for name in ("locking", "matrix") if name in audit), None)
         if kept:
             values = audit[kept].isel(channel=worst)

@@ -107,7 +107,7 @@ def read_fits(paths: Iterable[str | Path]) -> Iterator[Fit]:
 
 
 def _read_scores(path: Path, *, several: bool) -> tuple[xr.Dataset, Float32Array, int]:
-    """Return the needed variables of a file, its null's best layer, and its number of surrogates."""
+    """Return the needed variables of a file, its null's best layer and number of surrogates."""
     with store.open_dataset(path) as opened:
         missing = [name for name in _NEEDED if name not in opened]
         if missing:
