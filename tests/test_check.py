@@ -62,7 +62,7 @@ def checked(**changed: Any) -> Checked:
 
 def of(found: Checked, subject: str, part: str) -> Problem:
     """The one problem of a subject that says `part`."""
-    (one,) = (p for p in found.problems.every if p.subject == subject and part in p.found)
+    (one,) = (p for p in found.problems.every if p.subject == subject and part in p.message)
     return one
 
 
@@ -239,8 +239,8 @@ def test_ten_permutations_cannot_be_significant(folder: Path) -> None:
 def test_participants_without_folder_and_folders_without_row_are_told(folder: Path) -> None:
     (folder / "data/participants.tsv").write_text("participant_id\nsub-01\nsub-05\n")
     found = checked()
-    assert "sub-05" in of(found, "data set", "have no folder").found
-    assert "sub-02" in of(found, "data set", "not listed").found
+    assert "sub-05" in of(found, "data set", "have no folder").message
+    assert "sub-02" in of(found, "data set", "not listed").message
     assert found.ok
 
 
@@ -299,7 +299,7 @@ def test_a_models_missing_or_broken_file_is_named(
 
 def test_layers_and_width_are_compared_with_config_json(folder: Path) -> None:
     network(folder / "mine", layers=3)
-    said = of(checked(**mine()), "models", "3 blocks").found
+    said = of(checked(**mine()), "models", "3 blocks").message
     assert "the catalogue says 2" in said
 
 

@@ -96,9 +96,9 @@ def check_names(catalogue: Mapping[str, Any], names: Iterable[str]) -> None:
     unknown = [n for n in dict.fromkeys(names) if n not in catalogue]
     if unknown:
         known = list(catalogue)
-        found = ", ".join(f"{n!r}{nearest(n, known)}" for n in unknown)
+        listed = ", ".join(f"{n!r}{nearest(n, known)}" for n in unknown)
         raise InputError(
-            f"there is no model {found}",
+            f"there is no model {listed}",
             where="models",
             expected="names from config/models.yaml, or from `catalogue` in the configuration",
             remedy="correct the name, or describe the model under `catalogue` in the configuration",

@@ -155,7 +155,7 @@ def fetch_dataset(
     except Unreachable as error:
         example = "sub-01" if isinstance(participants, str) or not participants else participants[0]
         raise Unreachable(
-            f"the data set {source} is missing, and there is no network: {error.found}",
+            f"the data set {source} is missing, and there is no network: {error.message}",
             where=folder,
             expected=f"the folder {folder} with participants.tsv and, for every participant, a "
             f"folder such as {example}/ieeg with the recording and its .tsv and .json files",

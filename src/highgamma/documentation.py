@@ -78,8 +78,8 @@ PARTS: dict[str, Callable[[str], str]] = {"columns": columns, "kinds": kinds}
 def written(page: str) -> str:
     """Return a page with its parts written anew."""
 
-    def part(found: re.Match[str]) -> str:
-        kind, name = found.groups()
+    def part(match: re.Match[str]) -> str:
+        kind, name = match.groups()
         return f"<!-- {kind}: {name} -->\n{PARTS[kind](name)}<!-- end -->"
 
     return _PART.sub(part, page)

@@ -11,7 +11,7 @@ class InputError(Exception):
 
     Parameters
     ----------
-    found
+    message
         What was found, in one sentence without a full stop.
     where
         The file, folder or config key it was found in.
@@ -23,20 +23,20 @@ class InputError(Exception):
 
     def __init__(
         self,
-        found: str,
+        message: str,
         *,
         where: str | PathLike[str] | None = None,
         expected: str | None = None,
         remedy: str | None = None,
     ) -> None:
-        self.found = found
+        self.message = message
         self.where = None if where is None else str(where)
         self.expected = expected
         self.remedy = remedy
-        super().__init__(found, self.where, expected, remedy)
+        super().__init__(message, self.where, expected, remedy)
 
     def __str__(self) -> str:
-        lines = [self.found]
+        lines = [self.message]
         for label, text in (
             ("where", self.where),
             ("expected", self.expected),
@@ -58,9 +58,9 @@ class Unreachable(InputError):  # noqa: N818
 class Refused(InputError):  # noqa: N818
     """A server answered, but did not give the file; `status` is its HTTP status."""
 
-    def __init__(self, found: str, *, status: int, where: str, remedy: str | None = None) -> None:
+    def __init__(self, message: str, *, status: int, where: str, remedy: str | None = None) -> None:
         self.status = status
-        super().__init__(found, where=where, remedy=remedy)
+        super().__init__(message, where=where, remedy=remedy)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

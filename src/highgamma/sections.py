@@ -185,7 +185,9 @@ def _schema_of_type(hint: Any, about: Mapping[str, Any]) -> Schema:
         schema["pattern"] = about["pattern"]
     if hint in (int, float):
         bounds = {"minimum": "minimum", "exclusiveMinimum": "above", "maximum": "maximum"}
-        schema |= {key: about[of] for key, of in bounds.items() if about[of] is not None}
+        schema |= {
+            key: about[option] for key, option in bounds.items() if about[option] is not None
+        }
     return schema
 
 

@@ -40,9 +40,9 @@ class Counting:
         return np.stack(columns, axis=1)
 
     def __getattr__(self, name: str) -> Any:
-        def counted(*arguments: Any) -> Any:
+        def counted(*arguments: Any, **named: Any) -> Any:
             self.calls[name] += 1
-            return getattr(CPU, name)(*arguments)
+            return getattr(CPU, name)(*arguments, **named)
 
         return counted
 

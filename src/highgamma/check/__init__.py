@@ -95,15 +95,15 @@ def check(
     shared = _stimulus(usable, problems)
     participants = []
     for label in labels:
-        one = read_participant(label, usable["dataset"], problems)
+        participant = read_participant(label, usable["dataset"], problems)
         analyses.check_participant(
-            one, usable, entries, signals, fits, problems, shared_sound=shared > 0
+            participant, usable, entries, signals, fits, problems, shared_sound=shared > 0
         )
-        participants.append(one)
-    there = [one for one in participants if one.recordings or one.n_bytes]
+        participants.append(participant)
+    there = [p for p in participants if p.recordings or p.n_bytes]
     jobs = None
     absent = _to_be_fetched(usable)
-    named = [one.name for one in there] + awaited + absent
+    named = [p.name for p in there] + awaited + absent
     if command is not None and named and not _stops_planning(problems):
         planable = copy.deepcopy(usable)
         planable["dataset"]["participants"] = named
@@ -144,7 +144,9 @@ def _settled(config: Mapping[str, Any], problems: Problems) -> settings.Settings
     try:
         settings.cross_checked(whole)
     except InputError as error:
-        problems.add(Problem(CONFIGURATION, error.found, error.where, error.expected, error.remedy))
+        problems.add(
+            Problem(CONFIGURATION, error.message, error.where, error.expected, error.remedy)
+        )
     return whole
 
 
@@ -216,10 +218,10 @@ def _labels(config: Mapping[str, Any], problems: Problems) -> tuple[list[str], l
         )
         return [], []
     if named == "all":
-        found = [] if demo and not root.is_dir() else problems.attempt(
+        listed = [] if demo and not root.is_dir() else problems.attempt(
             "data set", files.participants, root
         )  # fmt: skip
-        names = found or []
+        names = listed or []
     else:
         names = participant_labels(named)
         if not demo and not root.is_dir():
@@ -316,16 +318,16 @@ def _sizes(
     shared: float,
 ) -> dict[str, cost.Size]:
     sizes = {
-        one.name: cost.Size(
-            seconds=one.seconds,
-            values=one.values,
-            electrodes=one.electrodes,
-            words=0 if one.words is None else len(one.words),
-            sound=shared or sum(r.sound for r in one.recordings),
-            n_bytes=one.n_bytes,
+        participant.name: cost.Size(
+            seconds=participant.seconds,
+            values=participant.values,
+            electrodes=participant.electrodes,
+            words=0 if participant.words is None else len(participant.words),
+            sound=shared or sum(r.sound for r in participant.recordings),
+            n_bytes=participant.n_bytes,
         )
-        for one in participants
-        if one.recordings
+        for participant in participants
+        if participant.recordings
     }
     seconds = DEMO_WORD_S * (config["demo"] or {}).get("n_words", 0)
     for name in awaited:
@@ -388,17 +390,18 @@ def _count(n: int, what: str) -> str:
 
 def _participants_text(checked: Checked) -> list[str]:
     rows = [("participant", "recordings", "seconds", "rate (Hz)", "electrodes", "words", "sound")]
-    for one in checked.participants:
-        rates = sorted({r.rate for r in one.recordings})
+    for participant in checked.participants:
+        recordings = participant.recordings
+        rates = sorted({r.rate for r in recordings})
         rows.append(
             (
-                one.name,
-                str(len(one.recordings)) if one.whole else f"{len(one.recordings)}, not all",
-                f"{one.seconds:.1f}",
+                participant.name,
+                str(len(recordings)) if participant.whole else f"{len(recordings)}, not all",
+                f"{participant.seconds:.1f}",
                 ", ".join(f"{rate:g}" for rate in rates) or "n/a",
-                str(one.electrodes) if one.recordings else "n/a",
-                "n/a" if one.words is None else str(len(one.words)),
-                "yes" if any(r.sound for r in one.recordings) else "no",
+                str(participant.electrodes) if recordings else "n/a",
+                "n/a" if participant.words is None else str(len(participant.words)),
+                "yes" if any(r.sound for r in recordings) else "no",
             )
         )
     lines = aligned(rows) if len(rows) > 1 else []
@@ -440,15 +443,15 @@ def _jobs_text(checked: Checked) -> list[str]:
     rows: list[tuple[str, ...]] = [
         ("rule", "jobs", "CPU time", "from", "to", "memory", "disk", "judged by")
     ]
-    for one in checked.totals:
+    for total in checked.totals:
         rows.append(
             (
-                one.rule,
-                str(one.jobs),
-                *(_time(s) for s in (one.cpu_s, one.low_s, one.high_s)),
-                _size(one.memory_mb * 1e6),
-                _size(one.n_bytes),
-                f"{one.measured} finished jobs" if one.measured else "benchmarks",
+                total.rule,
+                str(total.jobs),
+                *(_time(s) for s in (total.cpu_s, total.low_s, total.high_s)),
+                _size(total.memory_mb * 1e6),
+                _size(total.n_bytes),
+                f"{total.measured} finished jobs" if total.measured else "benchmarks",
             )
         )
     every = checked.totals

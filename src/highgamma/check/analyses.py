@@ -33,13 +33,13 @@ def signals_of(config: Mapping[str, Any], problems: Problems) -> Signals:
     from highgamma.neural.settings import neural_settings
 
     wanted = sorted({str(a["signal"]) for a in config["analyses"].values()})
-    found = {
+    loaded = {
         name: problems.attempt(
             CONFIGURATION, neural_settings, settings.signal_settings(config, name)
         )
         for name in wanted
     }
-    return {name: one for name, one in found.items() if one is not None}
+    return {name: signal for name, signal in loaded.items() if signal is not None}
 
 
 def fits_of(config: Mapping[str, Any], entries: Mapping[str, Any], problems: Problems) -> Fits:
@@ -113,7 +113,7 @@ def _check_layers(
 
 
 def check_participant(
-    one: Participant,
+    participant: Participant,
     config: Mapping[str, Any],
     entries: Mapping[str, Any],
     signals: Signals,
@@ -133,49 +133,67 @@ def check_participant(
     """
     from highgamma.neural.settings import check_recording
 
-    for recorded in one.recordings:
+    for recorded in participant.recordings:
         for wanted in signals.values():
             problems.attempt(
-                one.name,
+                participant.name,
                 check_recording,
                 wanted,
                 rate=recorded.rate,
                 n_samples=recorded.n_samples,
                 where=recorded.where,
             )
-    _check_mains(one, config, signals, problems)
-    rates = sorted({recorded.rate for recorded in one.recordings})
+    _check_mains(participant, config, signals, problems)
+    rates = sorted({recorded.rate for recorded in participant.recordings})
     if len(rates) > 1:
         problems.warn(
-            one.name,
+            participant.name,
             "its recordings have different rates: " + ", ".join(f"{r:g} Hz" for r in rates),
         )
-    sound = shared_sound or any(recorded.sound > 0 for recorded in one.recordings)
-    if config["contamination"]["enabled"] and one.whole:
-        problems.attempt(one.name, _check_audit, config, one.recordings, sound=sound)
-    if one.whole:
-        _check_models(one, fits, entries, problems, sound=sound)
+    sound = shared_sound or any(recorded.sound > 0 for recorded in participant.recordings)
+    if config["contamination"]["enabled"] and participant.whole:
+        problems.attempt(
+            participant.name, _check_audit, config, participant.recordings, sound=sound
+        )
+    if participant.whole:
+        _check_models(participant, fits, entries, problems, sound=sound)
     done: set[str] = set()
     for (name, _), fit in fits.items():
-        of = signals.get(fit.signal)
+        signal = signals.get(fit.signal)
         # Models that are fitted in the same way meet the same folds.
-        if of is None or one.words is None or not one.whole or not one.recordings:
+        if (
+            signal is None
+            or participant.words is None
+            or not participant.whole
+            or not participant.recordings
+        ):
             continue
         key = f"{name} {fit}"
         if key in done:
             continue
         done.add(key)
-        problems.attempt(one.name, _check_fit, one, name, fit, of, problems, sound=sound)
+        problems.attempt(
+            participant.name,
+            _check_fit,
+            participant,
+            name=name,
+            fit=fit,
+            signal=signal,
+            problems=problems,
+            sound=sound,
+        )
 
 
 def _check_mains(
-    one: Participant, config: Mapping[str, Any], signals: Signals, problems: Problems
+    participant: Participant, config: Mapping[str, Any], signals: Signals, problems: Problems
 ) -> None:
     """Warn where the mains frequency of ieeg.json has harmonics in the band that no notch takes."""
     from highgamma.recording import files, sidecars
 
     try:
-        segments = files.find(config["dataset"]["root"], one.name, task=config["dataset"]["task"])
+        segments = files.find(
+            config["dataset"]["root"], participant.name, task=config["dataset"]["task"]
+        )
     except InputError:
         return
     for segment in segments:
@@ -198,7 +216,7 @@ def _check_mains(
             if left:
                 key = "neural.notch" if name == "high-gamma" else f"signals.{name}.notch"
                 problems.warn(
-                    one.name,
+                    participant.name,
                     f"the mains are at {line:g} Hz, and no stop band takes out "
                     + ", ".join(f"{f:g}" for f in left)
                     + f" Hz, which lie in the band of {low:g} to {high:g} Hz",
@@ -228,7 +246,7 @@ def _check_audit(config: Mapping[str, Any], recordings: Sequence[Recorded], *, s
 
 
 def _check_models(
-    one: Participant,
+    participant: Participant,
     fits: Fits,
     entries: Mapping[str, Any],
     problems: Problems,
@@ -241,33 +259,33 @@ def _check_models(
         if kind.hears(entry) and not sound:
             problems.add(
                 Problem(
-                    one.name,
+                    participant.name,
                     f"there is no sound, and the model {model} hears sound",
-                    where=one.recordings[0].where if one.recordings else None,
+                    where=participant.recordings[0].where if participant.recordings else None,
                     expected="an NWB series `Audio`, a sound file beside the recording, or a "
                     "channel",
                     remedy=f"set dataset.audio.source, or leave {model} out",
                 )
             )
-        if kind.reads_words and one.words is not None and one.words.empty:
+        if kind.reads_words and participant.words is not None and participant.words.empty:
             problems.add(
                 Problem(
-                    one.name,
+                    participant.name,
                     f"there are no words, and the model {model} reads words",
                     remedy=f"set dataset.words.trial_type, or leave {model} out",
                 )
             )
-        for recorded in one.recordings:
+        for recorded in participant.recordings:
             problems.attempt(
-                one.name, kind.check_recording, entry, recorded.names, where=recorded.where
+                participant.name, kind.check_recording, entry, recorded.names, where=recorded.where
             )
 
 
 def _check_fit(
-    one: Participant,
+    participant: Participant,
     name: str,
     fit: Analysis,
-    of: NeuralSettings,
+    signal: NeuralSettings,
     problems: Problems,
     *,
     sound: bool,
@@ -276,7 +294,7 @@ def _check_fit(
     from highgamma.encoding import nulls
     from highgamma.encoding.splits import split_rows
 
-    words = one.words
+    words = participant.words
     assert words is not None
     where = f"analyses.{name}"
     if fit.unit == "word" and words.empty:
@@ -293,11 +311,15 @@ def _check_fit(
             expected="sound in the recording or beside it",
             remedy="set dataset.audio.source, or align: prompt",
         )
-    rate = 1 / of.shift
-    rows, lost = _word_rows(one, fit, of) if fit.unit == "word" else _frame_rows(one, fit, of)
+    rate = 1 / signal.shift
+    rows, lost = (
+        _word_rows(participant, fit, signal)
+        if fit.unit == "word"
+        else _frame_rows(participant, fit, signal)
+    )
     if lost and fit.align == "prompt":
         problems.warn(
-            one.name,
+            participant.name,
             f"the windows of {lost} of {len(words)} words leave the recording: no sample",
             where=f"{where}.window",
         )
@@ -308,7 +330,7 @@ def _check_fit(
             folds=fit.folds,
             inner_folds=fit.inner_folds,
             gap=fit.gap + (fit.lag_span if fit.unit == "frame" else 0.0),
-            step=of.shift if fit.unit == "frame" else 0.0,
+            step=signal.shift if fit.unit == "frame" else 0.0,
             seed=0,
         )
         if fit.permutations and fit.unit == "frame" and fit.estimator != "mean":
@@ -323,7 +345,7 @@ def _check_fit(
     except InputError as error:
         # The stage that fits says which analysis it was in its log; here all stand together.
         raise InputError(
-            error.found,
+            error.message,
             where=where + (f" ({error.where})" if error.where else ""),
             expected=error.expected,
             remedy=error.remedy,
@@ -333,23 +355,23 @@ def _check_fit(
     orders = math.prod(math.factorial(min(n, 20)) for n in runs)
     if fit.unit == "word" and fit.permutations and orders < fit.permutations:
         problems.warn(
-            one.name,
+            participant.name,
             f"{len(rows)} words in blocks of {fit.permutation_block} have fewer orders than the "
             f"{fit.permutations} permutations asked for",
             where=f"{where}.permutations",
         )
 
 
-def _word_rows(one: Participant, fit: Analysis, of: NeuralSettings) -> tuple[Rows, int]:
+def _word_rows(participant: Participant, fit: Analysis, signal: NeuralSettings) -> tuple[Rows, int]:
     """Where the words' windows lie, from their prompts, and how many leave the recording."""
     from highgamma.encoding.splits import Rows
     from highgamma.targets import event_times, word_windows
 
-    words = one.words
+    words = participant.words
     assert words is not None
     segment = words["segment"].to_numpy(dtype=np.int64)
-    rates = np.array([r.rate for r in one.recordings])[segment]
-    lengths = np.array([r.n_samples for r in one.recordings])[segment]
+    rates = np.array([r.rate for r in participant.recordings])[segment]
+    lengths = np.array([r.n_samples for r in participant.recordings])[segment]
     start, stop = fit.window
     # When the voice begins is known after the recording stage; it comes after the prompt.
     windows = word_windows(
@@ -358,7 +380,7 @@ def _word_rows(one: Participant, fit: Analysis, of: NeuralSettings) -> tuple[Row
         stop=stop,
         rates=rates,
         lengths=lengths,
-        edge=of.edge,
+        edge=signal.edge,
     )
     _, word = np.unique(words["word"].astype(str).to_numpy(dtype=str), return_inverse=True)
     rows = Rows(
@@ -371,7 +393,9 @@ def _word_rows(one: Participant, fit: Analysis, of: NeuralSettings) -> tuple[Row
     return rows.take(windows.valid), int((~windows.valid).sum())
 
 
-def _frame_rows(one: Participant, fit: Analysis, of: NeuralSettings) -> tuple[Rows, int]:
+def _frame_rows(
+    participant: Participant, fit: Analysis, signal: NeuralSettings
+) -> tuple[Rows, int]:
     """Where the frames that can be used lie: apart from the edges, with all lags inside."""
     from highgamma.encoding.lags import lag_frames, reachable
     from highgamma.encoding.samples import trials_of_frames
@@ -379,18 +403,18 @@ def _frame_rows(one: Participant, fit: Analysis, of: NeuralSettings) -> tuple[Ro
     from highgamma.neural.frames import settings_windows
 
     times, valid = [], []
-    for recorded in one.recordings:
+    for recorded in participant.recordings:
         size: dict[str, Any] = {"rate": recorded.rate, "n_samples": recorded.n_samples}
-        windows = settings_windows(of, **size)
+        windows = settings_windows(signal, **size)
         times.append(windows.times(recorded.rate))
-        valid.append(windows.apart_from_edges(**size, edge=of.edge))
+        valid.append(windows.apart_from_edges(**size, edge=signal.edge))
     segment = np.concatenate(
         [np.full(len(part), number, np.int64) for number, part in enumerate(times)]
     )
     time = np.concatenate(times)
-    assert one.words is not None
-    trial, word = trials_of_frames(time, segment, one.words)
+    assert participant.words is not None
+    trial, word = trials_of_frames(time, segment, participant.words)
     usable = np.concatenate(valid)
     if fit.lags is not None:
-        usable &= reachable(segment, lag_frames(fit.lags, step=fit.lag_step, rate=1 / of.shift))
+        usable &= reachable(segment, lag_frames(fit.lags, step=fit.lag_step, rate=1 / signal.shift))
     return Rows(time, time, segment, trial, word).take(usable), 0

@@ -116,16 +116,16 @@ def _recording(run: PlannedRun, participant: str) -> Cost:
     return Cost(START_S + RECORD_S * size.sound, 300 + 0.4 * size.sound, 60e3 * size.sound)
 
 
-def _frames(size: Size, of: Mapping[str, Any]) -> float:
-    return size.seconds / float(of["shift"])
+def _frames(size: Size, signal: Mapping[str, Any]) -> float:
+    return size.seconds / float(signal["shift"])
 
 
 def _filtered(run: PlannedRun, signal: str, participant: str) -> Cost:
-    size, of = run.size(participant), settings.signal_settings(run.config, signal)
-    unit = FILTER_S[str(of["method"])] * int(of["bands"])
+    size, filters = run.size(participant), settings.signal_settings(run.config, signal)
+    unit = FILTER_S[str(filters["method"])] * int(filters["bands"])
     # Values are float64 in chunks of 16 channels.
     chunked = 16 * math.ceil(size.electrodes / 16)
-    return Cost(START_S + unit * size.values, 500, 8.5 * _frames(size, of) * chunked)
+    return Cost(START_S + unit * size.values, 500, 8.5 * _frames(size, filters) * chunked)
 
 
 def _neural(run: PlannedRun, *name: str) -> Cost:
@@ -178,7 +178,7 @@ def _encoding(run: PlannedRun, analysis: str, participant: str, model: str, laye
     first, *last = layers.split("-")
     count = int(last[0]) - int(first) + 1 if last else 1
     blocks = int(run.entries[model.split("+")[-1]]["layers"]) + 1
-    seconds = fit_cost.total_seconds(fit, fitted, layers=count, of=blocks)
+    seconds = fit_cost.total_seconds(fit, fitted, layers=count, model_layers=blocks)
     n, p, t = fitted.samples, fitted.features, fitted.electrodes
     stored = 5.0 * n * t + (4.0 * fit.permutations + 30.0 * fitted.folds) * t * count
     delayed = fit_cost.n_lags(fit) / fit_cost.n_fits(fit)
@@ -255,18 +255,18 @@ def speeds(finished: Mapping[str, float], run: PlannedRun) -> dict[str, Speed]:
         except (KeyError, TypeError, ValueError):
             continue  # of a model or an analysis that the configuration no longer has
         pairs[kind].append((seconds, estimate))
-    found = {}
+    by_kind = {}
     for kind, some in pairs.items():
         # Of the sums: a start-up that is off by a second says little of the long jobs.
         typical = sum(took for took, _ in some) / sum(estimate for _, estimate in some)
         low, high = _spread([took / estimate for took, estimate in some])
-        found[kind] = Speed(
+        by_kind[kind] = Speed(
             typical=typical,
             low=min(low, typical / KNOWN_FACTOR),
             high=max(high, typical * KNOWN_FACTOR),
             n=len(some),
         )
-    return found
+    return by_kind
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
@@ -299,13 +299,13 @@ def totals(jobs: Sequence[Job], run: PlannedRun, finished: Mapping[str, float]) 
     by_rule: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         by_rule[job.rule].append(job)
-    made = []
+    rule_totals = []
     place = {rule: number for number, rule in enumerate(COSTS)}
     for rule, mine in sorted(by_rule.items(), key=lambda item: place.get(item[0], len(COSTS))):
         speed = fast.get(mine[0].name.split("/")[0], Speed())
         costs = [cost_of(job, run) for job in mine]
         cpu = sum(cost.cpu_s for cost in costs)
-        made.append(
+        rule_totals.append(
             Total(
                 rule=rule,
                 jobs=len(mine),
@@ -319,4 +319,4 @@ def totals(jobs: Sequence[Job], run: PlannedRun, finished: Mapping[str, float]) 
                 measured=speed.n,
             )
         )
-    return made
+    return rule_totals

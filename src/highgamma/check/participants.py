@@ -62,17 +62,19 @@ class Participant:
     @property
     def seconds(self) -> float:
         """Length of all recordings, s."""
-        return sum(one.duration for one in self.recordings)
+        return sum(recording.duration for recording in self.recordings)
 
     @property
     def values(self) -> float:
         """Samples × electrodes over all recordings."""
-        return float(sum(one.n_samples * one.n_electrodes for one in self.recordings))
+        return float(
+            sum(recording.n_samples * recording.n_electrodes for recording in self.recordings)
+        )
 
     @property
     def electrodes(self) -> int:
         """Electrodes that are kept; the fewest of any recording."""
-        return min((one.n_electrodes for one in self.recordings), default=0)
+        return min((recording.n_electrodes for recording in self.recordings), default=0)
 
 
 def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) -> Participant:
@@ -88,12 +90,12 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
     from highgamma.recording import electrodes, files, opening, sound
     from highgamma.recording.outputs import compare_with_sidecar
 
-    found = problems.attempt(name, files.find, dataset["root"], name, task=dataset.get("task"))
-    if found is None:
+    segments = problems.attempt(name, files.find, dataset["root"], name, task=dataset.get("task"))
+    if segments is None:
         return Participant(name, (), None, False, 0)
     heard = dict(dataset.get("audio") or {})
     recorded, tables = [], []
-    for segment in found:
+    for segment in segments:
         with ExitStack() as stack:
             opened = problems.attempt(name, stack.enter_context, opening.open_signals(segment))
             if opened is None:
@@ -129,14 +131,20 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
                     where=str(segment.signal),
                 )
             )
-    if len(tables) > 1 and len(tables) == len(found):
+    if len(tables) > 1 and len(tables) == len(segments):
         labels, several = zip(*tables, strict=True)
         problems.attempt(name, electrodes.common_channels, list(several), list(labels))
-    whole = len(recorded) == len(found)
+    whole = len(recorded) == len(segments)
     words = problems.attempt(
-        name, _words, name, dataset, found, recorded if whole else [], problems
+        name,
+        _words,
+        name=name,
+        dataset=dataset,
+        segments=segments,
+        recorded=recorded if whole else [],
+        problems=problems,
     )
-    paths = {path for segment in found for path in segment.paths()}
+    paths = {path for segment in segments for path in segment.paths()}
     return Participant(
         name=name,
         recordings=tuple(recorded),
@@ -170,8 +178,8 @@ def _compare_tables(
     if segment.channels is not None and signals is not None:
         listed = problems.attempt(name, read_table, segment.channels, strings=("name",))
         if listed is not None and "sampling_frequency" in listed:
-            said = pd.to_numeric(listed["sampling_frequency"], errors="coerce").dropna()
-            other = said[(said - signals.rate).abs() > 0.01 * signals.rate]
+            rates = pd.to_numeric(listed["sampling_frequency"], errors="coerce").dropna()
+            other = rates[(rates - signals.rate).abs() > 0.01 * signals.rate]
             if len(other):
                 problems.warn(
                     name,
@@ -254,7 +262,7 @@ def _words(
     if not stimulus:
         _compare_samples(name, segments, recorded, problems)
     if recorded:
-        within(table, segments, [one.duration for one in recorded])
+        within(table, segments, [recording.duration for recording in recorded])
     where = str(segments[0].events) if segments[0].events and not stimulus else None
     early = table["onset"].astype(float) < 0
     if early.any():
@@ -281,7 +289,7 @@ def _compare_samples(
 
     from highgamma.store import read_table
 
-    for segment, one in zip(segments, recorded, strict=False):
+    for segment, recording in zip(segments, recorded, strict=False):
         if segment.events is None:
             continue
         table = read_table(segment.events, strings=("trial_type",))
@@ -289,14 +297,15 @@ def _compare_samples(
             continue
         sample = pd.to_numeric(table["sample"], errors="coerce")
         onset = pd.to_numeric(table["onset"], errors="coerce")
-        off = (sample - onset * one.rate).abs() > 0.01 * one.rate + 1
+        off = (sample - onset * recording.rate).abs() > 0.01 * recording.rate + 1
         if off.any():
             row = int(off.to_numpy().argmax())
             problems.warn(
                 name,
                 f"{int(off.sum())} events have another sample than their onset says: line "
                 f"{row + 2} has {onset.iloc[row]:g} s and sample {sample.iloc[row]:g}, which at "
-                f"{one.rate:g} Hz is {sample.iloc[row] / one.rate:g} s; the onsets are taken",
+                f"{recording.rate:g} Hz is {sample.iloc[row] / recording.rate:g} s; the "
+                "onsets are taken",
                 where=str(segment.events),
                 expected="sample = onset × rate",
                 remedy="check that the events are of this recording and on its clock",
@@ -317,7 +326,7 @@ def compare_folders(root: str | Path, named: object, problems: Problems) -> None
     listed = [str(n).strip() for n in rows["participant_id"].dropna()]
     there = {path.name for path in base.glob("sub-*") if path.is_dir()}
     twice = [n for n, count in Counter(listed).items() if count > 1]
-    for found, names in (
+    for state, names in (
         ("listed more than once", sorted(twice)),
         ("listed, but have no folder, and take no part", sorted(set(listed) - there)),
         ("there, but not listed, and take no part", sorted(there - set(listed))),
@@ -326,7 +335,7 @@ def compare_folders(root: str | Path, named: object, problems: Problems) -> None
             problems.add(
                 Problem(
                     "data set",
-                    f"{len(names)} participants are {found}: {_some(names)}",
+                    f"{len(names)} participants are {state}: {_some(names)}",
                     where=str(table),
                     fatal=False,
                 )

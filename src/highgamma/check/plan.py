@@ -54,8 +54,10 @@ def planned(command: Sequence[str], *, results: str | Path) -> list[Job]:
         [*command, "--summary"], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = [line for line in done.stderr.strip().splitlines() if line.strip()]
-        shown = [line for line in said if not line.startswith(("Using workflow", "Building DAG"))]
+        messages = [line for line in done.stderr.strip().splitlines() if line.strip()]
+        shown = [
+            line for line in messages if not line.startswith(("Using workflow", "Building DAG"))
+        ]
         raise InputError(
             "the jobs cannot be planned:\n" + "\n".join(shown[-20:]),
             remedy="mend what the message names",

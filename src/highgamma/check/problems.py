@@ -22,7 +22,7 @@ class Problem:
     """
 
     subject: str
-    found: str
+    message: str
     where: str | None = None
     expected: str | None = None
     remedy: str | None = None
@@ -40,9 +40,9 @@ class Problems:
         if problem not in self.every:
             self.every.append(problem)
 
-    def warn(self, subject: str, found: str, **further: str | None) -> None:
+    def warn(self, subject: str, message: str, **further: str | None) -> None:
         """Keep a warning."""
-        self.add(Problem(subject, found, fatal=False, **further))
+        self.add(Problem(subject, message, fatal=False, **further))
 
     def attempt(
         self, subject: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
@@ -56,7 +56,7 @@ class Problems:
             with self._warnings_of(subject):
                 return function(*args, **kwargs)
         except InputError as error:
-            self.add(Problem(subject, error.found, error.where, error.expected, error.remedy))
+            self.add(Problem(subject, error.message, error.where, error.expected, error.remedy))
         except Exception as error:
             logging.getLogger("highgamma").debug("%s", error, exc_info=True)
             self.add(
@@ -91,7 +91,7 @@ class Problems:
         for subject in dict.fromkeys(problem.subject for problem in self.every):
             mine = [problem for problem in self.every if problem.subject == subject]
             lines += ["", subject]
-            for problem in sorted(mine, key=lambda one: not one.fatal):
+            for problem in sorted(mine, key=lambda p: not p.fatal):
                 lines += _lines(problem)
         return lines
 
@@ -106,7 +106,7 @@ class _Collector(logging.Handler):
 
 
 def _lines(problem: Problem) -> list[str]:
-    first, *rest = problem.found.splitlines()
+    first, *rest = problem.message.splitlines()
     lines = [f"  {'error  ' if problem.fatal else 'warning'}  {first}"]
     lines += [f"           {line.strip()}" for line in rest]
     for label, text in (

@@ -228,13 +228,13 @@ def read_config(model: Mapping[str, Any], folder: Path) -> Any:
         raise InputError(
             f"the model's configuration makes no sense: {error}", where=path
         ) from error
-    for what, found, stated in (
+    for what, actual, stated in (
         ("blocks (layers)", layers, model.get("layers")),
         ("features (width)", width, model.get("width")),
     ):
-        if stated is not None and found != stated:
+        if stated is not None and actual != stated:
             raise InputError(
-                f"the model's files have {found} {what}, the catalogue says {stated}",
+                f"the model's files have {actual} {what}, the catalogue says {stated}",
                 where=path,
                 expected=f"{stated} {what}",
                 remedy="correct the catalogue entry, or put the right model's files there",

@@ -39,7 +39,7 @@ class _FastText:
     """Where things lie in a fastText binary.
 
     The matrix of float32 begins at byte `offset`; its rows are the words', then the n-gram
-    buckets'. `found` has the rows of the words asked for.
+    buckets'. `rows` has the rows of the words asked for.
     """
 
     width: int
@@ -48,7 +48,7 @@ class _FastText:
     buckets: int
     n_words: int
     offset: int
-    found: dict[str, int]
+    rows: dict[str, int]
 
 
 def read_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Array:
@@ -93,9 +93,9 @@ def fasttext_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32
     out = np.full((len(words), width), np.nan, dtype=np.float32)
     for number, word in enumerate(words):
         rows = [model.n_words + h % model.buckets for h in _hashes(model, word)]
-        own = model.found.get(word)
-        if own is not None:
-            rows = [own, *rows]
+        word_row = model.rows.get(word)
+        if word_row is not None:
+            rows = [word_row, *rows]
         if rows:
             out[number] = matrix[rows].sum(axis=0, dtype=np.float32) / np.float32(len(rows))
     return out
@@ -185,9 +185,9 @@ def _hashes(model: _FastText, word: str) -> list[int]:
 def _parse(path: Path, mapped: mmap.mmap, wanted: set[str]) -> _FastText:
     """Read header and dictionary; every size is checked against the file's before it is used."""
 
-    def broken(found: str) -> InputError:
+    def broken(reason: str) -> InputError:
         return InputError(
-            f"the fastText file cannot be used: {found}",
+            f"the fastText file cannot be used: {reason}",
             where=path,
             expected="an unquantised, unsupervised fastText model (.bin)",
             remedy="fetch the file again and compare its size with the published one",
@@ -220,14 +220,14 @@ def _parse(path: Path, mapped: mmap.mmap, wanted: set[str]) -> _FastText:
     if n_labels != 0 or pruned > 0 or size != n_words or not 0 < size <= len(mapped) // 10:
         raise broken(f"{size} entries, {n_words} words, {n_labels} labels, {pruned} pruned")
     keys = {word.encode("utf-8"): word for word in wanted}
-    found: dict[str, int] = {}
+    rows: dict[str, int] = {}
     for number in range(size):
         end = mapped.find(b"\0", at)
         if end < 0 or end + 10 > len(mapped):
             raise broken(f"it ends after {number} of {size} words")
         word = keys.get(mapped[at:end])
         if word is not None:
-            found.setdefault(word, number)
+            rows.setdefault(word, number)
         at = end + 10
     if marked:
         if unpack(_QUANTISED, at)[0]:
@@ -241,7 +241,15 @@ def _parse(path: Path, mapped: mmap.mmap, wanted: set[str]) -> _FastText:
         )
     if at + 4 * n_rows * columns > len(mapped):
         raise broken(f"{len(mapped)} bytes are too few for {n_rows} × {columns} numbers")
-    return _FastText(width, shortest, longest, buckets, n_words, at, found)
+    return _FastText(
+        width=width,
+        shortest=shortest,
+        longest=longest,
+        buckets=buckets,
+        n_words=n_words,
+        offset=at,
+        rows=rows,
+    )
 
 
 def _opened(path: Path) -> IO[str]:
@@ -250,9 +258,9 @@ def _opened(path: Path) -> IO[str]:
     return path.open("r", encoding="utf-8", newline="\n")
 
 
-def _other_width(path: Path, found: int, stated: int) -> InputError:
+def _other_width(path: Path, actual: int, stated: int) -> InputError:
     return InputError(
-        f"the vectors have {found} features (width), the catalogue says {stated}",
+        f"the vectors have {actual} features (width), the catalogue says {stated}",
         where=path,
         expected=f"{stated} numbers for each word",
         remedy="correct `width` in the catalogue, or take the right file",

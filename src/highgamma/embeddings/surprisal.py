@@ -160,7 +160,7 @@ def isolated_surprisals(
             remedy="set `context` to a number of tokens",
         )
     tokens = [_own(tokenize_word(tokenizer, word, prefix_space=prefix_space)) for word in words]
-    lengths = np.array([len(own) for own in tokens])
+    lengths = np.array([len(ids) for ids in tokens])
     check_lengths(network, words, lengths + len(start))
     out = np.full((1, len(words), len(FEATURES)), np.nan, dtype=np.float32)
     for length in np.unique(lengths[lengths > 0]):
@@ -218,11 +218,11 @@ def _scored(expected: torch.Tensor, came: torch.Tensor) -> torch.Tensor:
     import torch
 
     logs = torch.log_softmax(expected.float(), dim=-1)
-    own = logs.gather(1, came[:, None])
+    log_p = logs.gather(1, came[:, None])
     entropy = torch.special.entr(logs.exp()).sum(dim=-1)
     # Strictly above: of equally expected tokens none stands in the other's way.
-    rank = (logs > own).sum(dim=-1)
-    return torch.stack([-own[:, 0], entropy, rank.float()], dim=-1)
+    rank = (logs > log_p).sum(dim=-1)
+    return torch.stack([-log_p[:, 0], entropy, rank.float()], dim=-1)
 
 
 def _own(tokens: Tokens) -> list[int]:

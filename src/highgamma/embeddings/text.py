@@ -52,9 +52,9 @@ def tokenize_word(tokenizer: Any, word: str, *, prefix_space: bool = False) -> T
         return Tokens([], [(0, 0)])
     text = prefixed(tokenizer, word, prefix_space=prefix_space)
     encoded = tokenizer(text, return_special_tokens_mask=True)
-    own = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
+    ordinary = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
     # The special tokens stand around the word, never inside it.
-    span = (own[0], own[-1] + 1) if own else (0, 0)
+    span = (ordinary[0], ordinary[-1] + 1) if ordinary else (0, 0)
     return Tokens(list(encoded["input_ids"]), [span])
 
 
@@ -315,9 +315,9 @@ def word_coordinates(words: Words) -> dict[str, np.ndarray[Any, Any]]:
 def surroundings(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Special tokens that the tokenizer puts before and after a text."""
     encoded = tokenizer("a", return_special_tokens_mask=True)
-    own = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
+    ordinary = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
     ids = list(encoded["input_ids"])
-    return ids[: own[0]], ids[own[-1] + 1 :]
+    return ids[: ordinary[0]], ids[ordinary[-1] + 1 :]
 
 
 def runs(numbers: np.ndarray[Any, Any]) -> list[tuple[int, int]]:

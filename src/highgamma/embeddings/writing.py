@@ -216,7 +216,7 @@ class _Filling:
             block[:, absent] = np.nan
             self.missing += int(absent.sum())
         self._waiting.append(block)
-        held = sum(one.shape[1] for one in self._waiting)
+        held = sum(waiting.shape[1] for waiting in self._waiting)
         if held >= self._chunk:
             self._write(held - held % self._chunk)
             if self._n > 4 * self._chunk:
@@ -224,7 +224,7 @@ class _Filling:
 
     def end(self) -> None:
         """Write what is left."""
-        self._write(sum(one.shape[1] for one in self._waiting))
+        self._write(sum(block.shape[1] for block in self._waiting))
 
     def _write(self, upto: int) -> None:
         if not upto:

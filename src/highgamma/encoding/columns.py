@@ -117,13 +117,15 @@ class Fits:
             return None
         return np.stack([w.reshape(delays, -1, w.shape[1]) for w in known])
 
-    def by_layer(self, of: Callable[[Fitted], Any]) -> FloatArray:
+    def by_layer(self, value_of: Callable[[Fitted], Any]) -> FloatArray:
         """Return something of every layer, layers first."""
-        return np.stack([of(layer) for layer in self.fitted])
+        return np.stack([value_of(layer) for layer in self.fitted])
 
-    def across_channels(self, of: Callable[[Fitted], FloatArray | None], score: int) -> FloatArray:
+    def across_channels(
+        self, prediction_of: Callable[[Fitted], FloatArray | None], score: int
+    ) -> FloatArray:
         """Return the study's correlation (0) or R² (1) of each layer's prediction."""
-        predictions = [of(layer) for layer in self.fitted]
+        predictions = [prediction_of(layer) for layer in self.fitted]
         return np.array(
             [
                 np.nan
@@ -202,9 +204,9 @@ _channel = partial(ScoreColumn, dims=CHANNELS)
 _over_layers = partial(ScoreColumn, dims=("layer",), read=True)
 
 
-def _sum(of: Callable[[scores.FoldSums], FloatArray]) -> Callable[[Fits], FloatArray]:
+def _sum(sum_of: Callable[[scores.FoldSums], FloatArray]) -> Callable[[Fits], FloatArray]:
     """A sum of every layer's folds."""
-    return lambda fits: fits.by_layer(lambda layer: of(layer.sums))
+    return lambda fits: fits.by_layer(lambda layer: sum_of(layer.sums))
 
 
 def _named_sum(name: str) -> Callable[[Fits], FloatArray]:

@@ -240,7 +240,9 @@ def elastic_net_seconds(size: FitSize, *, fits: float) -> float:
     return fits * size.folds * size.penalties * size.electrodes * each
 
 
-def total_seconds(analysis: Analysis, size: FitSize, *, layers: int = 1, of: int = 1) -> float:
+def total_seconds(
+    analysis: Analysis, size: FitSize, *, layers: int = 1, model_layers: int = 1
+) -> float:
     """Return the seconds of fitting some layers, of all that a model has.
 
     Where fits have no inner scores, only the last layer has surrogates; they are shared out.
@@ -250,5 +252,5 @@ def total_seconds(analysis: Analysis, size: FitSize, *, layers: int = 1, of: int
     estimator = ESTIMATORS[analysis.estimator]
     untested = estimator.seconds(analysis, replace(size, surrogates=0))
     tested = estimator.seconds(analysis, size)
-    share = 1.0 if estimator.chooses_layers(analysis) else 1.0 / of
+    share = 1.0 if estimator.chooses_layers(analysis) else 1.0 / model_layers
     return (untested + share * (tested - untested)) * n_fits(analysis) * layers

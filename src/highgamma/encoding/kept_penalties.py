@@ -104,7 +104,13 @@ def shifted_sums(
         for start in range(0, count, batch):
             part = surrogates[start : start + batch]
             sums[:, start : start + batch, :, channels] = statistics.compute.surrogate_sums(
-                statistics.split.folds, solvers, alpha[:, channels], X, X_strips, Y, part
+                statistics.split.folds,
+                solvers,
+                alpha=alpha[:, channels],
+                X=X,
+                X_strips=X_strips,
+                Y=Y,
+                surrogates=part,
             )
     return sums
 

@@ -177,32 +177,32 @@ def fit_lags(
     A surrogate counts with its best lag, as a layer's does: the choice is part of what is tested.
     """
     fits = [fit_layer(problem, values, (lag,)) for lag in lags]
-    inner = np.stack([one.fit.inner_score for one in fits])
+    inner = np.stack([fitted.fit.inner_score for fitted in fits])
     chosen = scores.best_candidates(inner)
     split = problem.split
     at = np.indices(chosen.shape)
     fit = NestedFit(
-        prediction=choose_prediction([one.fit.prediction for one in fits], chosen, split),
+        prediction=choose_prediction([fitted.fit.prediction for fitted in fits], chosen, split),
         training_mean=fits[0].fit.training_mean,
         inner_score=inner[chosen, at[0], at[1]],
-        alpha=np.stack([one.fit.alpha for one in fits])[chosen, at[0], at[1]],
-        n_nonzero=np.stack([one.fit.n_nonzero for one in fits])[chosen, at[0], at[1]],
+        alpha=np.stack([fitted.fit.alpha for fitted in fits])[chosen, at[0], at[1]],
+        n_nonzero=np.stack([fitted.fit.n_nonzero for fitted in fits])[chosen, at[0], at[1]],
     )
-    surrogates = [one.null_r for one in fits if one.null_r is not None]
+    surrogates = [fitted.null_r for fitted in fits if fitted.null_r is not None]
     null_r = np.fmax.reduce(surrogates) if surrogates else None
-    shuffled = [one.shuffled for one in fits if one.shuffled is not None]
+    shuffled = [fitted.shuffled for fitted in fits if fitted.shuffled is not None]
     extra = {
-        "lag_r": np.stack([scores.pooled_r(one.sums) for one in fits]),
-        "lag_fold_r": np.stack([scores.fold_r(one.sums) for one in fits]),
+        "lag_r": np.stack([scores.pooled_r(fitted.sums) for fitted in fits]),
+        "lag_fold_r": np.stack([scores.fold_r(fitted.sums) for fitted in fits]),
         "chosen_lag": chosen,
     }
-    sums = scores.stacked([one.sums for one in fits]).of(chosen)
-    ways = sorted({one.null_penalties for one in fits})
-    one = Fitted(
+    sums = scores.stacked([fitted.sums for fitted in fits]).of(chosen)
+    ways = sorted({fitted.null_penalties for fitted in fits})
+    fitted = Fitted(
         fit=fit,
         sums=sums,
         shuffled=choose_prediction(shuffled, chosen, split),
         null_r=null_r,
         null_penalties=", ".join(ways),
     )
-    return one, extra
+    return fitted, extra

@@ -91,8 +91,8 @@ def band_layers(
                 expected="models among the bands: " + ", ".join(embeddings),
             )
     return {
-        name: layer_numbers(one, [given[name]] if name in given else "last")[0]
-        for name, one in embeddings.items()
+        name: layer_numbers(dataset, [given[name]] if name in given else "last")[0]
+        for name, dataset in embeddings.items()
     }
 
 

@@ -373,5 +373,11 @@ def standardised(
         gram *= scale[:, None]
         cross *= scale[:, None]
     return Standardised(
-        n, mean, scale, gram, cross, y_mean, np.maximum(training.yy - training.y * y_mean, 0)
+        n=n,
+        mean=mean,
+        scale=scale,
+        gram=gram,
+        cross=cross,
+        y_mean=y_mean,
+        yy=np.maximum(training.yy - training.y * y_mean, 0),
     )

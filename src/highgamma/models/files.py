@@ -51,8 +51,8 @@ class File:
 
 def is_weights(name: str) -> bool:
     return any(
-        name in (one, index) or re.fullmatch(shards, name) is not None
-        for one, index, shards in WEIGHTS
+        name in (single, index) or re.fullmatch(shards, name) is not None
+        for single, index, shards in WEIGHTS
     )
 
 
@@ -66,14 +66,14 @@ def needed(names: Iterable[str], *, weights: bool, where: str) -> list[str]:
             expected="a model in transformers' layout",
             remedy="correct `source` in the catalogue",
         )
-    found = [name for name in SETTINGS if name in there]
+    files = [name for name in SETTINGS if name in there]
     if not weights:
-        return found
-    for one, index, shards in WEIGHTS:
-        if one in there:
-            return [*found, one]
+        return files
+    for single, index, shards in WEIGHTS:
+        if single in there:
+            return [*files, single]
         if index in there:
-            return [*found, index, *sorted(n for n in there if re.fullmatch(shards, n))]
+            return [*files, index, *sorted(n for n in there if re.fullmatch(shards, n))]
     raise InputError(
         "the repository has no weights that can be read",
         where=where,

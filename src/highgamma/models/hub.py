@@ -347,7 +347,7 @@ def _missing_files(model: HubModel, error: Unreachable) -> Unreachable:
         page = f"{HUB}/{model.repo}/tree/main"
     return Unreachable(
         f"the files of the model {model.name!r} are missing, and there is no network: "
-        f"{error.found}",
+        f"{error.message}",
         where=model.folder,
         expected=names,
         remedy=f"fetch these files from {page} on another machine and put them into "

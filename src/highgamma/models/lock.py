@@ -136,10 +136,10 @@ def extend_lock(
             )
 
 
-def mismatch(what: str, locked: str, found: str, where: str | Path) -> InputError:
+def mismatch(what: str, locked: str, actual: str, where: str | Path) -> InputError:
     """The error for something that is not what the lock file names."""
     return InputError(
-        f"the {what} is {found}",
+        f"the {what} is {actual}",
         where=where,
         expected=f"{locked}, which the lock file names",
         remedy=f"restore the lock file ({LOCK}), or delete the files and fetch them again; to take "

@@ -51,7 +51,7 @@ def manifest_of(
     converted: dict[str, dict[str, str]],
 ) -> Manifest:
     """What is there: files as published or, where they were converted, as stored."""
-    gone = {made["from"] for made in converted.values()}
+    gone = {origin["from"] for origin in converted.values()}
     files = {name: dict(file) for name, file in checksums.items() if name not in gone}
     for name in converted:
         path = folder / name

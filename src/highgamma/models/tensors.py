@@ -67,8 +67,8 @@ def to_safetensors(source: str | Path, target: str | Path) -> None:
 
 def safe_name(name: str) -> str | None:
     """What a file of PyTorch's own format is called as safetensors; `None` for other files."""
-    one, index, shards = WEIGHTS[1]
-    if name in (one, index) or re.fullmatch(shards, name):
+    single, index, shards = WEIGHTS[1]
+    if name in (single, index) or re.fullmatch(shards, name):
         return name.replace("pytorch_model", "model", 1).replace(".bin", ".safetensors", 1)
     return None
 
@@ -92,7 +92,7 @@ def made_from(file: File, folder: Path) -> str | None:
 
 def convert(folder: Path, checksums: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
     """Turn weights in PyTorch's own format into safetensors; the originals are removed."""
-    made: dict[str, dict[str, str]] = {}
+    converted: dict[str, dict[str, str]] = {}
     # The index goes last: while it is there, so are all the files that it names.
     for name in sorted(checksums, key=lambda n: (n.endswith(".index.json"), n)):
         target = safe_name(name)
@@ -105,8 +105,8 @@ def convert(folder: Path, checksums: Mapping[str, Mapping[str, Any]]) -> dict[st
                 logger.info("%s: stored as %s", folder / name, target)
                 to_safetensors(folder / name, folder / target)
             (folder / name).unlink()
-        made[target] = {"from": name, "from_sha256": str(checksums[name]["sha256"])}
-    return made
+        converted[target] = {"from": name, "from_sha256": str(checksums[name]["sha256"])}
+    return converted
 
 
 def _convert_index(source: Path, target: Path) -> None:

@@ -59,7 +59,7 @@ def fetch_url(name: str, url: str, *, path: Path, lock: Path) -> Manifest:
         except Unreachable as error:
             raise Unreachable(
                 f"the file of the model {name!r} is missing, and there is no network: "
-                f"{error.found}",
+                f"{error.message}",
                 where=path,
                 expected=f"{published}, unpacked",
                 remedy=f"fetch {url} on another machine, unpack it (gunzip) and save it as {path}; "

@@ -140,16 +140,16 @@ def _with_overrides(where: str, analysis: Settings) -> Iterator[tuple[str, Setti
 
 
 def _timecourse_problems(config: Mapping[str, Any]) -> list[str]:
-    of = config["timecourse"]
+    timecourse = config["timecourse"]
     problems = []
-    for name in of["analyses"] if of["analyses"] != "all" else []:
+    for name in timecourse["analyses"] if timecourse["analyses"] != "all" else []:
         if name not in config["analyses"]:
             hint = nearest(name, list(config["analyses"]))
             problems.append(f"timecourse.analyses: there is no analysis {name!r}{hint}")
         elif config["analyses"][name]["unit"] != "frame":
             problems.append(f"timecourse.analyses: {name!r} is of words; words have no time course")
-    if of["window"][0] >= of["window"][1]:
-        problems.append(f"timecourse.window: {of['window']} is empty or runs backward")
+    if timecourse["window"][0] >= timecourse["window"][1]:
+        problems.append(f"timecourse.window: {timecourse['window']} is empty or runs backward")
     return problems
 
 

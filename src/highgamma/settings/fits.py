@@ -60,9 +60,9 @@ def preset_problems(analyses: Mapping[str, Any]) -> list[str]:
         if given.get("bands"):
             problems.append(f"analyses.{name}.bands: the preset takes one model at a time")
         problems += [
-            f"analyses.{made}: the preset of {name} makes an analysis of this name"
-            for made in leakage(name, given)
-            if made in analyses
+            f"analyses.{derived}: the preset of {name} makes an analysis of this name"
+            for derived in leakage(name, given)
+            if derived in analyses
         ]
     return problems
 

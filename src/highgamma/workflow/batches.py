@@ -40,7 +40,7 @@ def layer_seconds(settings: Mapping[str, Any], *, width: int, layers: int = 1) -
         electrodes=ELECTRODES,
         words=WORDS,
     )
-    return total_seconds(analysis, size, of=layers)
+    return total_seconds(analysis, size, model_layers=layers)
 
 
 def layers_per_job(settings: Mapping[str, Any], *, width: int, layers: int) -> int:
@@ -51,10 +51,10 @@ def layers_per_job(settings: Mapping[str, Any], *, width: int, layers: int) -> i
 
 def batches(layers: Sequence[int], *, size: int) -> list[list[int]]:
     """Ascending layers as runs of consecutive numbers, `size` at most in each; 0 for no limit."""
-    found = [[layers[0]]]
+    runs = [[layers[0]]]
     for layer in layers[1:]:
-        if layer == found[-1][-1] + 1 and (size == 0 or len(found[-1]) < size):
-            found[-1].append(layer)
+        if layer == runs[-1][-1] + 1 and (size == 0 or len(runs[-1]) < size):
+            runs[-1].append(layer)
         else:
-            found.append([layer])
-    return found
+            runs.append([layer])
+    return runs

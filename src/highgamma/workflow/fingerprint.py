@@ -153,15 +153,15 @@ def _is_registry_of_a_package(call: ast.Call) -> bool:
 
 def _files(name: str) -> list[Path]:
     """The files that importing a dotted name of this package executes."""
-    found: list[Path] = []
+    files: list[Path] = []
     folder = PACKAGE
     for part in name.split(".")[1:]:
         module, package = folder / f"{part}.py", folder / part / "__init__.py"
         if package.is_file():
-            found.append(package)
+            files.append(package)
             folder = folder / part
         elif module.is_file():
-            return [*found, module]
+            return [*files, module]
         else:
             break
-    return found
+    return files

@@ -259,7 +259,7 @@ class Study:
         A job that fails leaves none of its files, not even those of an earlier run.
         """
         signal = "targets" if self.analyses[analysis]["unit"] == "word" else "neural"
-        made: dict[str, Iterable[str]] = {
+        outputs: dict[str, Iterable[str]] = {
             "recording": [
                 f"{self.results}/words/{self.heard_by(participant)}.tsv",
                 f"{self.results}/channels/{participant}.tsv",
@@ -268,7 +268,7 @@ class Study:
             "embeddings": self.embedding_files(participant, model),
             "encoding": self.score_files(analysis, participant, model),
         }
-        absent = ((s, f) for s, paths in made.items() for f in paths if not Path(f).is_file())
+        absent = ((s, f) for s, paths in outputs.items() for f in paths if not Path(f).is_file())
         return next(absent, None)
 
     @property

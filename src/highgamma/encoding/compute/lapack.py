@@ -222,10 +222,10 @@ def surrogate_sums(
         cross -= np.outer(y_sum.astype(np.float32), solver.mean.astype(np.float32))
         y_mean, mean, n = y_sum / solver.n_train, solver.mean, solver.block.n
         for value, inverse in solver.inverses.items():
-            own = np.flatnonzero(np.repeat(alpha[i] == value, count))
-            if not len(own):
+            rows = np.flatnonzero(np.repeat(alpha[i] == value, count))
+            if not len(rows):
                 continue
-            here: Any = slice(None) if len(own) == len(cross) else own
+            here: Any = slice(None) if len(rows) == len(cross) else rows
             weights = cross[here].astype(inverse.dtype, copy=False) @ inverse
             # Block sums about the training means: of ŷ − ȳ, and of its products with y − ȳ.
             shift, sf = (weights @ np.stack([mean, solver.block.x - n * mean], axis=1)).T

@@ -212,8 +212,8 @@ def _solve_shares(
 ) -> Real:
     """Weights (p, t) in raw feature units, for each target's α (t,) and shares (B, t)."""
     weights = np.empty(model.cross.shape, dtype=model.cross.dtype)
-    for own, columns in _groups(share):
-        root = np.sqrt(own)[band].astype(model.gram.dtype)
+    for target_share, columns in _groups(share):
+        root = np.sqrt(target_share)[band].astype(model.gram.dtype)
         gram = model.gram * root * root[:, None]
         solved = compute.solve_each(gram, model.cross[:, columns] * root[:, None], alpha[columns])
         weights[:, columns] = solved * (root * model.scale)[:, None]
@@ -252,8 +252,8 @@ def _choose_primal(
             for i, group in served:
                 sums = inner_sums(statistics, factors, i, group, model, weights)
                 if sums is not None:
-                    own = slice(number * len(grid), (number + 1) * len(grid))
-                    scores[i].sse[own] += sums[0]
+                    candidates = slice(number * len(grid), (number + 1) * len(grid))
+                    scores[i].sse[candidates] += sums[0]
                     scores[i].sst += sums[1] if number == 0 else 0.0
     return best_penalties(scores, folds, t)
 
@@ -291,8 +291,8 @@ def _choose_dual(
                     continue
                 predicted = model.predict(kernel[np.ix_(rows, model.train)], grid)
                 observed = targets[rows] - model.y_mean
-                own = slice(number * len(grid), (number + 1) * len(grid))
-                scores[i].sse[own] += ((observed - predicted) ** 2).sum(axis=1)
+                candidates = slice(number * len(grid), (number + 1) * len(grid))
+                scores[i].sse[candidates] += ((observed - predicted) ** 2).sum(axis=1)
                 scores[i].sst += (observed**2).sum(axis=0) if number == 0 else 0.0
     return best_penalties(scores, folds, t)
 
@@ -324,8 +324,8 @@ def _predict_dual(
         fit.training_mean[i] = targets[train].mean(axis=0)
         for share, columns in _groups(fit.chosen[SHARE][i]):
             model = compute.dual_model(np.tensordot(share, kernels, 1), train, targets[:, columns])
-            for part, own, kernel in zip(parts, share, kernels, strict=True):
-                rows = own * kernel[np.ix_(fold.test, train)]
+            for part, space_share, kernel in zip(parts, share, kernels, strict=True):
+                rows = space_share * kernel[np.ix_(fold.test, train)]
                 part[np.ix_(fold.test, columns)] = model.predict_each(rows, fit.alpha[i, columns])
 
 

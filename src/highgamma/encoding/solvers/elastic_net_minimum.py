@@ -208,22 +208,29 @@ def minimise(
                 if shifted is None:
                     shifted = quadratic.shifted(neighbour.rho)
                 near = _approximate(
-                    quadratic, shifted, neighbour.rho, mine, l1[left], l2[left], near, steps=steps
+                    quadratic,
+                    shifted,
+                    rho=neighbour.rho,
+                    cross=mine,
+                    l1=l1[left],
+                    l2=l2[left],
+                    starts=near,
+                    steps=steps,
                 )
-            exact, found = _newton(quadratic, mine, l1[left], l2[left], near)
-            weights[:, left[found]] = exact[:, found]
-            left, near = left[~found], near[:, ~found]
+            exact, solved = _newton(quadratic, mine, l1[left], l2[left], near)
+            weights[:, left[solved]] = exact[:, solved]
+            left, near = left[~solved], near[:, ~solved]
             if not len(left):
                 break
-        for column, one in enumerate(left.tolist()):
-            weights[:, one], converged = _descend(
+        for column, target in enumerate(left.tolist()):
+            weights[:, target], converged = _descend(
                 quadratic,
-                np.ascontiguousarray(cross[:, one]),
-                float(yy[one]),
-                float(l1[one] + l2[one]),
-                l1_ratio,
-                np.ascontiguousarray(near[:, column]),
-                tolerance,
+                np.ascontiguousarray(cross[:, target]),
+                yy=float(yy[target]),
+                penalty=float(l1[target] + l2[target]),
+                l1_ratio=l1_ratio,
+                start=np.ascontiguousarray(near[:, column]),
+                tolerance=tolerance,
             )
             unfinished += not converged
     if unfinished:
@@ -234,12 +241,12 @@ def minimise(
 def _approximate(
     quadratic: Quadratic,
     shifted: Shifted,
+    *,
     rho: float,
     cross: FloatArray,
     l1: FloatArray,
     l2: FloatArray,
     starts: FloatArray,
-    *,
     steps: int,
 ) -> FloatArray:
     """Approximate minima (p, m) for all columns of cross (p, m) at once, by splitting (ADMM).
@@ -285,39 +292,40 @@ def _newton(
     diagonal = quadratic.diagonal[:, None]
     weights = starts.copy()
     before = np.full(starts.shape, 2, dtype=np.int8)
-    found = np.zeros(starts.shape[1], dtype=np.bool_)
+    solved = np.zeros(starts.shape[1], dtype=np.bool_)
     left = np.arange(starts.shape[1])
     for _ in range(NEWTON_STEPS):
         w = weights[:, left]
         z = diagonal * w + cross[:, left] - quadratic.times(w)
         signs = (np.sign(z) * (np.abs(z) > l1[left])).astype(np.int8)
         same = (signs == before[:, left]).all(axis=0)
-        found[left[same]] = True
+        solved[left[same]] = True
         left, signs = left[~same], signs[:, ~same]
         before[:, left] = signs
         solvable = np.ones(len(left), dtype=np.bool_)
-        for column, (one, sign) in enumerate(zip(left.tolist(), signs.T, strict=True)):
-            weights[:, one] = 0
+        for column, (target, sign) in enumerate(zip(left.tolist(), signs.T, strict=True)):
+            weights[:, target] = 0
             (chosen,) = sign.nonzero()
             if not len(chosen):
                 continue
             part = quadratic.part(chosen)
-            part.flat[:: len(chosen) + 1] += l2[one]
+            part.flat[:: len(chosen) + 1] += l2[target]
             factor, failed = potrf(part, lower=1, overwrite_a=1, clean=0)
             if failed:
                 solvable[column] = False
                 continue
-            wanted = cross[chosen, one] - l1[one] * sign[chosen]
-            weights[chosen, one] = potrs(factor, wanted, lower=1)[0]
+            wanted = cross[chosen, target] - l1[target] * sign[chosen]
+            weights[chosen, target] = potrs(factor, wanted, lower=1)[0]
         left = left[solvable]
         if not len(left):
             break
-    return weights, found
+    return weights, solved
 
 
 def _descend(
     quadratic: Quadratic,
     cross: FloatArray,
+    *,
     yy: float,
     penalty: float,
     l1_ratio: float,

@@ -9,13 +9,13 @@ def lapack(dtype: Any, *names: str) -> tuple[Any, ...]:
     """LAPACK routines, such as `potrf`, for float64 or float32."""
     from scipy.linalg import get_lapack_funcs
 
-    found: Any = get_lapack_funcs(names, dtype=dtype)
-    return tuple(found)
+    routines: Any = get_lapack_funcs(names, dtype=dtype)
+    return tuple(routines)
 
 
 def blas(dtype: Any, *names: str) -> tuple[Any, ...]:
     """BLAS routines, such as `trmm`, for float64 or float32."""
     from scipy.linalg import get_blas_funcs
 
-    found: Any = get_blas_funcs(names, dtype=dtype)
-    return tuple(found)
+    routines: Any = get_blas_funcs(names, dtype=dtype)
+    return tuple(routines)

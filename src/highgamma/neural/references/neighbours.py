@@ -28,14 +28,14 @@ def neighbours(electrodes: Electrodes, step: int) -> list[int | None]:
     """Find the electrode `step` contact numbers further along the shaft, for each electrode."""
     places = list(zip(electrodes.shafts, electrodes.contacts, strict=True))
     index = {place: i for i, place in enumerate(places) if None not in place}
-    found: list[int | None] = []
+    indices: list[int | None] = []
     for i, (shaft, contact) in enumerate(places):
         j = None if contact is None else index.get((shaft, contact + step))
         if j is not None:
             distance = np.linalg.norm(electrodes.positions[i] - electrodes.positions[j])
             j = None if distance > FARTHEST else j
-        found.append(j)
-    return found
+        indices.append(j)
+    return indices
 
 
 def bipolar(electrodes: Electrodes, flat: BoolArray) -> Montage:
