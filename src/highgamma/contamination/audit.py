@@ -1,4 +1,4 @@
-"""The audit: excess of the diagonal, and its surrogates by circular shifts of the sound."""
+"""Compute the excess of the diagonal, and its surrogates by circular shifts of the sound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stage: the audit of every electrode, as it is analysed and as it was recorded."""
+"""The stage `contamination`: the audit of every electrode, as analysed and as recorded."""
 
 from __future__ import annotations
 

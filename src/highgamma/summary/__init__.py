@@ -1,9 +1,9 @@
 """Tables over a whole run: which electrodes are supported, for which model, at which layer.
 
 The layer is chosen for each electrode inside every fold, on that fold's training samples alone;
-the score is that of the chosen layers on the held-out samples. p is the share of circular shifts
-that score at least as high, controlled for false discoveries over a declared family: all
-electrodes of all participants, for one analysis and one model.
+the score is that of the chosen layers on the held-out samples. The significance of a score is the
+share of circular shifts that score at least as high, controlled for false discoveries over a
+declared family: all electrodes of all participants, for one analysis and one model.
 """
 
 from highgamma.scores import LEVEL
