@@ -220,19 +220,19 @@ def measure_limit() -> dict[str, Any]:
 def measure_null() -> dict[str, Any]:
     X, Y = world(SAMPLES, FEATURES, TARGETS)
     parts = split(SAMPLES)
-    from highgamma.encoding import nulls
     from highgamma.encoding.kept_penalties import shifted_sums
     from highgamma.encoding.statistics import block_statistics, table
+    from highgamma.encoding.surrogates import Reorderings, circular_shifts
 
     statistics = block_statistics(table(X), Y, parts)
     alpha = np.tile(np.asarray(json.loads(os.environ["HIGHGAMMA_BENCH_ALPHA"])), (FOLDS, 1))
-    shifts = nulls.circular_shifts(
+    shifts = circular_shifts(
         np.zeros(SAMPLES, dtype=int), count=SHIFTS_TIMED, min_shift=SAMPLES // 20, seed=0
     )
     timings = []
     for count in (1, SHIFTS_TIMED):
         began = time.perf_counter()
-        shifted_sums(statistics, alpha, shifts[:count], standardize=True)
+        shifted_sums(statistics, alpha, Reorderings.plain(shifts[:count]), standardize=True)
         timings.append(time.perf_counter() - began)
     each = (timings[1] - timings[0]) / (SHIFTS_TIMED - 1)
     return {"s": timings[0] + each * (SHIFTS - 1), "mib": held()}

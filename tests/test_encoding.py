@@ -17,9 +17,12 @@ from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.components import principal_components
 from highgamma.encoding.fit import fit_analysis
 from highgamma.encoding.samples import frame_samples, layer_numbers, word_samples
+from highgamma.encoding.surrogates import word_permutations
 from highgamma.errors import InputError
 from highgamma.store import read_dataset, write_dataset
 
+PLAIN = {"drift": None, "choose_by": "folds"}
+WORDS = {"unit": "word", "null": "permutation", **PLAIN}
 RATE = 50.0
 ALPHAS = [1.0, 100.0, 10_000.0]
 
@@ -72,7 +75,7 @@ def frame_world(*, seconds=120, segments=1, channels=4, features=6, lag=0.1, noi
 
 def settings(**changes):
     return analysis_from(
-        {"unit": "frame", "alphas": ALPHAS, "folds": 5, "permutations": 0} | changes
+        PLAIN | {"unit": "frame", "alphas": ALPHAS, "folds": 5, "permutations": 0} | changes
     )
 
 
@@ -291,7 +294,7 @@ def word_world(*, n=40, p=12, channels=5, seed=0, layers=(0, 3)):
 
 
 def fit_words(words, target, embeddings, **changes):
-    analysis = settings(**({"unit": "word", "split": "leave-one-word-out"} | changes))
+    analysis = settings(**(WORDS | {"split": "leave-one-word-out"} | changes))
     samples = word_samples(embeddings, words, target, analysis)
     return fit_analysis(
         samples,
@@ -321,7 +324,7 @@ def test_a_surrogate_that_chooses_anew_is_the_fit_of_its_permuted_words(changes)
     fit = fit_words(words, target, embeddings, permutations=3, **same)
     assert fit.attrs["null_penalties_used"] == "chosen"
     own = nulls.seed_from(1, "sub-01", "words", "null")
-    orders = nulls.word_permutations(np.zeros(24, dtype=int), count=3, block=1, seed=own)
+    orders = word_permutations(np.zeros(24, dtype=int), count=3, block=1, seed=own)
     for k, order in enumerate(orders):
         moved = target.copy(data={"target": target.target.values[order]})
         expected = fit_words(words, moved, embeddings, **same).r.values
@@ -374,7 +377,7 @@ def test_a_fixed_elastic_net_tests_the_last_layer_alone():
     assert np.isnan(fit.p.sel(layer=[0, 3])).all()
     assert np.isfinite(fit.null_r.sel(layer=5)).all()
     # Where the last layer is fitted by another job, this one tests none.
-    analysis = settings(unit="word", split="leave-one-word-out", **preset)
+    analysis = settings(**WORDS, split="leave-one-word-out", **preset)
     samples = word_samples(embeddings, words, target, analysis)
     part = fit_analysis(
         samples, analysis=analysis, layers=[0, 3], last_layer=5, seed=1, names=("sub-01", "words")

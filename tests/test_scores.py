@@ -79,5 +79,5 @@ def test_one_channel_has_no_score_across_channels():
 
 def test_p_counts_the_observed_value_among_the_surrogates():
     null = np.array([[0.1, 0.5], [0.3, np.nan], [0.2, 0.7]])
-    np.testing.assert_allclose(scores.p_values(np.array([0.25, np.nan]), null), [0.5, np.nan])
+    np.testing.assert_allclose(scores.p_values(np.array([0.25, np.nan]), null), [0.5, 1.0])
     assert scores.p_values(np.array([0.9, 0.9]), null)[0] == 0.25

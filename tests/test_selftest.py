@@ -19,7 +19,7 @@ from scipy.signal import lfilter
 
 from highgamma import settings
 from highgamma.demo import spoken
-from highgamma.encoding import nulls
+from highgamma.encoding import fit
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.fit import fit_analysis
 from highgamma.errors import InputError
@@ -343,7 +343,7 @@ def test_a_null_that_forgets_the_autocorrelation_is_caught(world, monkeypatch, b
     signal = made.signal.isel(channel=np.zeros(120, int))
     made = replace(made, signal=signal.assign(high_gamma=(("time", "channel"), noise)))
     if broken:
-        monkeypatch.setattr(nulls, "circular_shifts", frames_in_any_order)
+        monkeypatch.setattr(fit, "circular_shifts", frames_in_any_order)
     analysis = replace(stages.analysis_of(SMALL, "frames", "envelope"), alpha=100.0)
     scores = fit_analysis(
         stages.samples_of(made, "frames", "envelope", analysis),

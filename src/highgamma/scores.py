@@ -218,25 +218,24 @@ def p_values(observed: FloatArray, null: FloatArray) -> FloatArray:
     Parameters
     ----------
     observed
-        (t,), NaN where undefined; p is NaN there.
+        (t,), NaN where undefined: a constant prediction has no correlation, explains nothing, and
+        has p = 1. To leave it out would make the others a selection.
     null
         (n, t), of which b are at least as large. A surrogate without a correlation counts as 0.
     """
     if not len(null):
         return np.full(observed.shape, np.nan)
     reached = (np.nan_to_num(null) >= observed).sum(axis=0)
-    return np.asarray(np.where(np.isfinite(observed), (reached + 1) / (len(null) + 1), np.nan))
+    return np.asarray(np.where(np.isfinite(observed), (reached + 1) / (len(null) + 1), 1.0))
 
 
 def best_of_surrogates(null: NDArray[np.floating], *, axis: int) -> NDArray[np.floating]:
     """Return each surrogate's best candidate over an axis, one without a correlation as 0.
 
-    NaN for a target (the last axis) where none has a correlation. Compared with the same over
-    the observed candidates, it accounts for their choice (Westfall & Young 1993).
+    Compared with the best of the observed candidates, it accounts for their choice (Westfall &
+    Young 1993; Nichols & Holmes, Human Brain Mapping 15:1, 2002).
     """
-    known = np.isfinite(null)
-    best: NDArray[np.floating] = np.max(np.where(known, null, null.dtype.type(0)), axis=axis)
-    best[..., ~known.reshape(-1, known.shape[-1]).any(axis=0)] = np.nan
+    best: NDArray[np.floating] = np.max(np.nan_to_num(null), axis=axis)
     return best
 
 

@@ -423,7 +423,7 @@ def timecourse(
     """
     import xarray as xr
 
-    from highgamma.encoding import nulls
+    from highgamma.encoding import surrogates
 
     log = logging.getLogger("highgamma")
     trials = find_trials(held_out.time, held_out.segment, words, window=window)
@@ -438,7 +438,7 @@ def timecourse(
     segment = held_out.segment[trials.index[:, 0]]
     orders = None
     if enough and permutations and np.unique(segment, return_counts=True)[1].max() > 1:
-        orders = nulls.word_permutations(segment, count=permutations, block=1, seed=seed)
+        orders = surrogates.word_permutations(segment, count=permutations, block=1, seed=seed)
     if enough:
         r, p, band, mean_y, mean_f = _over_trials(held_out, trials.index, orders)
     else:

@@ -25,6 +25,7 @@ from highgamma.encoding.solvers.banded_ridge import (
 from highgamma.encoding.solvers.ridge import nested_ridge
 from highgamma.encoding.splits import split_rows
 from highgamma.encoding.statistics import table
+from highgamma.encoding.surrogates import Reorderings
 
 ALPHAS = (0.1, 10.0, 1000.0)
 
@@ -166,7 +167,7 @@ def test_the_null_is_that_of_refitting_every_surrogate(n, widths, splitting):
         analysis=analysis_from({"unit": "frame", "estimator": "banded-ridge", "bands": ["a", "b"]}),
         spaces=Spaces(widths=widths, copies=1, seed=0, design_of=lambda some: design),
     )
-    gathered = ESTIMATORS["banded-ridge"].null(surrogates)
+    gathered = ESTIMATORS["banded-ridge"].null(Reorderings.plain(surrogates))
     gathered.add(task, None, fit)
     null = gathered.finish()
     for k, index in enumerate(surrogates):

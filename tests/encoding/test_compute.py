@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import autocorrelated, frames, words
+from worlds import PLAIN, WORDS, autocorrelated, frames, words
 
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.compute import CPU, Compute
@@ -70,7 +70,14 @@ def test_every_heavy_operation_goes_to_the_device_with_the_same_results(
     unit: str, n: int, p: int, changes: dict[str, Any], asked: set[str]
 ) -> None:
     analysis = analysis_from(
-        {"unit": unit, "folds": 4, "permutations": 9, "min_shift": 1.0, "alphas": [1, 10, 100, 1e3]}
+        (WORDS if unit == "word" else PLAIN)
+        | {
+            "unit": unit,
+            "folds": 4,
+            "permutations": 9,
+            "min_shift": 1.0,
+            "alphas": [1, 10, 100, 1e3],
+        }
         | changes
     )
     device = Counting()

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from scipy.ndimage import gaussian_filter1d
+from worlds import WORDS
 
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.fit import fit_analysis
@@ -89,8 +90,8 @@ def two_models(*, identities=None, n=60, seed=0):
 
 def settings(**changes):
     return analysis_from(
-        {
-            "unit": "word",
+        WORDS
+        | {
             "estimator": "banded-ridge",
             "bands": ["a", "b"],
             "band_draws": 10,
@@ -146,7 +147,7 @@ def test_driven_electrodes_beat_their_permutations_and_the_way_is_written_down(j
 def test_the_score_without_a_space_is_that_of_the_other_model_alone(joint):
     words, target, models = two_models(n=240)
     analysis = analysis_from(
-        {"unit": "word", "alphas": ALPHAS, "split": "contiguous", "folds": 6, "permutations": 0}
+        WORDS | {"alphas": ALPHAS, "split": "contiguous", "folds": 6, "permutations": 0}
     )
     for name, layer, other in (("a", 4, "b"), ("b", 9, "a")):
         samples = word_samples(models[name], words, target, analysis)
@@ -177,7 +178,13 @@ def test_frames_of_several_models_are_fitted_with_delays():
     )
     words = word_table(np.arange(6))
     analysis = settings(
-        unit="frame", lags=[0.0, 0.2], lag_step=0.1, permutations=9, folds=4, band_draws=4
+        unit="frame",
+        null="shift",
+        lags=[0.0, 0.2],
+        lag_step=0.1,
+        permutations=9,
+        folds=4,
+        band_draws=4,
     )
     parts = {}
     for name, values in X.items():
@@ -239,8 +246,7 @@ def test_frames_repeat_where_the_same_word_was_prompted_equally_long_ago():
 def test_the_file_says_whether_surrogates_chose_their_penalties(changes, used):
     words, target, models = two_models(n=30)
     analysis = analysis_from(
-        {"unit": "word", "alphas": ALPHAS, "split": "contiguous", "folds": 3, "permutations": 4}
-        | changes
+        WORDS | {"alphas": ALPHAS, "split": "contiguous", "folds": 3, "permutations": 4} | changes
     )
     samples = word_samples(models["a"], words, target, analysis)
     fit = fit_analysis(samples, analysis=analysis, layers=[4], seed=1, names=("x",))
@@ -253,8 +259,8 @@ def test_the_script_takes_one_embedding_file_for_each_band(tmp_path, joint):
     write_dataset(target, tmp_path / "target.nc", stage="targets", parameters={})
     for name, one in models.items():
         write_dataset(one, tmp_path / f"{name}.nc", stage="embeddings", parameters={})
-    analysis = {
-        "unit": "word", "estimator": "banded-ridge", "bands": ["a", "b"], "band_draws": 10,
+    analysis = WORDS | {
+        "estimator": "banded-ridge", "bands": ["a", "b"], "band_draws": 10,
         "alphas": ALPHAS, "split": "contiguous", "folds": 6, "permutations": 19,
     }  # fmt: skip
     snakemake = SimpleNamespace(

@@ -117,6 +117,7 @@ def test_the_null_of_delayed_features_is_that_of_explicit_copies(form):
     from highgamma.encoding.kept_penalties import shifted_sums
     from highgamma.encoding.splits import split_rows
     from highgamma.encoding.statistics import block_statistics, table
+    from highgamma.encoding.surrogates import Reorderings, circular_shifts
     from highgamma.scores import pooled_r
 
     rng = np.random.default_rng(4)
@@ -126,21 +127,23 @@ def test_the_null_of_delayed_features_is_that_of_explicit_copies(form):
     kept = np.flatnonzero(reachable(rows.segment, delays))
     Y = rng.standard_normal((len(kept), 2))
     split = split_rows(rows.take(kept), scheme="contiguous", folds=3, gap=0.05, step=0.01)
-    shifts = nulls.circular_shifts(rows.segment[kept], count=5, min_shift=30, seed=1)
+    shifts = circular_shifts(rows.segment[kept], count=5, min_shift=30, seed=1)
     explicit = np.concatenate([np.roll(X, d, axis=0) for d in delays], axis=1)[kept]
     found = []
     for design in (Delayed(X, kept, delays), table(explicit)):
         statistics = block_statistics(design, Y, split)
-        null = nulls.Null(shifts)
+        null = nulls.Null(Reorderings.plain(shifts))
         if form == "kept":
             alpha = np.full((3, 2), 10.0)
-            null.put(split, shifted_sums(statistics, alpha, shifts, standardize=True))
+            null.put(
+                split, shifted_sums(statistics, alpha, Reorderings.plain(shifts), standardize=True)
+            )
         else:
             analysis = analysis_from(
                 {"unit": "frame", "alphas": [1.0, 100.0], "null_penalties": "chosen"}
             )
             task = Task(design=design, targets=Y, split=split, analysis=analysis)
-            null = ESTIMATORS["ridge"].null(shifts)
+            null = ESTIMATORS["ridge"].null(Reorderings.plain(shifts))
             null.add(task, statistics, ESTIMATORS["ridge"].nested(task, statistics))
         found.append(pooled_r(null.finish()))
     np.testing.assert_allclose(*found, atol=1e-5 if form == "kept" else 1e-10)

@@ -15,12 +15,13 @@ from highgamma.encoding.samples import Samples
 from highgamma.encoding.solvers.ridge import hat_rows, refit_ridge
 from highgamma.encoding.splits import split_rows
 from highgamma.encoding.statistics import block_statistics, table
+from highgamma.encoding.surrogates import Reorderings, circular_shifts, word_permutations
 from highgamma.errors import InputError
 
 
 def added(split, sums):
     """Sums of one design as a null holds them."""
-    null = nulls.Null(np.empty((sums.shape[1], 0), dtype=int))
+    null = nulls.Null(Reorderings.plain(np.empty((sums.shape[1], 0), dtype=int)))
     null.put(split, sums)
     return null.finish()
 
@@ -42,9 +43,11 @@ def test_all_shifts_at_once_equal_fitting_each(correlated, segments):
     split = split_rows(rows, scheme="contiguous", folds=5, gap=0.1, step=0.01)
     rng = np.random.default_rng(0)
     alpha = rng.choice([0.1, 10.0, 1000.0], size=(5, 4))
-    surrogates = nulls.circular_shifts(rows.segment, count=7, min_shift=20, seed=1)
+    surrogates = circular_shifts(rows.segment, count=7, min_shift=20, seed=1)
     statistics = block_statistics(table(X), Y, split)
-    sums = added(split, shifted_sums(statistics, alpha, surrogates, standardize=True))
+    sums = added(
+        split, shifted_sums(statistics, alpha, Reorderings.plain(surrogates), standardize=True)
+    )
     np.testing.assert_allclose(
         scores.pooled_r(sums), refitted(X, Y, split, alpha, surrogates), atol=2e-4
     )
@@ -55,16 +58,21 @@ def test_all_permutations_at_once_equal_fitting_each(p):
     X, Y = linear(40, p, 3)
     split = split_rows(words(40), scheme="leave-one-word-out")
     alpha = np.random.default_rng(0).choice([1.0, 100.0], size=(40, 3))
-    surrogates = nulls.word_permutations(np.zeros(40, dtype=int), count=6, block=1, seed=1)
+    surrogates = word_permutations(np.zeros(40, dtype=int), count=6, block=1, seed=1)
     maps = [hat_rows(table(X), split, i, alpha[i], standardize=True) for i in range(40)]
-    sums = added(split, nulls.mapped_sums(lambda i, k: maps[i][alpha[i, k]], Y, split, surrogates))
+    sums = added(
+        split,
+        nulls.mapped_sums(
+            lambda i, k: maps[i][alpha[i, k]], Y, split, Reorderings.plain(surrogates)
+        ),
+    )
     expected = refitted(X, Y, split, alpha, surrogates)
     np.testing.assert_allclose(scores.pooled_r(sums), expected, atol=1e-8)
 
 
 def test_shifts_stay_within_segments_and_keep_the_order_and_the_minimum():
     segment = np.repeat([0, 1], [50, 80])
-    index = nulls.circular_shifts(segment, count=20, min_shift=10, seed=0)
+    index = circular_shifts(segment, count=20, min_shift=10, seed=0)
     for row in index:
         assert (segment[row] == segment).all()
         for number, n in ((0, 50), (1, 80)):
@@ -76,11 +84,11 @@ def test_shifts_stay_within_segments_and_keep_the_order_and_the_minimum():
 
 def test_a_segment_too_short_for_a_shift_is_named():
     with pytest.raises(InputError, match="segment 1 has 15 usable samples"):
-        nulls.circular_shifts(np.repeat([0, 1], [50, 15]), count=3, min_shift=10, seed=0)
+        circular_shifts(np.repeat([0, 1], [50, 15]), count=3, min_shift=10, seed=0)
 
 
 def test_blocks_of_words_move_together():
-    index = nulls.word_permutations(np.zeros(11, dtype=int), count=5, block=3, seed=0)
+    index = word_permutations(np.zeros(11, dtype=int), count=5, block=3, seed=0)
     for row in index:
         assert sorted(row) == list(range(11))
         assert all(row[np.flatnonzero(row == k)[0] + 1] == k + 1 for k in (0, 1, 3, 4, 6, 7, 9))
@@ -88,13 +96,13 @@ def test_blocks_of_words_move_together():
 
 def test_words_change_places_within_their_recording_only():
     segment = np.repeat([0, 1, 2], [7, 1, 5])
-    index = nulls.word_permutations(segment, count=300, block=2, seed=0)
+    index = word_permutations(segment, count=300, block=2, seed=0)
     for row in index:
         assert sorted(row) == list(range(13))
         np.testing.assert_array_equal(segment[row], segment)
     assert len({tuple(row[:7]) for row in index}) == 24  # orders of four runs
     with pytest.raises(InputError, match="2 usable words at most, in blocks of 2"):
-        nulls.word_permutations(np.repeat([0, 1, 2], 2), count=3, block=2, seed=0)
+        word_permutations(np.repeat([0, 1, 2], 2), count=3, block=2, seed=0)
 
 
 def test_seeds_come_from_names_alone():
@@ -111,7 +119,7 @@ def test_surrogates_that_choose_their_penalty_go_through_the_whole_procedure(for
     rows = words(45)
     split = split_rows(rows, scheme="contiguous", folds=5, gap=0.0)
     alphas = (0.1, 10.0, 1000.0, 1e5)
-    surrogates = nulls.word_permutations(np.zeros(45, dtype=int), count=5, block=1, seed=3)
+    surrogates = word_permutations(np.zeros(45, dtype=int), count=5, block=1, seed=3)
     monkeypatch.setattr(cost, "choosing_form", lambda *_, **__: form)
     sums = gathered("ridge", X, Y, split, surrogates, alphas=alphas, null_penalties="chosen")
     for k, index in enumerate(surrogates):
@@ -127,10 +135,12 @@ def test_surrogates_that_choose_their_penalty_go_through_the_whole_procedure(for
 def gathered(estimator, X, Y, split, surrogates, **changes):
     """The null's sums as the estimator of this name gathers them."""
     chosen = ESTIMATORS[estimator]
-    analysis = analysis_from({"unit": "word", "estimator": estimator} | changes)
+    analysis = analysis_from(
+        {"unit": "word", "estimator": estimator, "choose_by": "folds"} | changes
+    )
     task = Task(design=table(X), targets=Y, split=split, analysis=analysis)
     prepared = chosen.prepared(task)
-    null = chosen.null(surrogates)
+    null = chosen.null(Reorderings.plain(surrogates))
     null.add(task, prepared, chosen.nested(task, prepared))
     return null.finish()
 
@@ -181,9 +191,11 @@ def test_shifts_of_features_with_few_different_rows_equal_fitting_each(dtype):
     rows = frames(600)
     split = split_rows(rows, scheme="contiguous", folds=5, gap=0.1, step=0.01)
     alpha = rng.choice([10.0, 1000.0], size=(5, 4))
-    surrogates = nulls.circular_shifts(rows.segment, count=7, min_shift=20, seed=1)
+    surrogates = circular_shifts(rows.segment, count=7, min_shift=20, seed=1)
     statistics = block_statistics(table(X), Y, split, dtype=dtype)
-    sums = added(split, shifted_sums(statistics, alpha, surrogates, standardize=True))
+    sums = added(
+        split, shifted_sums(statistics, alpha, Reorderings.plain(surrogates), standardize=True)
+    )
     np.testing.assert_allclose(
         scores.pooled_r(sums), refitted(X, Y, split, alpha, surrogates), atol=2e-4
     )
@@ -192,7 +204,7 @@ def test_shifts_of_features_with_few_different_rows_equal_fitting_each(dtype):
 def test_surrogates_fitted_side_by_side_equal_fitting_each(monkeypatch):
     X, Y = linear(30, 4, 3, noise=3.0)
     split = split_rows(words(30), scheme="leave-one-word-out")
-    surrogates = nulls.word_permutations(np.zeros(30, dtype=int), count=5, block=1, seed=2)
+    surrogates = word_permutations(np.zeros(30, dtype=int), count=5, block=1, seed=2)
     # Room for two surrogates at once: batches of two, two and one.
     monkeypatch.setattr(nulls, "BATCH_BYTES", 2 * 8 * 3 * (30 + 4 * 34))
     estimator, counts = ESTIMATORS["elastic-net"], []

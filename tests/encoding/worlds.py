@@ -8,6 +8,12 @@ from highgamma.encoding.splits import Rows
 
 RATE = 100.0
 
+PLAIN = {"drift": None, "choose_by": "folds"}
+"""Settings of an analysis that takes nothing out and chooses penalties on inner folds."""
+
+WORDS = {"unit": "word", "null": "permutation", **PLAIN}
+"""The same for words, whose surrogates are permutations: there is no envelope to shift."""
+
 
 def frames(n, *, segments=1, rate=RATE):
     """Rows of n frames in equally long segments, each beginning at 0.5 s; no words."""

@@ -4,6 +4,7 @@ from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
     from contextlib import ExitStack
+    from functools import partial
 
     from highgamma.encoding.analysis import analysis_from
     from highgamma.encoding.fit import fit_analysis
@@ -20,7 +21,9 @@ with job(snakemake.log[0], threads=snakemake.threads):
     analysis = analysis_from(params.analysis)
     words = read_table(snakemake.input.words, strings=("word", "segment_label"))
     if analysis.unit == "word":
-        signal, samples_of = read_dataset(snakemake.input.target), word_samples
+        envelope = read_dataset(snakemake.input.neural) if analysis.shifts_windows else None
+        signal = read_dataset(snakemake.input.target)
+        samples_of = partial(word_samples, envelope=envelope)
     else:
         signal, samples_of = read_dataset(snakemake.input.neural), frame_samples
     with ExitStack() as opened:

@@ -111,6 +111,17 @@ class Analysis:
         "other outer folds.",
         minimum=2,
     )
+    choose_by: Literal["auto", "folds", "gcv"] = setting(
+        "auto",
+        "How a ridge's penalty is chosen: on inner `folds`, or by generalised cross-validation "
+        "(`gcv`, in closed form; for words); `auto` takes `gcv` for words and `folds` for frames.",
+    )
+    drift: float | None = setting(
+        60.0,
+        "Shortest period that counts as drift, in seconds: slower cosines and the mean of each "
+        "recording are removed from features, signal and surrogates. `null` removes nothing.",
+        above=0,
+    )
     gap: float = setting(
         0.5,
         "Least time between a training and a test sample, in seconds; the lags' span is added to "
@@ -129,10 +140,18 @@ class Analysis:
     )
     permutations: int = setting(
         1000,
-        "Number of shifts (frames) or permutations (words) of the null; 0 for none.",
+        "Number of surrogates of the null; 0 for none.",
         minimum=0,
     )
-    permutation_block: int = setting(1, "Neighbouring words that are permuted together.", minimum=1)
+    null: Literal["shift", "permutation"] = setting(
+        "shift",
+        "What surrogates are. `shift`: the signal is shifted in a circle within each recording (of "
+        "words, the envelope, averaged in the same windows), which keeps the autocorrelation. "
+        "`permutation`: words change places, which assumes that neighbouring words are unrelated.",
+    )
+    permutation_block: int = setting(
+        1, "Neighbouring words that change places together (of `null: permutation`).", minimum=1
+    )
     null_penalties: Literal["auto", "chosen", "kept"] = setting(
         "auto",
         "Whether surrogates have their penalties `chosen` anew (exact p-values), or `kept` from "
@@ -146,6 +165,16 @@ class Analysis:
     def penalties(self) -> tuple[float, ...]:
         """The penalties to choose from, ascending; only one where it is fixed."""
         return ESTIMATORS[self.estimator].penalties(self)
+
+    @property
+    def by_gcv(self) -> bool:
+        """Whether a ridge's penalty is chosen by generalised cross-validation."""
+        return self.choose_by == "gcv" or (self.choose_by == "auto" and self.unit == "word")
+
+    @property
+    def shifts_windows(self) -> bool:
+        """Whether surrogates of words are made from the envelope."""
+        return self.unit == "word" and self.null == "shift" and self.permutations > 0
 
     @property
     def lag_span(self) -> float:
@@ -165,6 +194,8 @@ class Analysis:
                 problems.append(f"{key}: {list(pair)} runs backward; the lower end comes first")
         if self.window[0] == self.window[1]:
             problems.append(f"window: {list(self.window)} is empty")
+        if self.unit == "frame" and self.null == "permutation":
+            problems.append("null: permutation is for `unit: word`; frames are shifted")
         if self.unit == "word" and self.lags is not None:
             problems.append("lags: lags are for `unit: frame`; shift the window instead")
         if self.components is not None and self.components >= 1 and self.components % 1:
@@ -188,8 +219,8 @@ class AnalysisSettings(Analysis):
         None,
         "`leakage` makes three analyses of this one, `<name>-shuffled`, `<name>-contiguous` and "
         "`<name>-leave-one-word-out`, with position features beside the models of each: what a "
-        "split gives away, they show. Without other words it takes the last layer and draws no "
-        "permutations.",
+        "split gives away, they show. Unless set otherwise it takes the last layer, draws no "
+        "surrogates and removes no drift.",
     )
     part_of: str | None = setting(
         None, "The preset analysis that this one was made of; written by the workflow."

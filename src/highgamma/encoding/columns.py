@@ -19,7 +19,7 @@ from highgamma.encoding.ceiling import Ceiling, noise_ceiling, repetitions
 from highgamma.encoding.lags import peak_interval
 from highgamma.encoding.layer import Fitted, LayerProblem, choose_prediction
 from highgamma.encoding.samples import Samples
-from highgamma.encoding.splits import FloatArray, IntArray
+from highgamma.encoding.splits import BoolArray, FloatArray, IntArray
 from highgamma.registry import Registry
 
 COEFFICIENT_FEATURES = 64
@@ -56,6 +56,12 @@ class Fits:
     def r(self) -> FloatArray:
         """(layer, channel) held-out correlation."""
         return np.stack([scores.pooled_r(layer.sums) for layer in self.fitted])
+
+    @cached_property
+    def constant(self) -> BoolArray:
+        """(channel,) whether the target is constant to the rounding of what was taken out of it."""
+        targets = self.problem.targets
+        return np.asarray(np.ptp(targets, axis=0) <= scores.CONSTANT * np.abs(targets).max(axis=0))
 
     @cached_property
     def null_r(self) -> FloatArray | None:
@@ -179,8 +185,13 @@ SPACES = ("space", "channel")
 def _p(fits: Fits) -> FloatArray:
     if fits.null_r is None:
         return np.full(fits.r.shape, np.nan)
-    p = np.stack([scores.p_values(r, fits.null_r[:, k]) for k, r in enumerate(fits.r)])
+    # Surrogates count with their best lag, and so does the signal.
+    best = [curve["lag_r"] for curve in fits.curves] or [r[None] for r in fits.r]
+    p = np.stack(
+        [scores.p_values(np.fmax.reduce(r, axis=0), fits.null_r[:, k]) for k, r in enumerate(best)]
+    )
     p[[layer.null_penalties == "none" for layer in fits.fitted]] = np.nan
+    p[:, fits.constant] = np.nan
     return p
 
 
@@ -317,7 +328,7 @@ for _column in (
     _channel(
         name="constant",
         meaning="1 where the target is constant",
-        values=lambda fits: np.ptp(fits.problem.targets, axis=0) == 0,
+        values=lambda fits: fits.constant,
         dtype=np.int8,
         missing=0,
     ),
@@ -330,7 +341,8 @@ for _column in (
     ),
     _layer(
         name="p",
-        meaning="(surrogates with r at least as large + 1) / (surrogates + 1)",
+        meaning="(surrogates with r at least as large + 1) / (surrogates + 1); of a lag curve, the "
+        "best lag's on both sides",
         values=_p,
         read=True,
     ),

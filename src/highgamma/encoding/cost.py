@@ -24,6 +24,9 @@ CHOOSING_LIMIT = 2e11
 """Operations of a layer's null up to which `null_penalties: auto` chooses penalties anew: ten to
 twenty seconds of one core."""
 
+GCV_LIMIT = 4e12
+"""The same where they are chosen in closed form: about two minutes of one core."""
+
 GRAM_S, SOLVE_S, ROTATE_S, MODEL_S = 1.4e-10, 4.9e-11, 5.2e-10, 5.4e-4
 """Seconds of a ridge, per n·p·m, per training set and m³, per training set and m²·t, per training
 set (see `ridge_seconds`). Fitted to 15 sizes, `nested-ridge` in results.json among them, n 72 to
@@ -31,6 +34,8 @@ set (see `ridge_seconds`). Fitted to 15 sizes, `nested-ridge` in results.json am
 two."""
 KEPT_S = 3.6e-11
 """Per surrogate, electrode, sample and feature: `null` in results.json, 143 s for 1000 shifts."""
+GCV_S, GCV_PASS = 3e-11, 12
+"""Per operation of choosing penalties in closed form, and the operations of a pass over memory."""
 CHOSEN_S = 6e-11
 """Per operation of choosing penalties anew (demo: 3.2e10 operations, 2.0 s a layer)."""
 MAPS_S = 1e-9
@@ -207,6 +212,36 @@ def chooses_anew(size: FitSize, null_penalties: str, *, wide: bool) -> bool:
     primal, dual = choosing_operations(size)
     operations = dual if choosing_form(size, wide=wide) == "dual" else primal
     return null_penalties == "chosen" or operations <= CHOOSING_LIMIT
+
+
+def gcv_operations(size: FitSize, columns: float) -> float:
+    """Return the rough operations of fits whose penalties are chosen in closed form.
+
+    A decomposition a fold, then for each of `columns` targets the rotation and, for every penalty,
+    the squares of the rotated targets.
+    """
+    n, r = size.samples, size.rank
+    decompose = 12.0 * r**3 + 2.0 * n * size.features * r
+    column = 2.0 * n * r + 2.0 * size.penalties * r + GCV_PASS * (n + 2 * r + 6 * size.penalties)
+    return size.folds * (decompose + columns * column)
+
+
+def gcv_chooses_anew(size: FitSize, null_penalties: str) -> bool:
+    """Return whether surrogates choose their penalties anew in closed form."""
+    if size.penalties < 2 or null_penalties == "kept":
+        return False
+    operations = gcv_operations(size, size.electrodes * size.surrogates)
+    return null_penalties == "chosen" or operations <= GCV_LIMIT
+
+
+def gcv_seconds(size: FitSize, null_penalties: str) -> float:
+    """Return the seconds of a ridge whose penalties are chosen in closed form, null included."""
+    anew = gcv_chooses_anew(size, null_penalties)
+    columns = size.electrodes * (1 + size.surrogates * anew)
+    seconds = GCV_S * gcv_operations(size, columns)
+    if size.surrogates and not anew:
+        seconds += ridge_null_seconds(size, "kept")
+    return seconds
 
 
 def ridge_seconds(size: FitSize) -> float:

@@ -11,17 +11,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from highgamma import scores
-from highgamma.encoding import nulls
+from highgamma.encoding import drift, nulls
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.columns import Fits
 from highgamma.encoding.compute import CPU, Compute
 from highgamma.encoding.estimators import ESTIMATORS
-from highgamma.encoding.lags import finite_delayed, lag_frames
+from highgamma.encoding.lags import finite_delayed, lag_frames, rows_read
 from highgamma.encoding.layer import Fitted, LayerProblem, fit_lags, fit_layer
 from highgamma.encoding.outcome import outcome
 from highgamma.encoding.samples import Samples
-from highgamma.encoding.splits import BoolArray, IntArray, Split, split_rows
+from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Split, split_rows
 from highgamma.encoding.statistics import Real
+from highgamma.encoding.surrogates import (
+    Reorderings,
+    ShiftedWindows,
+    Surrogates,
+    circular_shifts,
+    lag_one,
+    window_shifts,
+    word_permutations,
+)
 from highgamma.encoding.usable import Usable, usable_samples
 from highgamma.errors import InputError
 
@@ -29,6 +38,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
 logger = logging.getLogger("highgamma")
+
+UNSAFE = 0.02
+"""Product of the features' and the signal's autocorrelation at one word, beyond which permutations
+are unsafe: the variance of a correlation of two such series is (1 + ab)/(1 − ab) of what it is of
+independent words (Bartlett 1946), 1.04 here, and .05 becomes .054."""
 
 
 def fit_analysis(
@@ -84,18 +98,23 @@ def fit_analysis(
     usable = usable_samples(samples, first, delays)
     split, gap = _split(samples, usable, analysis, delays, seed=seed, names=names)
     segment = samples.rows.segment[usable.kept]
+    slow = drift.slow_functions(samples.rows.take(usable.kept), analysis.drift)
+    targets = np.ascontiguousarray(samples.targets[usable.kept][:, usable.live])
     problem = LayerProblem(
         analysis=analysis,
-        targets=np.ascontiguousarray(samples.targets[usable.kept][:, usable.live]),
+        targets=drift.targets_without(targets, slow),
         split=split,
         kept=usable.kept,
-        surrogates=_surrogates(samples, segment, analysis, seed=seed, names=names),
+        surrogates=_surrogates(samples, usable, analysis, slow, seed=seed, names=names),
         shuffle=_shuffled_order(samples, segment, nulls.seed_from(seed, *names, "shuffle")),
+        drift=slow,
         widths=widths,
         search=nulls.seed_from(seed, *names, "bands"),
         compute=compute,
     )
-    untested = replace(problem, surrogates=problem.surrogates[:0])
+    untested = replace(problem, surrogates=_none(len(segment)))
+    read = rows_read(usable.kept, delays)
+    slow_of_features = drift.slow_functions(samples.rows.take(read), analysis.drift)
     only_last = not ESTIMATORS[analysis.estimator].chooses_layers(analysis)
     last_layer = layers[-1] if last_layer is None else last_layer
     fitted: list[Fitted] = []
@@ -103,6 +122,9 @@ def fit_analysis(
     for number, layer in enumerate(layers):
         began = time.monotonic()
         values = first if number == 0 else _features(samples, usable, layer, layers[0], delays)
+        values = drift.features_without(values, read, slow_of_features)
+        if number == 0 and analysis.null == "permutation" and analysis.permutations:
+            _warn_of_neighbours(problem, np.asarray(values[usable.kept], dtype=np.float64), segment)
         if analysis.lag_mode == "curve" and analysis.lags is not None:
             outcome_of_layer, curve = fit_lags(problem, values, delays)
             curves.append(curve)
@@ -195,24 +217,55 @@ def _split(
     return split, gap
 
 
-def _surrogates(
-    samples: Samples, segment: IntArray, analysis: Analysis, *, seed: int, names: Sequence[str]
-) -> IntArray:
-    """Orders (P, n) of the samples: circular shifts of frames, permutations of words."""
-    n = len(segment)
-    if analysis.permutations == 0 or not ESTIMATORS[analysis.estimator].uses_input:
-        return np.empty((0, n), dtype=np.int64)
-    null_seed = nulls.seed_from(seed, *names, "null")
-    if samples.unit == "word":
-        return nulls.word_permutations(
-            segment, count=analysis.permutations, block=analysis.permutation_block, seed=null_seed
+def _warn_of_neighbours(problem: LayerProblem, features: FloatArray, segment: IntArray) -> None:
+    """Warn if neighbouring words are so alike that permutations are no null for them."""
+    of_features = lag_one(features, segment)
+    of_targets = lag_one(problem.targets, segment)
+    if of_features * of_targets > UNSAFE:
+        logger.warning(
+            "neighbouring words are alike: the autocorrelation at one word is %.2f in the features "
+            "and %.2f in the signal, so that p-values by permutation are too small; set null: shift",
+            *(of_features, of_targets),
         )
-    return nulls.circular_shifts(
-        segment,
-        count=analysis.permutations,
-        min_shift=int(np.ceil(analysis.min_shift * samples.rate - 1e-9)),
-        seed=null_seed,
-    )
+
+
+def _none(n: int) -> Surrogates:
+    """No surrogates of n samples."""
+    return Reorderings.plain(np.empty((0, n), dtype=np.int64))
+
+
+def _surrogates(
+    samples: Samples,
+    usable: Usable,
+    analysis: Analysis,
+    slow: FloatArray,
+    *,
+    seed: int,
+    names: Sequence[str],
+) -> Surrogates:
+    """The surrogates of the targets that the analysis sets, less drift."""
+    segment, count = samples.rows.segment[usable.kept], analysis.permutations
+    if count == 0 or not ESTIMATORS[analysis.estimator].uses_input:
+        return _none(len(segment))
+    null_seed = nulls.seed_from(seed, *names, "null")
+    if analysis.shifts_windows:
+        if samples.windows is None:
+            raise InputError(
+                "the null of words shifts the envelope, and there is none",
+                where="analyses: null",
+                remedy="set null: permutation",
+            )
+        signal = samples.windows.take(usable.kept, usable.live)
+        shifts = window_shifts(signal, count=count, min_shift=analysis.min_shift, seed=null_seed)
+        return ShiftedWindows(signal, shifts, slow)
+    if samples.unit == "word":
+        orders = word_permutations(
+            segment, count=count, block=analysis.permutation_block, seed=null_seed
+        )
+    else:
+        least = int(np.ceil(analysis.min_shift * samples.rate - 1e-9))
+        orders = circular_shifts(segment, count=count, min_shift=least, seed=null_seed)
+    return Reorderings(orders, slow)
 
 
 def _shuffled_order(samples: Samples, segment: IntArray, seed: int) -> IntArray:

@@ -12,6 +12,7 @@ from highgamma.encoding.solvers.ridge import gram_factor
 from highgamma.encoding.solvers.routines import lapack
 from highgamma.encoding.splits import FloatArray, IntArray
 from highgamma.encoding.statistics import BlockStatistics, Real, feature_scale
+from highgamma.encoding.surrogates import Surrogates
 
 INVERSE_BYTES = 512 * 2**20
 SINGLE_PRECISION_CONDITION = 1e5
@@ -56,7 +57,7 @@ def _square_root(gram: FloatArray, *, rounding: float) -> Real:
 def shifted_sums(
     statistics: BlockStatistics,
     alpha: FloatArray,
-    surrogates: IntArray,
+    surrogates: Surrogates,
     *,
     standardize: bool,
     outer: Sequence[int] | None = None,
@@ -73,7 +74,7 @@ def shifted_sums(
     alpha
         (K, t) the penalties chosen on the observed data.
     surrogates
-        (P, n) row indices.
+        P surrogates of the targets.
     outer
         Only these outer folds; the sums of the others are 0.
     """
@@ -94,23 +95,20 @@ def shifted_sums(
         n_rows = len(statistics.targets)
         per_surrogate = 4 * len(channels) * (n_rows + (folds + 6) * p)
         batch = int(np.clip(BATCH_BYTES // per_surrogate, 1, count))
-        Y = np.ascontiguousarray(
-            (statistics.targets - statistics.y_origin)[:, channels].T, dtype=np.float32
-        )
+        Y = statistics.targets - statistics.y_origin
         X_strips = {
             i: statistics.centred_rows(solver.strips).astype(np.float32, copy=False)
             for i, solver in solvers.items()
         }
         for start in range(0, count, batch):
-            part = surrogates[start : start + batch]
+            part = slice(start, min(start + batch, count))
             sums[:, start : start + batch, :, channels] = statistics.compute.surrogate_sums(
                 statistics.split.folds,
                 solvers,
                 alpha=alpha[:, channels],
                 X=X,
                 X_strips=X_strips,
-                Y=Y,
-                surrogates=part,
+                moved=surrogates.series(Y, channels, part, np.float32),
             )
     return sums
 

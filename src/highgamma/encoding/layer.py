@@ -17,6 +17,7 @@ from highgamma.encoding.fits import NestedFit, empty_fit
 from highgamma.encoding.lags import Delayed, rows_read
 from highgamma.encoding.splits import FloatArray, IntArray, Split
 from highgamma.encoding.statistics import Design, Real, Reordered, Table
+from highgamma.encoding.surrogates import Surrogates
 from highgamma.scores import FoldSums
 
 
@@ -24,17 +25,35 @@ from highgamma.scores import FoldSums
 class LayerProblem:
     """What all layers of a job share.
 
-    targets (n, t) of the kept samples; kept: their rows on the whole grid; surrogates
-    (permutation, n) and shuffle (n,): orders of the samples; widths: of the feature spaces of a
-    joint fit, and `search` the seed of its draws; compute: where the heavy operations run.
+    Attributes
+    ----------
+    analysis
+        The settings.
+    targets
+        (n, t) of the kept samples, less drift.
+    split
+        Outer and inner folds.
+    kept
+        (n,) rows of the kept samples on the whole grid.
+    surrogates
+        The surrogates of the targets; none for a fit that is not tested.
+    shuffle
+        (n,) an order of the samples.
+    drift
+        (n, k) basis of what was taken out of the targets.
+    widths, search
+        Widths of the feature spaces of a joint fit, and the seed of its draws.
+    compute
+        Where the heavy operations run.
     """
 
     analysis: Analysis
     targets: FloatArray
     split: Split
     kept: IntArray
-    surrogates: IntArray
+    surrogates: Surrogates
     shuffle: IntArray
+    drift: FloatArray
     widths: tuple[int, ...] = ()
     search: int = 0
     compute: Compute = CPU
@@ -61,6 +80,7 @@ class LayerProblem:
             split=self.split,
             analysis=self.analysis,
             spaces=self.spaces(values, delays) if self.widths else None,
+            removed=self.drift.shape[1],
             compute=self.compute,
         )
 

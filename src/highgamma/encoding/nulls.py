@@ -1,4 +1,4 @@
-"""Null distributions that keep each series' autocorrelation.
+"""Scores of surrogates, which the observed scores are compared with.
 
 Two ways with the penalty. Chosen anew: every surrogate goes through the whole nested
 cross-validation, as the observed targets do; the p-values are exact. Kept: surrogates take the
@@ -8,10 +8,9 @@ then disagree, so that the observed r lies lower than the surrogates' (measured 
 of p-values below .05, against 5 % with penalties chosen anew). It is not where a word's features
 have next to nothing in common with other words', as position's bumps: see docs/engine.md.
 
-Frames: the targets are shifted in a circle within every segment by at least a minimum. Words: the
-targets' rows are permuted within every segment, singly or in runs of neighbours. Features, folds
-and penalties stay, so that the decompositions do too: every surrogate of every electrode is one
-more column of targets, fitted and scored with the same statistic.
+What the surrogates are is said in `highgamma.encoding.surrogates`. Features and folds stay, so that
+the decompositions do too: every surrogate of every electrode is one more column of targets, fitted
+and scored with the same statistic.
 
 There are three ways to the sums of held-out products that every score is made from: fitting the
 surrogates side by side (`refitted_sums`, for any estimator), one linear map from targets to
@@ -29,8 +28,8 @@ import numpy as np
 
 from highgamma.encoding.fits import NestedFit
 from highgamma.encoding.solvers.ridge import is_wide
-from highgamma.encoding.splits import FloatArray, IntArray, Split
-from highgamma.errors import InputError
+from highgamma.encoding.splits import FloatArray, Split
+from highgamma.encoding.surrogates import Surrogates
 from highgamma.scores import SUMS, FoldSums, fold_sums, held_out_counts
 
 if TYPE_CHECKING:
@@ -47,82 +46,6 @@ def seed_from(*parts: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
-def circular_shifts(segment: IntArray, *, count: int, min_shift: int, seed: int) -> IntArray:
-    """Row indices (count, n) of circular shifts within segments.
-
-    Parameters
-    ----------
-    segment
-        (n,) segment of each usable row, rows of a segment in time order; a segment's rows are
-        taken as one series, rows that cannot be used having been left out.
-    count
-        Number of surrogates; each has its own shift in every segment, without repetition as long
-        as a segment has enough of them.
-    min_shift
-        Smallest shift in rows, in both directions round the circle.
-
-    Raises
-    ------
-    InputError
-        A segment too short for any shift.
-    """
-    rng = np.random.default_rng(seed)
-    index = np.empty((count, len(segment)), dtype=np.int64)
-    for number in np.unique(segment):
-        rows = np.flatnonzero(segment == number)
-        n = len(rows)
-        least = max(1, min_shift)
-        possible = n - 2 * least + 1
-        if possible < 1:
-            raise InputError(
-                f"segment {int(number)} has {n} usable samples; a circular shift needs "
-                f"more than twice the minimum of {least}",
-                where="analyses: min_shift",
-                remedy="lower min_shift, or set permutations: 0",
-            )
-        shifts = np.concatenate([rng.permutation(possible) for _ in range(-(-count // possible))])[
-            :count
-        ]
-        index[:, rows] = rows[(np.arange(n) - (least + shifts)[:, None]) % n]
-    return index
-
-
-def word_permutations(segment: IntArray, *, count: int, block: int, seed: int) -> IntArray:
-    """Row indices (count, n) of permutations of runs of `block` neighbouring words, by recording.
-
-    Parameters
-    ----------
-    segment
-        (n,) recording of each word, words of a recording in time order. Words never change places
-        with those of another recording, whose gain and noise are its own.
-    count
-        Number of surrogates.
-    block
-        Words that are moved together; the last run of a recording may be shorter.
-
-    Raises
-    ------
-    InputError
-        No recording with two runs.
-    """
-    rng = np.random.default_rng(seed)
-    recordings = [np.flatnonzero(segment == number) for number in np.unique(segment)]
-    runs = [[r[k : k + block] for k in range(0, len(r), block)] for r in recordings]
-    if max(map(len, runs), default=0) < 2:
-        longest = max(map(len, recordings), default=0)
-        raise InputError(
-            f"a recording has {longest} usable words at most, in blocks of {block}: "
-            "none can change places",
-            where="analyses: permutation_block",
-            remedy="lower permutation_block, or set permutations: 0",
-        )
-    index = np.empty((count, len(segment)), dtype=np.int64)
-    for row in index:
-        for here, parts in zip(recordings, runs, strict=True):
-            row[here] = np.concatenate([parts[k] for k in rng.permutation(len(parts))])
-    return index
-
-
 class Null:
     """The scores of surrogates, gathered design by design.
 
@@ -131,7 +54,7 @@ class Null:
     Parameters
     ----------
     surrogates
-        (P, n) orders of the samples.
+        P surrogates of the targets.
 
     Attributes
     ----------
@@ -139,7 +62,7 @@ class Null:
         What became of the penalties: `fixed`, `kept`, `chosen`, or `none` before the first design.
     """
 
-    def __init__(self, surrogates: IntArray) -> None:
+    def __init__(self, surrogates: Surrogates) -> None:
         self.surrogates = surrogates
         self.penalties = "none"
         self._sums: FloatArray | None = None
@@ -172,7 +95,7 @@ class RefittedNull(Null):
     Penalties are kept unless the analysis sets `null_penalties: chosen`.
     """
 
-    def __init__(self, estimator: Estimator, surrogates: IntArray) -> None:
+    def __init__(self, estimator: Estimator, surrogates: Surrogates) -> None:
         super().__init__(surrogates)
         self._estimator = estimator
 
@@ -208,9 +131,10 @@ def sums_of_fit(fit: NestedFit, task: Task) -> FloatArray:
 def refitted_sums(
     sums_of: Callable[[FloatArray], FloatArray],
     targets: FloatArray,
-    surrogates: IntArray,
+    surrogates: Surrogates,
     *,
     batch: int,
+    channels: Any = slice(None),
 ) -> FloatArray:
     """Return the sums (5, P, K, t) of surrogates that are fitted, `batch` at a time.
 
@@ -222,20 +146,23 @@ def refitted_sums(
     targets
         (n, t) as observed.
     surrogates
-        (P, n) orders of the samples.
+        P surrogates of the targets.
     batch
         Surrogates at a time; at least one is taken.
+    channels
+        Which of the targets, as an index.
     """
-    n, t = targets.shape
+    n, t = len(targets), len(np.arange(targets.shape[1])[channels])
     batch = int(np.clip(batch, 1, len(surrogates)))
     gathered: FloatArray | None = None
     for start in range(0, len(surrogates), batch):
-        part = surrogates[start : start + batch]
-        sums = sums_of(targets[part.T].reshape(n, len(part) * t))
+        stop = min(start + batch, len(surrogates))
+        moved = surrogates.series(targets, channels, slice(start, stop))
+        sums = sums_of(np.ascontiguousarray(moved.transpose(2, 1, 0)).reshape(n, -1))
         if gathered is None:
             gathered = np.zeros((5, len(surrogates), sums.shape[1], t))
-        by_surrogate = sums.reshape(5, -1, len(part), t)
-        gathered[:, start : start + len(part)] = np.moveaxis(by_surrogate, 1, 2)
+        by_surrogate = sums.reshape(5, -1, stop - start, t)
+        gathered[:, start:stop] = np.moveaxis(by_surrogate, 1, 2)
     assert gathered is not None
     return gathered
 
@@ -244,7 +171,7 @@ def mapped_sums(
     map_of: Callable[[int, int], FloatArray],
     targets: FloatArray,
     split: Split,
-    surrogates: IntArray,
+    surrogates: Surrogates,
 ) -> FloatArray:
     """Return the sums (5, P, K, t) of surrogates whose penalties are kept, few samples.
 
@@ -258,7 +185,7 @@ def mapped_sums(
     split
         The outer folds.
     surrogates
-        (P, n) orders of the samples.
+        P surrogates of the targets.
     """
     n, t = targets.shape
     folds = len(split.folds)
@@ -271,10 +198,9 @@ def mapped_sums(
     batch = max(1, BATCH_BYTES // (8 * 6 * n))
     for target in range(t):
         H = np.concatenate([map_of(i, target) for i in range(folds)])
-        column = np.ascontiguousarray(targets[:, target])
         for start in range(0, len(surrogates), batch):
             part = slice(start, start + batch)
-            moved = column[surrogates[part]]  # (P, n)
+            moved = surrogates.series(targets, [target], part)[0]
             f = moved @ H.T
             y = moved[:, tested] - (moved @ means.T)[:, fold_of_row]
             for k, product in enumerate((y, f, y * y, f * f, y * f)):

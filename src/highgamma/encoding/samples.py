@@ -13,6 +13,7 @@ import numpy as np
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Rows
 from highgamma.encoding.statistics import Real
+from highgamma.encoding.surrogates import Windowed, windowed
 from highgamma.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -43,9 +44,11 @@ class Samples:
     stimulus
         (m,) what was presented, equal where it repeats, −1 for nothing: the word, and for frames
         the word with the frames since its prompt. None where that is not known.
+    windows
+        Of words, the envelope in frames with every word's window, where it is given.
     spaces
-        Where several models enter one fit: their names, in the features' order, with what gives
-        each model's features (m, p_k).
+        Where several models, or several groups of features, enter one fit: their names, in the
+        features' order, with what gives each one's features (m, p_k).
     """
 
     unit: str
@@ -57,6 +60,7 @@ class Samples:
     reach: float
     channels: dict[str, Any]
     stimulus: IntArray | None = None
+    windows: Windowed | None = None
     spaces: tuple[tuple[str, Callable[[], Real]], ...] = ()
 
 
@@ -114,7 +118,11 @@ def _identities(words: pd.DataFrame) -> IntArray:
 
 
 def word_samples(
-    embeddings: xr.Dataset, words: pd.DataFrame, target: xr.Dataset, analysis: Analysis
+    embeddings: xr.Dataset,
+    words: pd.DataFrame,
+    target: xr.Dataset,
+    analysis: Analysis,
+    envelope: xr.Dataset | None = None,
 ) -> Samples:
     """One sample for each word: the target's window mean and the word's features.
 
@@ -127,6 +135,10 @@ def word_samples(
         The participant's word table; row k is word k.
     target
         `target(word, channel)` with word_index, start, stop (s), segment, valid.
+    analysis
+        The settings.
+    envelope
+        The same signal in frames, over (time, channel), which the null shifts; None without one.
     """
     index = np.asarray(target["word_index"].values, dtype=np.int64)
     start = np.asarray(target["start"].values, dtype=np.float64)
@@ -177,7 +189,32 @@ def word_samples(
         reach=0.0,
         channels=_channels(target),
         stimulus=_identities(words)[index],
+        windows=None if envelope is None else _windows(envelope, target, start, stop, segment),
     )
+
+
+def _windows(
+    envelope: xr.Dataset, target: xr.Dataset, start: FloatArray, stop: FloatArray, segment: IntArray
+) -> Windowed:
+    """The envelope's frames of the targets' channels, and where every word's window lies."""
+    name = _signal_name(envelope)
+    usable = np.asarray(envelope["valid"].values) > 0
+    # Channels by name: the two files were made by two stages.
+    values = envelope[name].sel(channel=target["channel"].values).values
+    return windowed(
+        np.asarray(values, dtype=np.float64)[usable],
+        np.asarray(envelope["time"].values, dtype=np.float64)[usable],
+        np.asarray(envelope["segment"].values, dtype=np.int64)[usable],
+        start=start,
+        stop=stop,
+        window_segment=segment,
+        rate=float(envelope.attrs["rate_hz"]),
+    )
+
+
+def _signal_name(neural: xr.Dataset) -> str:
+    """The one variable of a signal's file that runs over time and channels."""
+    return next(str(n) for n, v in neural.data_vars.items() if v.dims == ("time", "channel"))
 
 
 def frame_samples(
@@ -208,7 +245,7 @@ def frame_samples(
         )
     time = np.asarray(neural["time"].values, dtype=np.float64)
     segment = np.asarray(neural["segment"].values, dtype=np.int64)
-    name = next(str(n) for n, v in neural.data_vars.items() if v.dims == ("time", "channel"))
+    name = _signal_name(neural)
     rate = float(neural.attrs["rate_hz"])
     reach = 0.0
     if unit == "frame":

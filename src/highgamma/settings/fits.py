@@ -37,7 +37,8 @@ def expanded(analyses: Mapping[str, Any]) -> Settings:
 
 def leakage(name: str, given: Mapping[str, Any]) -> Settings:
     """Return the same analysis under every split, with position features among its models."""
-    settings = {"layers": "last", "permutations": 0, **given, "part_of": name, "position": True}
+    defaults = {"layers": "last", "permutations": 0, "drift": None}
+    settings = {**defaults, **given, "part_of": name, "position": True}
     del settings["preset"]
     controls = list(dict.fromkeys([*given.get("controls", []), POSITION]))
     return {

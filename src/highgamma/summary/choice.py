@@ -53,6 +53,7 @@ def choose(
     layers: IntArray,
     inner_score: FloatArray,
     sums: FoldSums,
+    best_r: FloatArray,
     null_best: FloatArray,
     p: FloatArray,
 ) -> Choice:
@@ -66,10 +67,14 @@ def choose(
         (layer, fold, channel), cross-validated within each fold's training samples.
     sums
         Held-out sums (layer, fold, channel).
+    best_r
+        (layer, channel) the r that is compared with the surrogates': the layer's, of a lag curve
+        that of its best lag.
     null_best
         (permutation, channel), each surrogate's best layer (`scores.best_of_surrogates`), of size 0
-        without permutations. The maximum over layers makes p conservative: the layer was chosen on
-        training folds and cannot gain as much.
+        without surrogates. With several layers p compares the best layer's r with each surrogate's
+        best (Westfall & Young 1993), so that the choice is the same on both sides; r is that of the
+        layers chosen on training folds.
     p
         (layer, channel), each layer's own p-value; used if no layer was chosen (one layer only, or
         no inner score to choose by).
@@ -82,8 +87,8 @@ def choose(
     r = pooled_r(chosen)
     p_chosen = np.take_along_axis(p, modal[None], axis=0)[0]
     if len(layers) > 1:
-        known = np.isfinite(null_best).any(axis=0) if null_best.size else np.zeros(r.shape, bool)
-        of_best = np.where(known, p_values(r, null_best), np.nan)
+        tested = np.isfinite(p).any(axis=0) & bool(null_best.size)
+        of_best = np.where(tested, p_values(np.fmax.reduce(best_r), null_best), np.nan)
         fixed = ~np.isfinite(inner_score).any(axis=(0, 1))
         p_chosen = np.where(fixed, p_chosen, of_best)
     return Choice(
@@ -94,7 +99,7 @@ def choose(
         votes=votes,
         r=r,
         skill=pooled_skill(chosen),
-        p=np.where(np.isfinite(r), p_chosen, np.nan),
+        p=p_chosen,
     )
 
 

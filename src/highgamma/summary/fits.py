@@ -280,6 +280,7 @@ def summarise_fit(fit: Fit) -> FitSummary:
         layers=layers,
         inner_score=inner,
         sums=sums,
+        best_r=_best_r(scores),
         null_best=fit.null_best.astype(np.float64),
         p=p,
     )
@@ -346,6 +347,14 @@ def summarise_fit(fit: Fit) -> FitSummary:
         spaces=_spaces(scores),
         columns=_electrode_columns(scores, choice.modal),
     )
+
+
+def _best_r(scores: xr.Dataset) -> FloatArray:
+    """Return the r that is compared with surrogates, (layer, channel): of a curve its best lag."""
+    if "lag_r" not in scores:
+        return _filled(scores, "r", "layer", "channel")
+    by_lag = _filled(scores, "lag_r", "layer", "lag", "channel")
+    return np.asarray(np.fmax.reduce(by_lag, axis=1))
 
 
 def _electrode_columns(scores: xr.Dataset, modal: IntArray) -> dict[str, FloatArray]:

@@ -222,14 +222,26 @@ class Study:
         return self.layer_batches(analysis, model)[-1][-1]
 
     def signal_file(self, analysis: str, participant: str, model: str) -> dict[str, str]:
-        """Return what an analysis is fitted to: frames, or means over words' windows."""
+        """Return what an analysis is fitted to: frames, or windows and what their null shifts."""
         chosen = self.analyses[analysis]
         if chosen["unit"] == "word":
             window = self.window(analysis, model)
-            return {"target": f"{self.results}/targets/{window}/{participant}.nc"}
-        if chosen["signal"] == "high-gamma":
-            return {"neural": f"{self.results}/neural/{participant}.nc"}
-        return {"neural": f"{self.results}/neural/{chosen['signal']}/{participant}.nc"}
+            files = {"target": f"{self.results}/targets/{window}/{participant}.nc"}
+            # Surrogates of words shift the envelope.
+            if self._shifts_windows(analysis, model):
+                files |= self._frames(chosen["signal"], participant)
+            return files
+        return self._frames(chosen["signal"], participant)
+
+    def _shifts_windows(self, analysis: str, model: str) -> bool:
+        """Return whether surrogates of a fit to words are made from the envelope."""
+        fit = self.fit_settings(analysis, model)
+        return bool(fit["null"] == "shift" and fit["permutations"])
+
+    def _frames(self, signal: str, participant: str) -> dict[str, str]:
+        """Return the file of a signal in frames."""
+        folder = "neural" if signal == "high-gamma" else f"neural/{signal}"
+        return {"neural": f"{self.results}/{folder}/{participant}.nc"}
 
     def embedding_files(self, participant: str, model: str) -> list[str]:
         """Return the embeddings that a fit takes, in the order of its bands."""

@@ -88,13 +88,12 @@ class Compute(Protocol):
         alpha: FloatArray,
         X: Sequence[Real],
         X_strips: dict[int, Real],
-        Y: Real,
-        surrogates: IntArray,
+        moved: Real,
     ) -> FloatArray:
-        """Return the sums (5, P, K, t) of a batch of surrogates (P, n) with penalties (K, t).
+        """Return the sums (5, P, K, t) of a batch of surrogates with penalties (K, t).
 
-        X and X_strips are the centred features of every block and of the strips around it, Y (t, n)
-        the centred targets.
+        X and X_strips are the centred features of every block and of the strips around it, moved
+        (t, P, n) the surrogates of the centred targets.
         """
         ...
 

@@ -193,32 +193,32 @@ def surrogate_sums(
     alpha: FloatArray,
     X: Sequence[Real],
     X_strips: dict[int, Real],
-    Y: Real,
-    surrogates: IntArray,
+    moved: Real,
 ) -> FloatArray:
-    """Sums (5, P, K, t) of one batch of surrogates; Y (t, n).
+    """Sums (5, P, K, t) of one batch of surrogates, `moved` (t, P, n).
 
     Every target of every surrogate is a row, a target's surrogates one after another, so that
     electrodes with the same penalty are taken together and arrays are read in their order.
     """
-    t, count = len(Y), len(surrogates)
+    t, count = moved.shape[:2]
+    series = moved.reshape(t * count, -1)
     p = X[0].shape[1]
     crosses = np.empty((len(folds), t * count, p), dtype=np.float32)
     sy, syy = np.zeros((len(folds), t * count)), np.zeros((len(folds), t * count))
     for i, fold in enumerate(folds):
-        moved = np.take(Y, surrogates[:, fold.test], axis=1).reshape(t * count, -1)
-        np.matmul(moved, X[i], out=crosses[i])
-        sy[i] = moved.sum(axis=1, dtype=np.float64)
-        syy[i] = np.einsum("mi,mi->m", moved, moved)
+        held_out = np.ascontiguousarray(series[:, fold.test])
+        np.matmul(held_out, X[i], out=crosses[i])
+        sy[i] = held_out.sum(axis=1, dtype=np.float64)
+        syy[i] = np.einsum("mi,mi->m", held_out, held_out)
     total, total_y = crosses.sum(axis=0), sy.sum(axis=0)
     sums = np.zeros((5, len(folds), t * count))
     for i, solver in solvers.items():
         cross = total - crosses[i]
         y_sum = total_y - sy[i]
         if len(solver.strips):
-            moved = np.take(Y, surrogates[:, solver.strips], axis=1).reshape(t * count, -1)
-            cross -= moved @ X_strips[i]
-            y_sum = y_sum - moved.sum(axis=1, dtype=np.float64)
+            strips = series[:, solver.strips]
+            cross -= strips @ X_strips[i]
+            y_sum = y_sum - strips.sum(axis=1, dtype=np.float64)
         cross -= np.outer(y_sum.astype(np.float32), solver.mean.astype(np.float32))
         y_mean, mean, n = y_sum / solver.n_train, solver.mean, solver.block.n
         for value, inverse in solver.inverses.items():

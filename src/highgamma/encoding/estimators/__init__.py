@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from highgamma.encoding.compute import CPU, Compute
 from highgamma.encoding.fits import NestedFit
 from highgamma.encoding.nulls import Null, RefittedNull
-from highgamma.encoding.splits import FloatArray, IntArray, Split
+from highgamma.encoding.splits import FloatArray, Split
 from highgamma.encoding.statistics import Design
+from highgamma.encoding.surrogates import Surrogates
 from highgamma.registry import Registry
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Task:
         Numbers of the outer folds that are fitted; None for all of them.
     spaces
         The feature spaces, where several models enter one fit.
+    removed
+        Dimensions that were taken out of features and targets (`encoding.drift`).
     compute
         Where the heavy operations run.
     """
@@ -66,6 +69,7 @@ class Task:
     analysis: Analysis
     outer: Sequence[int] | None = None
     spaces: Spaces | None = None
+    removed: int = 0
     compute: Compute = CPU
 
     @property
@@ -149,8 +153,8 @@ class Estimator:
         """Fit with the penalties of another fit."""
         raise NotImplementedError
 
-    def null(self, surrogates: IntArray) -> Null:
-        """Return what gathers the scores of surrogates (P, n), design by design."""
+    def null(self, surrogates: Surrogates) -> Null:
+        """Return what gathers the scores of surrogates, design by design."""
         return RefittedNull(self, surrogates)
 
     def extras(self, task: Task, fit: NestedFit) -> dict[str, FloatArray]:

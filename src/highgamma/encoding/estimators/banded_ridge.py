@@ -27,8 +27,9 @@ from highgamma.encoding.solvers.banded_ridge import (
     skill_shares,
 )
 from highgamma.encoding.solvers.ridge import is_wide
-from highgamma.encoding.splits import FloatArray, IntArray
+from highgamma.encoding.splits import FloatArray
 from highgamma.encoding.statistics import BlockStatistics, block_statistics
+from highgamma.encoding.surrogates import Surrogates
 
 if TYPE_CHECKING:
     from highgamma.encoding.analysis import Analysis
@@ -107,7 +108,7 @@ class BandedRidge(Estimator):
             compute=task.compute,
         )
 
-    def null(self, surrogates: IntArray) -> Null:
+    def null(self, surrogates: Surrogates) -> Null:
         """Return the surrogates' scores, penalties kept."""
         return BandedNull(surrogates)
 
@@ -185,8 +186,9 @@ class BandedNull(Null):
                     standardize=standardize,
                 )
 
-            one_target = Y[:, [target]]
-            sums[..., [target]] = refitted_sums(sums_of, one_target, self.surrogates, batch=batch)
+            sums[..., [target]] = refitted_sums(
+                sums_of, Y, self.surrogates, batch=batch, channels=[target]
+            )
         self.put(split, sums)
 
 

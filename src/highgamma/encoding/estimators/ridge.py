@@ -18,6 +18,7 @@ from highgamma.encoding.nulls import (
     refitted_sums,
     sums_of_fit,
 )
+from highgamma.encoding.solvers.gcv import Decomposition, decompositions, nested_gcv
 from highgamma.encoding.solvers.ridge import (
     choose_dual,
     choose_primal,
@@ -28,8 +29,9 @@ from highgamma.encoding.solvers.ridge import (
     nested_ridge,
     refit_ridge,
 )
-from highgamma.encoding.splits import FloatArray, IntArray
+from highgamma.encoding.splits import FloatArray
 from highgamma.encoding.statistics import BlockStatistics, block_statistics
+from highgamma.encoding.surrogates import Surrogates
 from highgamma.scores import FoldSums
 
 if TYPE_CHECKING:
@@ -43,6 +45,10 @@ def decades_in_words() -> str:
     return f"{DECADES[0]:g} to {DECADES[-1]:,.0f} in decades"
 
 
+Prepared = BlockStatistics | dict[int, Decomposition] | None
+"""What a ridge's fit and its null both start from."""
+
+
 class Ridge(Estimator):
     """Ridge regression: argmin_w ‖y − Zw‖² + α‖w‖²."""
 
@@ -54,9 +60,36 @@ class Ridge(Estimator):
 
     def seconds(self, analysis: Analysis, size: cost.FitSize) -> float:
         """Return the expected seconds of one core for one layer, its null included."""
+        if analysis.by_gcv and len(analysis.penalties) > 1:
+            return cost.gcv_seconds(size, analysis.null_penalties)
         return cost.ridge_seconds(size) + cost.ridge_null_seconds(size, analysis.null_penalties)
 
-    def prepared(self, task: Task) -> BlockStatistics | None:
+    def problems(self, analysis: Analysis) -> list[str]:
+        """Return what the analysis sets that a ridge can't do."""
+        problems = super().problems(analysis)
+        if analysis.unit == "frame" and analysis.choose_by == "gcv":
+            problems.append(
+                "choose_by: gcv takes samples to be exchangeable, and neighbouring frames are "
+                "alike; set `choose_by: folds`"
+            )
+        return problems
+
+    def prepared(self, task: Task) -> Prepared:
+        """Return the folds' decompositions or the blocks' statistics.
+
+        None where the kernels are the smaller form.
+        """
+        if task.analysis.by_gcv and len(task.analysis.penalties) > 1:
+            return decompositions(
+                task.design,
+                task.split,
+                standardize=task.analysis.standardize,
+                outer=task.folds,
+                removed=task.removed,
+            )
+        return self.statistics(task)
+
+    def statistics(self, task: Task) -> BlockStatistics | None:
         """Return the blocks' statistics, or None where the kernels are the smaller form."""
         if is_wide(task.design.shape, task.split):
             return None
@@ -65,8 +98,13 @@ class Ridge(Estimator):
             task.design, task.targets, task.split, dtype=precision, compute=task.compute
         )
 
-    def nested(self, task: Task, prepared: BlockStatistics | None = None) -> NestedFit:
-        """Fit with penalties chosen on the inner folds."""
+    def nested(self, task: Task, prepared: Prepared = None) -> NestedFit:
+        """Fit with penalties chosen on the inner folds, or by generalised cross-validation."""
+        if task.analysis.by_gcv and len(task.analysis.penalties) > 1:
+            folds = prepared if isinstance(prepared, dict) else self.prepared(task)
+            assert isinstance(folds, dict)
+            return nested_gcv(folds, task.targets, task.split, alphas=task.analysis.penalties)
+        assert not isinstance(prepared, dict)
         return nested_ridge(
             task.design,
             task.targets,
@@ -91,7 +129,7 @@ class Ridge(Estimator):
             compute=task.compute,
         )
 
-    def null(self, surrogates: IntArray) -> Null:
+    def null(self, surrogates: Surrogates) -> Null:
         """Return the surrogates' scores, penalties chosen anew where that is affordable."""
         return RidgeNull(surrogates)
 
@@ -99,14 +137,14 @@ class Ridge(Estimator):
 class RidgeNull(Null):
     """Surrogates of a ridge, by the cheapest of three ways to their sums."""
 
-    def __init__(self, surrogates: IntArray) -> None:
+    def __init__(self, surrogates: Surrogates) -> None:
         super().__init__(surrogates)
         self._anew: bool | None = None
         self._maps: dict[int, dict[float, FloatArray]] = {}
         self._alpha: dict[int, FloatArray] = {}
         self._task: Task | None = None
 
-    def add(self, task: Task, prepared: BlockStatistics | None, fit: NestedFit) -> None:
+    def add(self, task: Task, prepared: Prepared, fit: NestedFit) -> None:
         """Add the surrogates of one design and its outer folds."""
         analysis, split = task.analysis, task.split
         wide = is_wide(task.design.shape, split)
@@ -119,9 +157,17 @@ class RidgeNull(Null):
         )
         if self._anew is None:
             # Folds may have different numbers of components; they have one kind of surrogates.
-            self._anew = cost.chooses_anew(size, analysis.null_penalties, wide=wide)
+            if isinstance(prepared, dict):
+                self._anew = cost.gcv_chooses_anew(size, analysis.null_penalties)
+            else:
+                self._anew = cost.chooses_anew(size, analysis.null_penalties, wide=wide)
             kept = "kept" if size.penalties > 1 else "fixed"
             self.penalties = "chosen" if self._anew else kept
+        if isinstance(prepared, dict):
+            if self._anew:
+                self.put(split, _chosen_by_gcv(task, prepared, self.surrogates))
+                return
+            prepared = None if len(task.targets) <= cost.MAPS_UP_TO else _statistics(task)
         if self._anew:
             form = cost.choosing_form(size, wide=wide)
             if prepared is None or form == "dual":
@@ -164,8 +210,29 @@ class RidgeNull(Null):
         return super().finish()
 
 
+def _statistics(task: Task) -> BlockStatistics | None:
+    """The blocks' statistics of a task, None where the kernels are the smaller form."""
+    estimator = ESTIMATORS["ridge"]
+    assert isinstance(estimator, Ridge)
+    return estimator.statistics(task)
+
+
+def _chosen_by_gcv(
+    task: Task, folds: dict[int, Decomposition], surrogates: Surrogates
+) -> FloatArray:
+    """Sums (5, P, K, t) of surrogates that choose their penalties in closed form."""
+
+    def sums_of(moved: FloatArray) -> FloatArray:
+        fit = nested_gcv(folds, moved, task.split, alphas=task.analysis.penalties)
+        return sums_of_fit(fit, replace(task, targets=moved))
+
+    n, t = task.targets.shape
+    batch = BATCH_BYTES // (8 * t * (6 * n + 4 * len(task.analysis.penalties)))
+    return refitted_sums(sums_of, task.targets, surrogates, batch=batch)
+
+
 def _chosen_in_primal_form(
-    task: Task, statistics: BlockStatistics, surrogates: IntArray
+    task: Task, statistics: BlockStatistics, surrogates: Surrogates
 ) -> FloatArray:
     """Sums (5, P, K, t) of surrogates that choose their penalties, from block statistics."""
     alphas, standardize = task.analysis.penalties, task.analysis.standardize
@@ -182,7 +249,7 @@ def _chosen_in_primal_form(
     return refitted_sums(sums_of, task.targets, surrogates, batch=batch)
 
 
-def _chosen_in_dual_form(task: Task, surrogates: IntArray) -> FloatArray:
+def _chosen_in_dual_form(task: Task, surrogates: Surrogates) -> FloatArray:
     """The same from kernels: few samples, any number of features."""
     alphas, standardize = task.analysis.penalties, task.analysis.standardize
     grid = np.asarray(alphas, dtype=np.float64)

@@ -1,0 +1,373 @@
+"""Surrogates: series that have nothing to do with the features, and otherwise are like the signal.
+
+Frames: the signal is shifted in a circle within every recording by at least a minimum. Words: the
+envelope is shifted so and averaged in the same windows (`ShiftedWindows`), which keeps the
+autocorrelation of both sides; or words change places (`word_permutations`), which does not, and is
+for features and signals whose neighbouring words are unrelated.
+
+What was taken out of the observed signal as drift is taken out of every surrogate again: a signal
+without its slow part, moved, has a slow part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highgamma.encoding.splits import BoolArray, FloatArray, IntArray
+from highgamma.errors import InputError
+
+
+class Surrogates(Protocol):
+    """A number of surrogates of the targets."""
+
+    def __len__(self) -> int:
+        """Return the number of surrogates."""
+        ...
+
+    def series(
+        self, targets: FloatArray, channels: Any, part: slice, dtype: Any = np.float64
+    ) -> NDArray[Any]:
+        """Return some surrogates of some channels, (channel, surrogate, sample).
+
+        Parameters
+        ----------
+        targets
+            (n, t) the observed targets.
+        channels
+            Which of the t channels, as an index.
+        part
+            Which surrogates.
+        dtype
+            Of the result.
+        """
+        ...
+
+
+def without_drift(series: NDArray[Any], drift: FloatArray) -> NDArray[Any]:
+    """Return series (…, n) less their projection on an orthonormal basis (n, k)."""
+    if drift.shape[1]:
+        basis = drift.astype(series.dtype, copy=False)
+        series -= (series @ basis) @ basis.T
+    return series
+
+
+@dataclass(frozen=True, slots=True)
+class Reorderings:
+    """Surrogates that are the observed samples in another order.
+
+    Attributes
+    ----------
+    orders
+        (P, n) row indices.
+    drift
+        (n, k) orthonormal basis of what is taken out again; (n, 0) for nothing.
+    """
+
+    orders: IntArray
+    drift: FloatArray
+
+    @classmethod
+    def plain(cls, orders: IntArray) -> Reorderings:
+        """Return surrogates of which nothing is taken out."""
+        return cls(orders, np.zeros((orders.shape[1], 0)))
+
+    def __len__(self) -> int:
+        return len(self.orders)
+
+    def series(
+        self, targets: FloatArray, channels: Any, part: slice, dtype: Any = np.float64
+    ) -> NDArray[Any]:
+        """Return some surrogates of some channels, (channel, surrogate, sample)."""
+        rows = np.ascontiguousarray(targets[:, channels].T, dtype=dtype)
+        return without_drift(np.take(rows, self.orders[part], axis=1), self.drift)
+
+
+@dataclass(frozen=True, slots=True)
+class Windowed:
+    """A signal in frames, and where in it the windows of the samples lie.
+
+    Attributes
+    ----------
+    values
+        (frame, t), finite or NaN; only frames that can be used, in time order by recording.
+    segment
+        (frame,) number of the recording.
+    first, stop
+        (n,) frames of each sample's window: the first, and the one after the last, counted from
+        the first frame of the sample's recording.
+    window_segment
+        (n,) number of the sample's recording.
+    rate
+        Frames per second.
+    """
+
+    values: FloatArray
+    segment: IntArray
+    first: IntArray
+    stop: IntArray
+    window_segment: IntArray
+    rate: float
+
+    def take(self, samples: IntArray, channels: BoolArray) -> Windowed:
+        """Return the same for some samples and channels."""
+        return replace(
+            self,
+            values=self.values[:, channels],
+            first=self.first[samples],
+            stop=self.stop[samples],
+            window_segment=self.window_segment[samples],
+        )
+
+
+def windowed(
+    values: FloatArray,
+    time: FloatArray,
+    segment: IntArray,
+    *,
+    start: FloatArray,
+    stop: FloatArray,
+    window_segment: IntArray,
+    rate: float,
+) -> Windowed:
+    """Find the frames of every sample's window.
+
+    Parameters
+    ----------
+    values, time, segment
+        (frame, t), (frame,) s and (frame,): the usable frames, in time order by recording.
+    start, stop
+        (n,) s, ends of the windows. A frame belongs to the window that holds its time; a window
+        that holds none takes the next frame.
+    window_segment
+        (n,) number of each window's recording.
+    rate
+        Frames per second.
+    """
+    first = np.zeros(len(start), dtype=np.int64)
+    last = np.ones(len(start), dtype=np.int64)
+    for number in np.unique(window_segment):
+        here = np.flatnonzero(window_segment == number)
+        frames = time[segment == number]
+        known = here[np.isfinite(start[here]) & np.isfinite(stop[here])]
+        first[known] = np.searchsorted(frames, start[known])
+        last[known] = np.searchsorted(frames, stop[known])
+    return Windowed(
+        values=values,
+        segment=segment,
+        first=first,
+        stop=np.maximum(last, first + 1),
+        window_segment=window_segment,
+        rate=rate,
+    )
+
+
+class ShiftedWindows:
+    """Surrogates of words: the circularly shifted envelope, averaged in the words' windows.
+
+    The mean over a window is a difference of cumulative sums, so that a surrogate costs two
+    lookups a word and channel.
+
+    Parameters
+    ----------
+    signal
+        The envelope in frames, of the channels that are fitted.
+    shifts
+        (P, recordings) frames that each recording is shifted by, recordings in ascending order.
+    drift
+        (n, k) orthonormal basis of what is taken out again; (n, 0) for nothing.
+    """
+
+    def __init__(self, signal: Windowed, shifts: IntArray, drift: FloatArray) -> None:
+        self._signal, self._shifts, self._drift = signal, shifts, drift
+        self._recordings: list[tuple[IntArray, FloatArray, FloatArray | None]] = []
+        for number in np.unique(signal.window_segment):
+            values = signal.values[signal.segment == number]
+            missing = ~np.isfinite(values)
+            counts = None
+            if missing.any():
+                counts = _cumulative((~missing).astype(np.float64))
+                values = np.where(missing, 0.0, values)
+            here = np.flatnonzero(signal.window_segment == number)
+            self._recordings.append((here, _cumulative(values), counts))
+
+    def __len__(self) -> int:
+        return len(self._shifts)
+
+    def series(
+        self, targets: FloatArray, channels: Any, part: slice, dtype: Any = np.float64
+    ) -> NDArray[Any]:
+        """Return some surrogates of some channels, (channel, surrogate, sample)."""
+        signal, shifts = self._signal, self._shifts[part]
+        n_channels = len(np.arange(signal.values.shape[1])[channels])
+        series = np.empty((n_channels, len(shifts), len(signal.first)))
+        for column, (here, sums, counts) in enumerate(self._recordings):
+            first = signal.first[here] - shifts[:, [column]]
+            stop = signal.stop[here] - shifts[:, [column]]
+            totals = _between(sums[:, channels], first, stop)
+            if counts is None:
+                means = totals / (stop - first)[:, :, None]
+            else:
+                known = _between(counts[:, channels], first, stop)
+                whole = sums[-1, channels] / np.maximum(counts[-1, channels], 1)
+                means = np.where(known > 0, totals / np.maximum(known, 1), whole)
+            series[:, :, here] = np.moveaxis(means, 2, 0)
+        return without_drift(series.astype(dtype, copy=False), self._drift)
+
+
+def _cumulative(values: FloatArray) -> FloatArray:
+    """Return the sums (frame + 1, t) of all frames before each."""
+    return np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+
+
+def _between(sums: FloatArray, first: IntArray, stop: IntArray) -> FloatArray:
+    """Return the sums (…, t) over frames from `first` to before `stop` of a circular series."""
+    length = len(sums) - 1
+
+    def before(frame: IntArray) -> FloatArray:
+        turns, inside = np.divmod(frame, length)
+        return np.asarray(sums[inside] + turns[..., None] * sums[-1])
+
+    return before(stop) - before(first)
+
+
+def shift_amounts(length: int, *, least: int, count: int, rng: np.random.Generator) -> IntArray:
+    """Return shifts (count,) of at least `least` samples both ways round a circle of `length`.
+
+    None is repeated as long as there are enough different ones.
+    """
+    possible = length - 2 * least + 1
+    drawn = [rng.permutation(possible) for _ in range(-(-count // possible))]
+    return least + np.concatenate(drawn)[:count]
+
+
+def _refuse_short(number: int, length: int, least: int) -> None:
+    """Refuse a recording too short for any shift."""
+    if length - 2 * least + 1 < 1:
+        raise InputError(
+            f"segment {number} has {length} usable samples; a circular shift needs "
+            f"more than twice the minimum of {least}",
+            where="analyses: min_shift",
+            remedy="lower min_shift, or set permutations: 0",
+        )
+
+
+def window_shifts(signal: Windowed, *, count: int, min_shift: float, seed: int) -> IntArray:
+    """Return shifts in frames (count, recordings) of a signal, recordings in ascending order.
+
+    Parameters
+    ----------
+    signal
+        The envelope in frames.
+    count
+        Number of surrogates.
+    min_shift
+        Smallest shift, s.
+    seed
+        Of the draws.
+
+    Raises
+    ------
+    InputError
+        A recording too short for any shift.
+    """
+    rng = np.random.default_rng(seed)
+    least = max(1, int(np.ceil(min_shift * signal.rate - 1e-9)))
+    shifts = []
+    for number in np.unique(signal.window_segment):
+        length = int((signal.segment == number).sum())
+        _refuse_short(int(number), length, least)
+        shifts.append(shift_amounts(length, least=least, count=count, rng=rng))
+    return np.stack(shifts, axis=1)
+
+
+def circular_shifts(segment: IntArray, *, count: int, min_shift: int, seed: int) -> IntArray:
+    """Row indices (count, n) of circular shifts within segments.
+
+    Parameters
+    ----------
+    segment
+        (n,) segment of each usable row, rows of a segment in time order; a segment's rows are
+        taken as one series, rows that cannot be used having been left out.
+    count
+        Number of surrogates; each has its own shift in every segment, without repetition as long
+        as a segment has enough of them.
+    min_shift
+        Smallest shift in rows, in both directions round the circle.
+    seed
+        Of the draws.
+
+    Raises
+    ------
+    InputError
+        A segment too short for any shift.
+    """
+    rng = np.random.default_rng(seed)
+    index = np.empty((count, len(segment)), dtype=np.int64)
+    for number in np.unique(segment):
+        rows = np.flatnonzero(segment == number)
+        n, least = len(rows), max(1, min_shift)
+        _refuse_short(int(number), n, least)
+        shifts = shift_amounts(n, least=least, count=count, rng=rng)
+        index[:, rows] = rows[(np.arange(n) - shifts[:, None]) % n]
+    return index
+
+
+def lag_one(values: FloatArray, segment: IntArray) -> float:
+    """Return the autocorrelation of neighbouring samples of the same recording, over all columns.
+
+    Parameters
+    ----------
+    values
+        (n, m), samples of a recording in time order.
+    segment
+        (n,) number of the recording.
+
+    Returns
+    -------
+    Σ x_i x_{i+1} / Σ x_i² over columns, each less its mean; NaN if all are constant.
+    """
+    centred = values - values.mean(axis=0)
+    neighbours = segment[1:] == segment[:-1]
+    crossed = (centred[1:] * centred[:-1])[neighbours].sum() / max(int(neighbours.sum()), 1)
+    variance = float((centred**2).mean(axis=0).sum())
+    return float(crossed) / variance if variance > 0 else float("nan")
+
+
+def word_permutations(segment: IntArray, *, count: int, block: int, seed: int) -> IntArray:
+    """Row indices (count, n) of permutations of runs of `block` neighbouring words, by recording.
+
+    Parameters
+    ----------
+    segment
+        (n,) recording of each word, words of a recording in time order. Words never change places
+        with those of another recording, whose gain and noise are its own.
+    count
+        Number of surrogates.
+    block
+        Words that are moved together; the last run of a recording may be shorter.
+
+    Raises
+    ------
+    InputError
+        No recording with two runs.
+    """
+    rng = np.random.default_rng(seed)
+    recordings = [np.flatnonzero(segment == number) for number in np.unique(segment)]
+    runs = [[r[k : k + block] for k in range(0, len(r), block)] for r in recordings]
+    if max(map(len, runs), default=0) < 2:
+        longest = max(map(len, recordings), default=0)
+        raise InputError(
+            f"a recording has {longest} usable words at most, in blocks of {block}: "
+            "none can change places",
+            where="analyses: permutation_block",
+            remedy="lower permutation_block, or set permutations: 0",
+        )
+    index = np.empty((count, len(segment)), dtype=np.int64)
+    for row in index:
+        for here, parts in zip(recordings, runs, strict=True):
+            row[here] = np.concatenate([parts[k] for k in rng.permutation(len(parts))])
+    return index

@@ -1,0 +1,158 @@
+"""Surrogates of words from the shifted envelope, against plain loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from highgamma.encoding.analysis import analysis_from
+from highgamma.encoding.fit import fit_analysis
+from highgamma.encoding.samples import Samples
+from highgamma.encoding.splits import Rows
+from highgamma.encoding.surrogates import (
+    Reorderings,
+    ShiftedWindows,
+    window_shifts,
+    windowed,
+)
+from highgamma.errors import InputError
+
+RATE = 20.0
+
+
+def signal(*, recordings=2, seconds=60, channels=3, seed=0):
+    rng = np.random.default_rng(seed)
+    n = int(seconds * RATE)
+    time = np.tile((np.arange(n) + 0.5) / RATE, recordings)
+    segment = np.repeat(np.arange(recordings), n)
+    values = rng.standard_normal((len(time), channels)).cumsum(axis=0) * 0.1
+    start = np.tile(np.arange(1.0, seconds - 2, 3.0) + 0.13, recordings)
+    of_window = np.repeat(np.arange(recordings), len(start) // recordings)
+    return values, time, segment, start, of_window
+
+
+def world(**changes):
+    values, time, segment, start, of_window = signal(**changes)
+    return values, time, segment, windowed(
+        values, time, segment, start=start, stop=start + 1.0, window_segment=of_window, rate=RATE
+    )  # fmt: skip
+
+
+def looped(values, segment, windows, shifts):
+    """Means over the windows of the rolled signal, (channel, surrogate, word)."""
+    out = np.empty((values.shape[1], len(shifts), len(windows.first)))
+    for p, row in enumerate(shifts):
+        for k, (a, b, number) in enumerate(
+            zip(windows.first, windows.stop, windows.window_segment, strict=True)
+        ):
+            rolled = np.roll(values[segment == number], row[number], axis=0)
+            known = np.isfinite(rolled[a:b])
+            total = np.where(known, rolled[a:b], 0).sum(axis=0)
+            out[:, p, k] = total / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+    return out
+
+
+def test_a_surrogate_is_the_mean_of_the_rolled_envelope():
+    values, _, segment, windows = world()
+    shifts = window_shifts(windows, count=7, min_shift=5.0, seed=1)
+    made = ShiftedWindows(windows, shifts, np.zeros((len(windows.first), 0)))
+    series = made.series(np.empty((0, 0)), slice(None), slice(0, 7))
+    np.testing.assert_allclose(series, looped(values, segment, windows, shifts), atol=1e-9)
+    some = made.series(np.empty((0, 0)), [2, 0], slice(3, 5))
+    np.testing.assert_allclose(some, series[[2, 0], 3:5], atol=1e-12)
+
+
+def test_missing_frames_are_left_out_of_the_means():
+    values, _, segment, windows = world(recordings=1)
+    values[100:130, 1] = np.nan
+    shifts = window_shifts(windows, count=5, min_shift=5.0, seed=2)
+    made = ShiftedWindows(windows, shifts, np.zeros((len(windows.first), 0)))
+    series = made.series(np.empty((0, 0)), slice(None), slice(0, 5))
+    expected = looped(values, segment, windows, shifts)
+    known = np.isfinite(expected)
+    np.testing.assert_allclose(series[known], expected[known], atol=1e-9)
+    # A window without a frame has the channel's mean.
+    np.testing.assert_allclose(series[~known], np.nanmean(values[:, 1]), atol=1e-9)
+
+
+def test_shifts_keep_the_minimum_both_ways_and_differ():
+    _, _, _, windows = world()
+    shifts = window_shifts(windows, count=300, min_shift=5.0, seed=3)
+    assert shifts.shape == (300, 2)
+    assert shifts.min() >= 100 and shifts.max() <= 1200 - 100
+    assert len(set(shifts[:, 0].tolist())) == 300
+
+
+def test_a_recording_too_short_for_a_shift_is_named():
+    _, _, _, windows = world(seconds=9)
+    with pytest.raises(InputError, match="segment 0 has 180 usable samples"):
+        window_shifts(windows, count=3, min_shift=5.0, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["shifted", "reordered"])
+def test_drift_is_taken_out_of_every_surrogate_again(kind):
+    values, _, _, windows = world(recordings=1)
+    n = len(windows.first)
+    basis = np.linalg.qr(np.vander(np.linspace(-1, 1, n), 3))[0]
+    targets = values[windows.first]
+    if kind == "shifted":
+        shifts = window_shifts(windows, count=4, min_shift=5.0, seed=4)
+        made, plain = (ShiftedWindows(windows, shifts, b) for b in (basis, basis[:, :0]))
+    else:
+        orders = np.stack([np.random.default_rng(k).permutation(n) for k in range(4)])
+        made, plain = (Reorderings(orders, b) for b in (basis, basis[:, :0]))
+    everyone = slice(None)
+    series = made.series(targets, everyone, slice(0, 4))
+    before = plain.series(targets, everyone, slice(0, 4))
+    fitted = np.linalg.lstsq(basis, before.reshape(-1, n).T, rcond=None)[0]
+    np.testing.assert_allclose(
+        series.reshape(-1, n).T, before.reshape(-1, n).T - basis @ fitted, atol=1e-9
+    )
+
+
+def autocorrelated_words(seed, *, channels=60):
+    """Words whose features and signal follow their neighbours and have nothing in common."""
+    from scipy.signal import lfilter
+
+    rng = np.random.default_rng(seed)
+    n, words = 4800, 80
+    slow = lfilter([1], [1, -0.995], rng.standard_normal((n + 2000, channels)), axis=0)[2000:]
+    time, start = (np.arange(n) + 0.5) / RATE, 3.0 * np.arange(words) + 0.5
+    X = lfilter([1], [1, -0.8], rng.standard_normal((words + 100, 10)), axis=0)[100:]
+    of_words, of_frames = np.zeros(words, dtype=int), np.zeros(n, dtype=int)
+    windows = windowed(
+        slow, time, of_frames, start=start, stop=start + 1.0, window_segment=of_words, rate=RATE
+    )
+    Y = np.stack([slow[a:b].mean(axis=0) for a, b in zip(windows.first, windows.stop, strict=True)])
+    return Samples(
+        unit="word", targets=Y, features=lambda layer: X,
+        rows=Rows(start, start + 1.0, of_words, np.arange(words), np.arange(words)),
+        usable=np.ones(words, dtype=bool), rate=0.0, reach=0.0,
+        channels={"channel": ("channel", [f"LA{k}" for k in range(channels)])}, windows=windows,
+    )  # fmt: skip
+
+
+def rate_of_false_positives(**changes):
+    p = []
+    for seed in range(4):
+        settings = {"unit": "word", "permutations": 99, "folds": 5} | changes
+        fit = fit_analysis(
+            autocorrelated_words(seed), analysis=analysis_from(settings), layers=[0], names=("a",)
+        )
+        p.append(fit.p.values[0])
+    return (np.concatenate(p) <= 0.05).mean()
+
+
+def test_shifts_hold_the_size_where_permutations_do_not():
+    assert rate_of_false_positives() < 0.09
+    assert rate_of_false_positives(null="permutation") > 0.15
+
+
+def test_words_without_an_envelope_cannot_be_shifted():
+    from dataclasses import replace
+
+    samples = replace(autocorrelated_words(0, channels=2), windows=None)
+    with pytest.raises(InputError, match="set null: permutation"):
+        fit_analysis(
+            samples, analysis=analysis_from({"unit": "word", "permutations": 9}), layers=[0]
+        )
