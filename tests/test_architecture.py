@@ -31,6 +31,7 @@ LAYERS = (
     "embeddings",
     "catalogue",
     "encoding",
+    "gain",
     "summary",
     "group",
     "timecourse",

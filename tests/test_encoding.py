@@ -22,7 +22,7 @@ from highgamma.errors import InputError
 from highgamma.store import read_dataset, write_dataset
 
 PLAIN = {"drift": None, "choose_by": "folds"}
-WORDS = {"unit": "word", "null": "permutation", **PLAIN}
+WORDS = {"unit": "word", "surrogates": "permutation", **PLAIN}
 RATE = 50.0
 ALPHAS = [1.0, 100.0, 10_000.0]
 

@@ -179,7 +179,7 @@ def test_frames_of_several_models_are_fitted_with_delays():
     words = word_table(np.arange(6))
     analysis = settings(
         unit="frame",
-        null="shift",
+        surrogates="shift",
         lags=[0.0, 0.2],
         lag_step=0.1,
         permutations=9,

@@ -145,14 +145,14 @@ def rate_of_false_positives(**changes):
 
 def test_shifts_hold_the_size_where_permutations_do_not():
     assert rate_of_false_positives() < 0.09
-    assert rate_of_false_positives(null="permutation") > 0.15
+    assert rate_of_false_positives(surrogates="permutation") > 0.15
 
 
 def test_words_without_an_envelope_cannot_be_shifted():
     from dataclasses import replace
 
     samples = replace(autocorrelated_words(0, channels=2), windows=None)
-    with pytest.raises(InputError, match="set null: permutation"):
+    with pytest.raises(InputError, match="set surrogates: permutation"):
         fit_analysis(
             samples, analysis=analysis_from({"unit": "word", "permutations": 9}), layers=[0]
         )

@@ -11,7 +11,7 @@ RATE = 100.0
 PLAIN = {"drift": None, "choose_by": "folds"}
 """Settings of an analysis that takes nothing out and chooses penalties on inner folds."""
 
-WORDS = {"unit": "word", "null": "permutation", **PLAIN}
+WORDS = {"unit": "word", "surrogates": "permutation", **PLAIN}
 """The same for words, whose surrogates are permutations: there is no envelope to shift."""
 
 

@@ -6,6 +6,7 @@ rule summary:
         scores=lambda wildcards: STUDY.all_score_files,
         channels=expand(RESULTS / "channels/{participant}.tsv", participant=STUDY.summarised),
         contamination=STUDY.audit_files,
+        gain=STUDY.gain_files,
     output:
         electrodes=report(
             RESULTS / "electrodes.tsv",
@@ -26,6 +27,7 @@ rule summary:
             labels={"table": "participants"},
         ),
         gains=RESULTS / "gains.tsv",
+        nuisances=RESULTS / "nuisances.tsv",
         partition=RESULTS / "partition.tsv",
         missing=RESULTS / "missing.tsv",
         summary=RESULTS / "summary.nc",

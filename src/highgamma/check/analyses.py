@@ -340,7 +340,7 @@ def _check_fit(
                 min_shift=int(np.ceil(fit.min_shift * rate - 1e-9)),
                 seed=0,
             )
-        if fit.permutations and fit.null == "permutation" and fit.estimator != "mean":
+        if fit.permutations and fit.surrogates == "permutation" and fit.estimator != "mean":
             word_permutations(rows.segment, count=1, block=fit.permutation_block, seed=0)
     except InputError as error:
         # The stage that fits says which analysis it was in its log; here all stand together.
@@ -353,7 +353,7 @@ def _check_fit(
     words_each = np.unique(rows.segment, return_counts=True)[1].tolist()
     runs = [math.ceil(n / fit.permutation_block) for n in words_each]
     orders = math.prod(math.factorial(min(n, 20)) for n in runs)
-    if fit.null == "permutation" and fit.permutations and orders < fit.permutations:
+    if fit.surrogates == "permutation" and fit.permutations and orders < fit.permutations:
         problems.warn(
             participant.name,
             f"{len(rows)} words in blocks of {fit.permutation_block} have fewer orders than the "

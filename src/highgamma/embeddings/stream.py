@@ -17,6 +17,10 @@ Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+GROUPS = "feature_groups"
+"""Attribute of embeddings whose features come in groups: JSON, a list of each group's name and
+number of features."""
+
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:

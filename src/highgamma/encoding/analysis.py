@@ -143,14 +143,14 @@ class Analysis:
         "Number of surrogates of the null; 0 for none.",
         minimum=0,
     )
-    null: Literal["shift", "permutation"] = setting(
+    surrogates: Literal["shift", "permutation"] = setting(
         "shift",
         "What surrogates are. `shift`: the signal is shifted in a circle within each recording (of "
         "words, the envelope, averaged in the same windows), which keeps the autocorrelation. "
         "`permutation`: words change places, which assumes that neighbouring words are unrelated.",
     )
     permutation_block: int = setting(
-        1, "Neighbouring words that change places together (of `null: permutation`).", minimum=1
+        1, "Neighbouring words that change places together (of `surrogates: permutation`).", minimum=1
     )
     null_penalties: Literal["auto", "chosen", "kept"] = setting(
         "auto",
@@ -159,6 +159,11 @@ class Analysis:
         "less than about a quarter of a minute of one core a layer.",
     )
     min_shift: float = setting(5.0, "Least circular shift of the null, in seconds.", above=0)
+    groups: tuple[str, ...] | None = setting(
+        None,
+        "Groups of features that enter the fit of a model that has groups (the nuisances); written "
+        "by the workflow from `nuisances`.",
+    )
     precision: Literal["float64", "float32"] = setting("float64", "Arithmetic of the fit.")
 
     @property
@@ -174,7 +179,7 @@ class Analysis:
     @property
     def shifts_windows(self) -> bool:
         """Whether surrogates of words are made from the envelope."""
-        return self.unit == "word" and self.null == "shift" and self.permutations > 0
+        return self.unit == "word" and self.surrogates == "shift" and self.permutations > 0
 
     @property
     def lag_span(self) -> float:
@@ -194,8 +199,8 @@ class Analysis:
                 problems.append(f"{key}: {list(pair)} runs backward; the lower end comes first")
         if self.window[0] == self.window[1]:
             problems.append(f"window: {list(self.window)} is empty")
-        if self.unit == "frame" and self.null == "permutation":
-            problems.append("null: permutation is for `unit: word`; frames are shifted")
+        if self.unit == "frame" and self.surrogates == "permutation":
+            problems.append("surrogates: permutation is for `unit: word`; frames are shifted")
         if self.unit == "word" and self.lags is not None:
             problems.append("lags: lags are for `unit: frame`; shift the window instead")
         if self.components is not None and self.components >= 1 and self.components % 1:
@@ -237,7 +242,15 @@ class AnalysisSettings(Analysis):
     )
     controls: tuple[str, ...] = setting(
         (),
-        "Models whose skill is subtracted from that of the others to give `gain`.",
+        "Models that the others have to explain more than, together with the nuisances: see "
+        "`gain` in docs/scores.md.",
+        unique=True,
+    )
+    nuisances: Literal["all"] | tuple[str, ...] = setting(
+        "all",
+        "Nuisances that are fitted next to the models and count as controls: `all`, a list of "
+        "names (see docs/models.md), or `[]` for none. They are fitted together and one by one "
+        "(not for `mean`).",
         unique=True,
     )
     position: bool = setting(

@@ -38,6 +38,8 @@ class Fits:
         Numbers of the layers, and the outcome of each.
     curves
         For each layer of a lag curve what was found at each lag, else empty.
+    alone
+        The outcome of each group of features by itself, of a model that has groups.
     delays
         Delays of the features, in samples.
     seed
@@ -49,6 +51,7 @@ class Fits:
     layers: Sequence[int]
     fitted: Sequence[Fitted]
     curves: Sequence[dict[str, Any]] = field(default_factory=tuple)
+    alone: Sequence[Fitted] = ()
     delays: Sequence[int] = (0,)
     seed: int = 0
 
@@ -200,6 +203,13 @@ def _extra(name: str) -> Callable[[Fits], FloatArray | None]:
     return lambda fits: fits.fitted[-1].extras.get(name)
 
 
+def _alone(score: Callable[[scores.FoldSums], FloatArray]) -> Callable[[Fits], FloatArray | None]:
+    """A score of each group of features by itself; None without groups."""
+    return lambda fits: (
+        np.stack([score(group.sums) for group in fits.alone]) if fits.alone else None
+    )
+
+
 def _curve(values: Callable[[Fits], Any]) -> Callable[[Fits], Any]:
     """Values of a lag curve; None without one."""
     return lambda fits: values(fits) if fits.curves else None
@@ -316,6 +326,13 @@ for _column in (
         values=lambda fits: fits.by_layer(lambda layer: layer.fit.n_nonzero),
         dtype=np.int32,
         missing=-1,
+    ),
+    ScoreColumn(
+        name="training_mean",
+        dims=("fold", "channel"),
+        meaning="mean of the fold's training samples",
+        units="µV",
+        values=lambda fits: fits.fitted[0].fit.training_mean,
     ),
     _layer(
         name="intercept_only",
@@ -448,6 +465,20 @@ for _column in (
         dims=SPACES,
         meaning="joint r minus the r without the space",
         values=_extra("unique_r"),
+    ),
+    ScoreColumn(
+        name="alone_r",
+        dims=SPACES,
+        meaning="r of the group of features by itself",
+        values=_alone(scores.pooled_r),
+        read=True,
+    ),
+    ScoreColumn(
+        name="alone_skill",
+        dims=SPACES,
+        meaning="skill of the group of features by itself",
+        values=_alone(scores.pooled_skill),
+        read=True,
     ),
     ScoreColumn(
         name="share",

@@ -113,8 +113,8 @@ def fit_analysis(
         compute=compute,
     )
     untested = replace(problem, surrogates=_none(len(segment)))
-    read = rows_read(usable.kept, delays)
-    slow_of_features = drift.slow_functions(samples.rows.take(read), analysis.drift)
+    rows_of_features = rows_read(usable.kept, delays)
+    slow_of_features = drift.slow_functions(samples.rows.take(rows_of_features), analysis.drift)
     only_last = not ESTIMATORS[analysis.estimator].chooses_layers(analysis)
     last_layer = layers[-1] if last_layer is None else last_layer
     fitted: list[Fitted] = []
@@ -122,8 +122,8 @@ def fit_analysis(
     for number, layer in enumerate(layers):
         began = time.monotonic()
         values = first if number == 0 else _features(samples, usable, layer, layers[0], delays)
-        values = drift.features_without(values, read, slow_of_features)
-        if number == 0 and analysis.null == "permutation" and analysis.permutations:
+        values = drift.features_without(values, rows_of_features, slow_of_features)
+        if number == 0 and analysis.surrogates == "permutation" and analysis.permutations:
             _warn_of_neighbours(problem, np.asarray(values[usable.kept], dtype=np.float64), segment)
         if analysis.lag_mode == "curve" and analysis.lags is not None:
             outcome_of_layer, curve = fit_lags(problem, values, delays)
@@ -143,9 +143,15 @@ def fit_analysis(
             *(layer, number + 1, len(layers)),
             *(float(np.median(r)), float(r.max()), time.monotonic() - began),
         )
+    alone = []
+    if analysis.bands is None:
+        for _, read in samples.spaces:
+            part = drift.features_without(read(), rows_of_features, slow_of_features)
+            alone.append(fit_layer(untested, part, delays, ignorant=False))
     fits = Fits(
         samples=samples,
         problem=problem,
+        alone=alone,
         layers=layers,
         fitted=fitted,
         curves=curves,
@@ -224,7 +230,7 @@ def _warn_of_neighbours(problem: LayerProblem, features: FloatArray, segment: In
     if of_features * of_targets > UNSAFE:
         logger.warning(
             "neighbouring words are alike: the autocorrelation at one word is %.2f in the features "
-            "and %.2f in the signal, so that p-values by permutation are too small; set null: shift",
+            "and %.2f in the signal, so that p by permutation is too small; set surrogates: shift",
             *(of_features, of_targets),
         )
 
@@ -252,8 +258,8 @@ def _surrogates(
         if samples.windows is None:
             raise InputError(
                 "the null of words shifts the envelope, and there is none",
-                where="analyses: null",
-                remedy="set null: permutation",
+                where="analyses: surrogates",
+                remedy="set surrogates: permutation",
             )
         signal = samples.windows.take(usable.kept, usable.live)
         shifts = window_shifts(signal, count=count, min_shift=analysis.min_shift, seed=null_seed)

@@ -76,7 +76,10 @@ def _coordinates(fits: Fits, variables: set[str]) -> dict[str, Any]:
 
 def _attributes(fits: Fits, *, gap: float) -> dict[str, Any]:
     analysis, split, unit = fits.problem.analysis, fits.problem.split, fits.samples.unit
-    null = "word permutation" if unit == "word" else "circular shift"
+    null = {
+        ("word", "permutation"): "words change places",
+        ("word", "shift"): "circular shifts of the envelope, averaged in the words' windows",
+    }.get((unit, analysis.surrogates), "circular shift")
     return {
         "analysis": json.dumps(analysis.as_dict(), sort_keys=True),
         "unit": unit,

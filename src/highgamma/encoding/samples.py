@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from highgamma.embeddings.stream import GROUPS
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Rows
 from highgamma.encoding.statistics import Real
@@ -100,6 +102,44 @@ def band_layers(
     }
 
 
+Features = Callable[[int], Real]
+"""What gives a layer's features (m, p)."""
+
+Spaces = tuple[tuple[str, Callable[[], Real]], ...]
+"""Names, with what gives each one's features (m, p_k)."""
+
+
+def _grouped(
+    embeddings: xr.Dataset, analysis: Analysis
+) -> Callable[[Features], tuple[Features, Spaces]]:
+    """Return what takes the groups of features that enter, and gives each by itself.
+
+    Embeddings without groups stay as they are. A group that this participant's embeddings lack
+    (there is no sound, say) is left out.
+    """
+    written = embeddings.attrs.get(GROUPS)
+    if written is None:
+        return lambda features: (features, ())
+    edges, columns = 0, {}
+    for name, width in json.loads(written):
+        columns[name] = slice(edges, edges + width)
+        edges += width
+    chosen = list(columns) if analysis.groups is None else list(analysis.groups)
+    known = [name for name in chosen if name in columns] or list(columns)[:1]
+
+    def of_groups(features: Features) -> tuple[Features, Spaces]:
+        def together(layer: int) -> Real:
+            values = features(layer)
+            return np.concatenate([values[:, columns[name]] for name in known], axis=1)
+
+        def alone(name: str) -> Real:
+            return np.asarray(features(0)[:, columns[name]])
+
+        return together, tuple((name, partial(alone, name)) for name in known)
+
+    return of_groups
+
+
 def _layer(embeddings: xr.Dataset, layer: int) -> Real:
     return np.asarray(embeddings["embedding"].sel(layer=layer).values)
 
@@ -176,7 +216,8 @@ def word_samples(
         trial = np.asarray(embeddings["word_index"].values, dtype=np.int64)
         return np.asarray(place(_layer(embeddings, layer), trial, len(words)))[index]
 
-    features = {"word": of_words, "frame": of_frames, "trial-frame": of_trials}[unit]
+    by_unit = {"word": of_words, "frame": of_frames, "trial-frame": of_trials}
+    features, spaces = _grouped(embeddings, analysis)(by_unit[unit])
     usable = np.asarray(target["valid"].values) > 0
     usable &= np.isfinite(start) & np.isfinite(stop)
     return Samples(
@@ -190,6 +231,7 @@ def word_samples(
         channels=_channels(target),
         stimulus=_identities(words)[index],
         windows=None if envelope is None else _windows(envelope, target, start, stop, segment),
+        spaces=spaces,
     )
 
 
@@ -282,17 +324,19 @@ def frame_samples(
             )
         )
 
+    features, spaces = _grouped(embeddings, analysis)(of_frames if unit == "frame" else of_words)
     trial, word = trials_of_frames(time, segment, words)
     return Samples(
         unit="frame",
         targets=np.asarray(neural[name].values, dtype=np.float64),
-        features=of_frames if unit == "frame" else of_words,
+        features=features,
         rows=Rows(time, time, segment, trial, word),
         usable=np.asarray(neural["valid"].values) > 0,
         rate=rate,
         reach=reach,
         channels=_channels(neural),
         stimulus=frames_since_prompt(time, trial, word, words, rate=rate),
+        spaces=spaces,
     )
 
 

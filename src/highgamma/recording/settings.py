@@ -68,6 +68,12 @@ class DatasetSettings:
         unique=True,
         pattern="^(sub-)?[A-Za-z0-9]+$",
     )
+    language: str | None = setting(
+        None,
+        "Code of the words' language, such as `nl` or `en`, for word frequency as a nuisance (the "
+        "lists of the package wordfreq); `null` if it is not known, which leaves it out.",
+        pattern="^[a-z]{2,3}(-[A-Za-z]+)?$",
+    )
     audio: AudioSettings = setting(AudioSettings(), "Where the sound is.")
     words: WordSettings = setting(WordSettings(), "Which rows of `events.tsv` are words.")
     stimulus: StimulusSettings | None = setting(

@@ -168,15 +168,24 @@ class Evidence:
         return settings if isinstance(settings, dict) else {}
 
     def controls(self, analysis: str) -> list[str]:
-        """Return the names of an analysis's control models, always including position features."""
+        """Return the names of an analysis's controls, position and nuisances among them."""
         named = self.settings(analysis).get("controls") or []
-        return list(dict.fromkeys([*named, *self.positions]))
+        return list(dict.fromkeys([*named, *self.everywhere]))
 
     @property
     def positions(self) -> list[str]:
         """Names of the models whose only feature is position in time."""
-        roles = json.loads(str(self.arrays.attrs.get("roles", "{}")))
-        return [name for name, role in roles.items() if role == "position"]
+        return [name for name, role in self.roles.items() if role == "position"]
+
+    @property
+    def everywhere(self) -> list[str]:
+        """Names of the models that are controls of every analysis: position and nuisances."""
+        return [name for name, role in self.roles.items() if role != "model"]
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The role of each model's kind."""
+        return dict(json.loads(str(self.arrays.attrs.get("roles", "{}"))))
 
     def findings(self, rows: pd.DataFrame, analysis: str) -> pd.DataFrame:
         """Return the rows of models that are not controls; all rows if there are none."""

@@ -22,6 +22,9 @@ CHOICES = tuple(
 POSITION = "position"
 """The catalogue's model that knows nothing but the time, fitted with the others."""
 
+NUISANCES = {"frame": "frame-nuisances", "word": "word-nuisances"}
+"""The catalogue's model of the nuisances of each unit of analysis, fitted with the others."""
+
 LEAKAGE_SPLITS = ("shuffled", "contiguous", "leave-one-word-out")
 """Splits that the preset `leakage` compares."""
 
@@ -37,7 +40,7 @@ def expanded(analyses: Mapping[str, Any]) -> Settings:
 
 def leakage(name: str, given: Mapping[str, Any]) -> Settings:
     """Return the same analysis under every split, with position features among its models."""
-    defaults = {"layers": "last", "permutations": 0, "drift": None}
+    defaults = {"layers": "last", "permutations": 0, "drift": None, "nuisances": []}
     settings = {**defaults, **given, "part_of": name, "position": True}
     del settings["preset"]
     controls = list(dict.fromkeys([*given.get("controls", []), POSITION]))
@@ -69,18 +72,19 @@ def preset_problems(analyses: Mapping[str, Any]) -> list[str]:
 
 
 def analysis_models(config: Mapping[str, Any], analysis: str) -> list[str]:
-    """Return the names of what an analysis fits: models (bands joined by `+`), controls, position.
+    """Return the names of what an analysis fits: models (bands joined by `+`), controls, nuisances.
 
     Position features are fitted with the same estimator wherever that uses its input; a joint fit
     has its own bands instead.
     """
     settings = config["analyses"][analysis]
-    if settings["bands"]:
-        return list(dict.fromkeys(["+".join(settings["bands"]), *settings["controls"]]))
-    models = config["models"] if settings["models"] == "all" else settings["models"]
     uses_input = ESTIMATORS[settings["estimator"]].uses_input
-    position = [POSITION] if settings["position"] and uses_input else []
-    return list(dict.fromkeys([*models, *settings["controls"], *position]))
+    beside = [NUISANCES[settings["unit"]]] if settings["nuisances"] and uses_input else []
+    if settings["bands"]:
+        return list(dict.fromkeys(["+".join(settings["bands"]), *settings["controls"], *beside]))
+    models = config["models"] if settings["models"] == "all" else settings["models"]
+    beside += [POSITION] if settings["position"] and uses_input else []
+    return list(dict.fromkeys([*models, *settings["controls"], *beside]))
 
 
 def embedded_models(config: Mapping[str, Any]) -> list[str]:
@@ -130,7 +134,9 @@ def fit_settings(config: Mapping[str, Any], analysis: str, model: str) -> Settin
     if settings["bands"] and "+" not in model:
         alone = ESTIMATORS[settings["estimator"]].of_one_space
         settings |= {"estimator": alone, "bands": None}
-    return in_order({k: v for k, v in settings.items() if k not in CHOICES})
+    groups = settings["nuisances"] if model in NUISANCES.values() else "all"
+    fit = {k: v for k, v in settings.items() if k not in CHOICES}
+    return in_order(fit | {"groups": None if groups == "all" else groups})
 
 
 def in_order(settings: Mapping[str, Any]) -> Settings:

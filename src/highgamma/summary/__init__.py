@@ -7,10 +7,17 @@ declared family: all electrodes of all participants, for one analysis and one mo
 """
 
 from highgamma.scores import LEVEL
-from highgamma.summary.choice import FAMILY, Choice, choose, gains
+from highgamma.summary.choice import FAMILY, Choice, choose
 from highgamma.summary.columns import FLAGS
 from highgamma.summary.fits import Fit, fold_sums, read_fits
-from highgamma.summary.run import Summary, read_channels, read_contamination, summarise, write
+from highgamma.summary.run import (
+    Summary,
+    read_channels,
+    read_contamination,
+    read_gains,
+    summarise,
+    write,
+)
 
 __all__ = [
     "FAMILY",
@@ -21,10 +28,10 @@ __all__ = [
     "Summary",
     "choose",
     "fold_sums",
-    "gains",
     "read_channels",
     "read_contamination",
     "read_fits",
+    "read_gains",
     "summarise",
     "write",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,32 +100,3 @@ def choose(
         skill=pooled_skill(chosen),
         p=p_chosen,
     )
-
-
-def gains(
-    skill: FloatArray, controls: Mapping[str, FloatArray]
-) -> tuple[FloatArray, list[str | None]]:
-    """Return the gain over the best control, and which control that is.
-
-    Parameters
-    ----------
-    skill
-        (electrode,) of a model.
-    controls
-        Skill (electrode,) of each control, by name.
-
-    Returns
-    -------
-    gain : (electrode,)
-        Skill minus the best control's skill, NaN without a control.
-    best
-        Name of the best control for each electrode, None without a control.
-    """
-    if not controls:
-        return np.full(skill.shape, np.nan), [None] * len(skill)
-    names = list(controls)
-    stacked = np.stack([controls[name] for name in names])
-    best = np.argmax(np.where(np.isfinite(stacked), stacked, -np.inf), axis=0)
-    known: BoolArray = np.asarray(np.isfinite(stacked).any(axis=0))
-    gain = np.where(known, skill - np.take_along_axis(stacked, best[None], axis=0)[0], np.nan)
-    return gain, [names[b] if k else None for b, k in zip(best, known, strict=True)]

@@ -16,9 +16,10 @@ import numpy as np
 
 from highgamma import store
 from highgamma.encoding.columns import SCORE_COLUMNS
+from highgamma.gain import TOGETHER
 from highgamma.registry import Registry
 from highgamma.scores import LEVEL
-from highgamma.summary.choice import FloatArray, gains
+from highgamma.summary.choice import FloatArray
 from highgamma.summary.fits import STUDY_FIGURES, FitSummary, number
 from highgamma.summary.verdict import Score, judge
 
@@ -30,7 +31,8 @@ FLAGS = {
     "not-tested": "the analysis drew no permutations, so there is no p",
     "not-significant": f"q is not below {LEVEL}",
     "no-skill": "the skill is not above 0: the training mean predicts the held-out samples as well",
-    "below-control": "a control model explains as much (gain not above 0)",
+    "below-control": "nuisances and controls explain as much: the gain is not above 0, or "
+    f"its q is not below {LEVEL}",
     "leaky-split": "held-out samples have close neighbours among the training samples",
 }
 """Every flag and its meaning."""
@@ -48,6 +50,19 @@ NOT_AUDITED = Audited(float("nan"), float("nan"))
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """The gain of each electrode over one control, or over all, and its p (electrode,)."""
+
+    gain: FloatArray
+    p: FloatArray
+
+
+def no_gain(n: int) -> Gain:
+    """Return the gain of n electrodes where none is known."""
+    return Gain(np.full(n, np.nan), np.full(n, np.nan))
+
+
+@dataclass(frozen=True, slots=True)
 class Beside:
     """Context of a fit: what is known of it from other files and fits.
 
@@ -58,18 +73,24 @@ class Beside:
     place, audit
         Place and audit of electrodes, by name.
     controls
-        The skill (electrode,) of every control that the analysis names, NaN where it has none
-        here; empty for a control.
+        The skill (electrode,) of every nuisance and control that the model is compared with, NaN
+        where it has none here.
+    gains
+        By control, and `gain.TOGETHER` for all: the gain (electrode,) over it and its p.
+    gain_q
+        (electrode,) false-discovery rates of the gain over all, within the family.
     position_r, position_skill
         (electrode,) of position features under the same split.
     role
-        `model`, `control` (named by the analysis) or `position`.
+        `model`, `control` (named by the analysis), `position` or `nuisance`.
     """
 
     q: FloatArray
     place: Mapping[str, Mapping[str, Any]]
     audit: Mapping[str, Audited]
     controls: Mapping[str, FloatArray]
+    gains: Mapping[str, Gain]
+    gain_q: FloatArray
     position_r: FloatArray
     position_skill: FloatArray
     role: str
@@ -83,7 +104,8 @@ class JudgedFit:
     fit, beside
         The fit's scores, and its context.
     gain, best_control
-        (electrode,) skill minus the best control's, and that control's name.
+        (electrode,) the gain over nuisances and controls together, and the one of them over which
+        the model gains least.
     audits
         The audit of each electrode.
     flags, verdict, rule
@@ -92,12 +114,23 @@ class JudgedFit:
 
     def __init__(self, fit: FitSummary, beside: Beside) -> None:
         self.fit, self.beside = fit, beside
-        self.gain, self.best_control = gains(fit.skill, beside.controls)
+        self.gain = beside.gains.get(TOGETHER, no_gain(len(fit.channels)))
+        self.best_control = self._least_gains()
         self.audits = [beside.audit.get(name, NOT_AUDITED) for name in fit.channels]
         self.flags = [self._flags(k) for k in range(len(fit.channels))]
         judged = [judge(self._score(k)) for k in range(len(fit.channels))]
         self.verdict = [verdict for verdict, _ in judged]
         self.rule = [rule for _, rule in judged]
+
+    def _least_gains(self) -> list[str | None]:
+        """Return for each electrode the control over which the model gains least."""
+        names = [name for name in self.beside.gains if name != TOGETHER]
+        if not names:
+            return [None] * len(self.fit.channels)
+        each = np.stack([self.beside.gains[name].gain for name in names])
+        known = np.asarray(np.isfinite(each).any(axis=0))
+        least = np.argmin(np.where(np.isfinite(each), each, np.inf), axis=0)
+        return [names[k] if there else None for k, there in zip(least, known, strict=True)]
 
     def _flags(self, k: int) -> str:
         fit = self.fit
@@ -108,7 +141,7 @@ class JudgedFit:
             "not-tested": not fit.tested,
             "not-significant": fit.tested and not self.beside.q[k] < LEVEL,
             "no-skill": fit.skill[k] <= 0,
-            "below-control": self.gain[k] <= 0,
+            "below-control": self.gain.gain[k] <= 0 or self.beside.gain_q[k] >= LEVEL,
             "leaky-split": fit.leaky,
         }
         return ",".join(name for name in FLAGS if raised[name])
@@ -119,7 +152,9 @@ class JudgedFit:
         return Score(
             skill=float(fit.skill[k]),
             q=float(self.beside.q[k]),
-            gain=float(self.gain[k]),
+            gain=float(self.gain.gain[k]),
+            gain_q=float(self.beside.gain_q[k]),
+            compared=bool(self.beside.controls),
             audit_q=audit.q,
             distance_s=fit.distance_s,
             flat=bool(fit.flat[k]),
@@ -192,6 +227,17 @@ class GainsPart:
     fit: FitSummary
     control: str
     control_skill: FloatArray
+    gain: Gain
+
+
+@dataclass(frozen=True, slots=True)
+class NuisancePart:
+    """The rows of one group of nuisances in `nuisances.tsv`, a row an electrode."""
+
+    fit: FitSummary
+    nuisance: str
+    r: FloatArray
+    skill: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +351,8 @@ ELECTRODE_COLUMNS = _registry(
         ),
         TableColumn(
             name="p",
-            meaning="permutation p-value of r",
+            meaning="p-value of r against surrogates; of several layers or lags, of the best one's "
+            "r against the surrogates' best",
             values=lambda part: part.fit.p,
         ),
         TableColumn(
@@ -315,8 +362,9 @@ ELECTRODE_COLUMNS = _registry(
         ),
         TableColumn(
             name="gain",
-            meaning="skill minus the best control's",
-            values=lambda part: part.gain,
+            meaning="skill of the model with the nuisances, minus skill of nuisances and controls "
+            "together; [Gain](scores.md#gain)",
+            values=lambda part: part.gain.gain,
         ),
         TableColumn(
             name="contamination",
@@ -337,7 +385,7 @@ ELECTRODE_COLUMNS = _registry(
         ),
         TableColumn(
             name="best_control",
-            meaning="the control that `gain` is measured against",
+            meaning="the nuisance or control over which the model gains least",
             values=lambda part: part.best_control,
             text=True,
         ),
@@ -405,6 +453,22 @@ ELECTRODE_COLUMNS = _registry(
             name="lag_stability",
             meaning="share of folds that chose `lag`",
             values=lambda part: part.fit.lag_stability,
+        ),
+        TableColumn(
+            name="r_best",
+            meaning="r of the best layer and lag on held-out samples, which `p` is of; `r` is of "
+            "those that training folds chose",
+            values=lambda part: part.fit.r_best,
+        ),
+        TableColumn(
+            name="gain_p",
+            meaning="one-sided p-value of `gain`",
+            values=lambda part: part.gain.p,
+        ),
+        TableColumn(
+            name="gain_q",
+            meaning="false-discovery rate of `gain_p` over the family",
+            values=lambda part: part.beside.gain_q,
         ),
     ],
 )
@@ -526,7 +590,7 @@ GAIN_COLUMNS = _registry(
         *_keys(("analysis", "participant", "electrode", "model"), _fit),
         TableColumn(
             name="control",
-            meaning="a control that the analysis names",
+            meaning="a nuisance or control that the model is compared with",
             values=lambda part: part.control,
             text=True,
         ),
@@ -538,8 +602,32 @@ GAIN_COLUMNS = _registry(
         ),
         TableColumn(
             name="gain",
-            meaning="skill − control_skill",
-            values=lambda part: part.fit.skill - part.control_skill,
+            meaning="skill of the model with the nuisances, minus skill of the nuisances with the "
+            "control",
+            values=lambda part: part.gain.gain,
+        ),
+        *_split_columns(_fit),
+        TableColumn(
+            name="p", meaning="one-sided p-value of `gain`", values=lambda part: part.gain.p
+        ),
+    ],
+)
+
+NUISANCE_COLUMNS = _registry(
+    "column of nuisances.tsv",
+    [
+        *_keys(("analysis", "participant", "electrode"), _fit),
+        TableColumn(
+            name="nuisance",
+            meaning="the group of nuisances, fitted by itself",
+            values=lambda part: part.nuisance,
+            text=True,
+        ),
+        TableColumn(name="r", meaning="held-out correlation", values=lambda part: part.r),
+        TableColumn(
+            name="skill",
+            meaning="1 − SSE / SSE of the training mean, on held-out samples",
+            values=lambda part: part.skill,
         ),
         *_split_columns(_fit),
     ],
@@ -620,6 +708,7 @@ TABLES: dict[str, Callable[[], Mapping[str, TableColumn]]] = {
     "layers": lambda: LAYER_COLUMNS,
     "participants": lambda: PARTICIPANT_COLUMNS,
     "gains": lambda: GAIN_COLUMNS,
+    "nuisances": lambda: NUISANCE_COLUMNS,
     "partition": lambda: PARTITION_COLUMNS,
     "missing": lambda: MISSING_COLUMNS,
 }

@@ -224,6 +224,10 @@ class FitSummary:
         (3, channel) peak lag and its interval, s.
     chosen_lag, lag_stability
         (channel,) lag (s) that most folds chose and its share of folds, NaN without a lag curve.
+    r_best
+        (channel,) r of the best layer and lag.
+    alone
+        For each group of nuisances r and skill of its own fit, both (channel,).
     spaces
         Results (channel,) of each space of a banded ridge, by space and name.
     columns
@@ -264,6 +268,8 @@ class FitSummary:
     peak: FloatArray
     chosen_lag: FloatArray
     lag_stability: FloatArray
+    r_best: FloatArray
+    alone: dict[str, tuple[FloatArray, FloatArray]]
     spaces: dict[str, dict[str, FloatArray]]
     columns: dict[str, FloatArray]
 
@@ -344,6 +350,8 @@ def summarise_fit(fit: Fit) -> FitSummary:
         peak=np.stack(peak),
         chosen_lag=chosen_lag,
         lag_stability=lag_stability,
+        r_best=np.asarray(np.fmax.reduce(_best_r(scores))),
+        alone=_alone(scores),
         spaces=_spaces(scores),
         columns=_electrode_columns(scores, choice.modal),
     )
@@ -411,6 +419,15 @@ def _places(scores: xr.Dataset) -> dict[str, list[Any]]:
     if "region" in scores.coords:
         places["region"] = [sys.intern(str(value)) for value in scores["region"].values]
     return places
+
+
+def _alone(scores: xr.Dataset) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Return r and skill of each group of features by itself, both (channel,)."""
+    if "alone_r" not in scores:
+        return {}
+    r, skill = (_filled(scores, name, "space", "channel") for name in ("alone_r", "alone_skill"))
+    names = [str(name) for name in scores["space"].values]
+    return {name: (r[k], skill[k]) for k, name in enumerate(names)}
 
 
 def _spaces(scores: xr.Dataset) -> dict[str, dict[str, FloatArray]]:

@@ -17,6 +17,7 @@ from highgamma.summary.columns import (
     GAIN_COLUMNS,
     LAYER_COLUMNS,
     MISSING_COLUMNS,
+    NUISANCE_COLUMNS,
     PARTICIPANT_COLUMNS,
     PARTITION_COLUMNS,
     JudgedFit,
@@ -30,6 +31,7 @@ from highgamma.summary.tables import (
     joined,
     left_out,
     missing_fits,
+    nuisance_parts,
     partition_parts,
     places_of,
     standing_beside,
@@ -49,6 +51,7 @@ class Summary:
     layers: pd.DataFrame
     participants: pd.DataFrame
     gains: pd.DataFrame
+    nuisances: pd.DataFrame
     partition: pd.DataFrame
     missing: pd.DataFrame
     arrays: xr.Dataset
@@ -66,6 +69,7 @@ def summarise(
     expected: Mapping[str, Sequence[str]] | None = None,
     lacking: Iterable[Sequence[str]] = (),
     roles: Mapping[str, str] | None = None,
+    gains: Mapping[tuple[str, str], pd.DataFrame] | None = None,
 ) -> Summary:
     """Join the fits of a run into its tables.
 
@@ -91,7 +95,9 @@ def summarise(
         For each missing fit: analysis, participant, model, the stage that did not finish, and the
         file that is missing.
     roles
-        For each model the role of its kind, `model` (the default) or `position`.
+        For each model the role of its kind, `model` (the default), `position` or `nuisance`.
+    gains
+        The stage `gain`'s table by analysis and participant (`read_gains`).
 
     Raises
     ------
@@ -118,6 +124,8 @@ def summarise(
         audits={name: audited(p_values) for name, p_values in contamination.items()},
         controls={name: settings.get("controls") or () for name, settings in analyses.items()},
         roles=roles or {},
+        gains=gains or {},
+        expected=expected or {},
     )
     judged = [JudgedFit(s, b) for s, b in zip(done, beside, strict=True)]
     electrodes = joined(judged, electrode_columns())
@@ -151,6 +159,7 @@ def summarise(
         layers=joined((LayersPart(s) for s in done), LAYER_COLUMNS),
         participants=_participants(judged, missing, order),
         gains=joined((part for j in judged for part in gain_parts(j)), GAIN_COLUMNS),
+        nuisances=joined((part for s in done for part in nuisance_parts(s)), NUISANCE_COLUMNS),
         partition=joined((part for s in done for part in partition_parts(s)), PARTITION_COLUMNS),
         missing=pd.DataFrame(
             [(*fit, *why.get(fit, (None, None))) for fit in absent], columns=list(MISSING_COLUMNS)
@@ -206,6 +215,16 @@ def read_channels(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
     """Read the channels tables, by participant (the file's name)."""
     text = ("name", "type", "status", "kept", "reason", "region", "shaft", "contact")
     return {Path(p).stem: store.read_table(p, strings=text) for p in sorted(map(str, paths))}
+
+
+def read_gains(paths: Iterable[str | Path]) -> dict[tuple[str, str], pd.DataFrame]:
+    """Read the tables of gains by analysis and participant, named by folder and file."""
+    return {
+        (Path(p).parent.name, Path(p).stem): store.read_table(
+            p, strings=("model", "channel", "against")
+        )
+        for p in sorted(map(str, paths))
+    }
 
 
 def read_contamination(paths: Iterable[str | Path]) -> dict[str, dict[str, float]]:

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from highgamma.gain import TOGETHER
 from highgamma.scores import false_discovery_q
 from highgamma.summary.choice import FloatArray
 from highgamma.summary.columns import (
     Audited,
     Beside,
+    Gain,
     GainsPart,
     JudgedFit,
+    NuisancePart,
     PartitionPart,
     TableColumn,
+    no_gain,
 )
 from highgamma.summary.fits import FitSummary
 
@@ -65,10 +69,17 @@ def _repeated(value: Any, rows: int) -> list[Any] | NDArray[Any]:
     return np.full(rows, value) if isinstance(value, float | int) else [value] * rows
 
 
+def nuisance_parts(fit: FitSummary) -> Iterator[NuisancePart]:
+    """Return the parts of `nuisances.tsv`: one for each group of nuisances."""
+    for name, (r, skill) in fit.alone.items():
+        yield NuisancePart(fit, name, r, skill)
+
+
 def gain_parts(judged: JudgedFit) -> Iterator[GainsPart]:
     """Return the parts of `gains.tsv`: one for each control that the analysis names."""
     for control, skill in judged.beside.controls.items():
-        yield GainsPart(judged.fit, control, skill)
+        gain = judged.beside.gains.get(control, no_gain(len(skill)))
+        yield GainsPart(judged.fit, control, skill, gain)
 
 
 def partition_parts(fit: FitSummary) -> Iterator[PartitionPart]:
@@ -80,7 +91,7 @@ def partition_parts(fit: FitSummary) -> Iterator[PartitionPart]:
 # --------------------------------------------------------- what is known of a fit from elsewhere
 
 
-def family_q(done: Sequence[FitSummary]) -> list[FloatArray]:
+def family_q(done: Sequence[FitSummary], p: Sequence[FloatArray]) -> list[FloatArray]:
     """Return q of every fit's electrodes.
 
     A family is all electrodes of all participants, for one analysis and one model.
@@ -90,8 +101,8 @@ def family_q(done: Sequence[FitSummary]) -> list[FloatArray]:
         families.setdefault((s.analysis, s.model), []).append(k)
     q: list[FloatArray] = [np.empty(0)] * len(done)
     for members in families.values():
-        together = false_discovery_q(np.concatenate([done[k].p for k in members]))
-        ends = np.cumsum([len(done[k].p) for k in members])
+        together = false_discovery_q(np.concatenate([p[k] for k in members]))
+        ends = np.cumsum([len(p[k]) for k in members])
         for k, part in zip(members, np.split(together, ends[:-1]), strict=True):
             q[k] = part
     return q
@@ -104,6 +115,8 @@ def standing_beside(
     audits: Mapping[str, Mapping[str, Audited]],
     controls: Mapping[str, Sequence[str]],
     roles: Mapping[str, str],
+    gains: Mapping[tuple[str, str], pd.DataFrame],
+    expected: Mapping[str, Sequence[str]],
 ) -> list[Beside]:
     """Return the context of every fit.
 
@@ -116,8 +129,12 @@ def standing_beside(
     controls
         The controls that each analysis names.
     roles
-        For each model its kind's role; a model with the role `position` is a control of every
-        analysis.
+        For each model its kind's role; one that is not `model` is a control of every analysis that
+        fits it.
+    gains
+        The stage `gain`'s table by analysis and participant.
+    expected
+        For each analysis the models that every participant should have.
     """
     by_fit = {(s.analysis, s.participant, s.model): s for s in done}
 
@@ -134,25 +151,50 @@ def standing_beside(
         fitted = [name for name in positions if (s.analysis, s.participant, name) in by_fit]
         return on_channels(s, fitted[0] if fitted else "", score)
 
+    fitted = {a: set(models) for a, models in expected.items()}
+    for s in done:
+        fitted.setdefault(s.analysis, set()).add(s.model)
+    gained = [gains_of(gains.get((s.analysis, s.participant)), s) for s in done]
+    tested = [g[TOGETHER].p if TOGETHER in g else np.full(len(s.channels), np.nan)
+              for s, g in zip(done, gained, strict=True)]  # fmt: skip
     beside = []
-    for s, q in zip(done, family_q(done), strict=True):
+    q_of_r, q_of_gain = family_q(done, [s.p for s in done]), family_q(done, tested)
+    for s, q, gain_q, gain in zip(done, q_of_r, q_of_gain, gained, strict=True):
         named = list(controls.get(s.analysis, ()))
         positions = [name for name, role in roles.items() if role == "position"]
+        everywhere = sorted(m for m in fitted[s.analysis] if roles.get(m, "model") != "model")
         role = roles.get(s.model, "model")
         role = "control" if role == "model" and s.model in named else role
-        compared = [] if s.model in named else named
+        compared = {
+            "model": list(dict.fromkeys([*everywhere, *named])), "control": everywhere
+        }.get(role, [])  # fmt: skip
         beside.append(
             Beside(
                 q=q,
                 place=places.get(s.participant, {}),
                 audit=audits.get(s.participant, {}),
                 controls={name: on_channels(s, name, lambda o: o.skill) for name in compared},
+                gains=gain,
+                gain_q=gain_q,
                 position_r=of_position(s, positions, lambda o: o.r),
                 position_skill=of_position(s, positions, lambda o: o.skill),
                 role=role,
             )
         )
     return beside
+
+
+def gains_of(table: pd.DataFrame | None, fit: FitSummary) -> dict[str, Gain]:
+    """Return a fit's gains by control, and over all together, on its own channels."""
+    if table is None:
+        return {}
+    found = {}
+    for against, rows in table[table["model"] == fit.model].groupby("against", sort=False):
+        by_channel = rows.set_index("channel")[["gain", "p"]].reindex(fit.channels)
+        found[str(against)] = Gain(
+            by_channel["gain"].to_numpy(dtype=float), by_channel["p"].to_numpy(dtype=float)
+        )
+    return found
 
 
 def places_of(table: pd.DataFrame) -> dict[str, dict[str, Any]]:

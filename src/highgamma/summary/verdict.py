@@ -20,7 +20,7 @@ class Score:
 
     Attributes
     ----------
-    skill, q, gain
+    skill, q, gain, gain_q
         As in the table of electrodes.
     audit_q
         The audit's false-discovery rate within the participant.
@@ -28,17 +28,20 @@ class Score:
         Least time (s) between a training and a held-out sample.
     flat, leaky, intercept_only, tested, contaminated
         Flags of the electrode and of the fit.
+    compared
+        Whether there is a nuisance or a control that the gain is measured against.
     best_control
-        The control that the gain is measured against.
+        The nuisance or control over which the model gains least.
     lacking
-        Controls named by the analysis that have no score here.
+        Nuisances and controls that should be there and have no score here.
     role
-        `model`, `control` (named by the analysis) or `position`.
+        `model`, `control` (named by the analysis), `position` or `nuisance`.
     """
 
     skill: float
     q: float
     gain: float
+    gain_q: float
     audit_q: float
     distance_s: float
     flat: bool = False
@@ -46,6 +49,7 @@ class Score:
     intercept_only: bool = False
     tested: bool = True
     contaminated: bool = False
+    compared: bool = True
     best_control: str | None = None
     lacking: tuple[str, ...] = ()
     role: str = "model"
@@ -104,13 +108,28 @@ RULES = (
     ),
     Rule(
         "explained by controls",
-        lambda s: s.gain <= 0,
-        lambda s: f"gain over {s.best_control} = {s.gain:.2g} is not above 0",
+        lambda s: s.role == "nuisance",
+        lambda s: "nuisances are a control, never a finding",
     ),
     Rule(
         "not estimable",
         lambda s: bool(s.lacking),
         lambda s: f"the gain over {', '.join(s.lacking)} is not known: no score of it here",
+    ),
+    Rule(
+        "explained by controls",
+        lambda s: s.compared and s.gain <= 0,
+        lambda s: f"{_gained(s)} is not above 0",
+    ),
+    Rule(
+        "not estimable",
+        lambda s: s.compared and not isfinite(s.gain_q),
+        lambda s: "the gain over nuisances and controls was not tested: too few samples",
+    ),
+    Rule(
+        "explained by controls",
+        lambda s: s.compared and s.gain_q >= LEVEL,
+        lambda s: f"{_gained(s)} has q = {_beside(s.gain_q)}, not below {LEVEL}",
     ),
     Rule("supported", lambda s: True, lambda s: _support(s)),
 )
@@ -124,13 +143,18 @@ def judge(score: Score) -> tuple[str, str]:
 
 
 def _support(score: Score) -> str:
-    against = "no control is named"
-    if score.role == "control":
-        against = "a control itself, measured against no other"
-    elif score.best_control:
-        against = f"gain over {score.best_control} = {score.gain:.2g} is above 0"
+    against = "nothing that it is to be more than is named"
+    if score.compared:
+        against = f"{_gained(score)} has q = {_beside(score.gain_q)}"
     audited = "" if isfinite(score.audit_q) else "; not audited for sound"
     return f"q = {_beside(score.q)} is below {LEVEL}; {against}{audited}"
+
+
+def _gained(score: Score) -> str:
+    """The gain, and what it is over: a control is measured against the nuisances alone."""
+    over = "the nuisances" if score.role == "control" else "nuisances and controls"
+    strongest = f" (least over {score.best_control})" if score.best_control else ""
+    return f"gain over {over} together{strongest} = {score.gain:.2g}"
 
 
 def _beside(value: float) -> str:

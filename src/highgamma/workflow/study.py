@@ -139,11 +139,9 @@ class Study:
 
     # ------------------------------------------------------------------------ models
 
-    def is_position(self, model: str) -> bool:
-        """Return whether a model knows nothing but the time, by whatever name."""
-        return (
-            model in self.catalogue and catalogue.kind_of(self.catalogue[model]).role == "position"
-        )
+    def role(self, model: str) -> str:
+        """Return the role of a model's kind: `model`, `position` or `nuisance`."""
+        return catalogue.kind_of(self.catalogue[model]).role if model in self.catalogue else "model"
 
     def model_files(self, model: str) -> list[str]:
         """Return the files of a model that must be there before it can run."""
@@ -236,7 +234,7 @@ class Study:
     def _shifts_windows(self, analysis: str, model: str) -> bool:
         """Return whether surrogates of a fit to words are made from the envelope."""
         fit = self.fit_settings(analysis, model)
-        return bool(fit["null"] == "shift" and fit["permutations"])
+        return bool(fit["surrogates"] == "shift" and fit["permutations"])
 
     def _frames(self, signal: str, participant: str) -> dict[str, str]:
         """Return the file of a signal in frames."""
@@ -252,6 +250,26 @@ class Study:
         """Return all files of scores of a fit."""
         folder = f"{self.results}/scores/{analysis}/{participant}/{model}"
         return [f"{folder}/{layers_name(b)}.nc" for b in self.layer_batches(analysis, model)]
+
+    def scores_of(self, analysis: str, participant: str) -> list[str]:
+        """Return the files of scores of all fits of a participant that tables take."""
+        fits = [fit for fit in self.fits if fit[:2] == (analysis, participant)]
+        return [file for fit in fits for file in self.score_files(*fit)]
+
+    def nuisances(self, analysis: str) -> list[str]:
+        """Return what an analysis fits that is a control everywhere, by its kind's role."""
+        return [m for m in self.fitted_models(analysis) if self.role(m) in ("nuisance", "position")]
+
+    def controls(self, analysis: str) -> list[str]:
+        """Return the controls that an analysis names, apart from those that are so everywhere."""
+        everywhere = self.nuisances(analysis)
+        return [m for m in self.analyses[analysis]["controls"] if m not in everywhere]
+
+    @cached_property
+    def gain_files(self) -> list[str]:
+        """The tables of gains of all analyses and participants that have a fit in the tables."""
+        pairs = dict.fromkeys(fit[:2] for fit in self.fits)
+        return [f"{self.results}/gain/{a}/{p}.tsv" for a, p in pairs]
 
     @cached_property
     def all_fits(self) -> list[Fit]:
@@ -344,7 +362,7 @@ class Study:
         return [
             self.results / f"timecourse/{analysis}/{participant}/{model}.nc"
             for analysis, participant, model in self.fits
-            if analysis in followed and not self.is_position(model)
+            if analysis in followed and self.role(model) == "model"
         ]
 
     def compared_files(self, compared: Mapping[str, Any] | None) -> dict[str, Any]:

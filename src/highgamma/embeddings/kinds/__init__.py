@@ -117,6 +117,22 @@ class Given:
 
         return read_audio(self.audio)
 
+    def extents(self) -> list[tuple[int, float, float]]:
+        """Return number, start and stop (s) of each recording: the sound's, else the signals'."""
+        sound = self.sound()
+        if len(sound.samples):
+            return [
+                (number, start, start + len(samples) / sound.rate)
+                for number, start, samples in sound.parts()
+            ]
+        from highgamma.recording.opening import open_signals
+
+        extents = []
+        for number, segment in enumerate(self.recordings()):
+            with open_signals(segment) as signals:
+                extents.append((number, 0.0, float(signals.duration)))
+        return extents
+
     def recordings(self) -> list[Segment]:
         """Find the participant's recordings."""
         from highgamma.recording.files import find
@@ -142,7 +158,8 @@ class Kind:
     reads_words
         Whether it has one sample a word, and none without words.
     role
-        `model`; `position` of what knows nothing but the time and is a control everywhere.
+        `model`; `position` of what knows nothing but the time, and `nuisance` of what goes along
+        with speech whatever it means, which are controls everywhere.
     files_in_words
         What the files are, for messages.
     """

@@ -61,20 +61,7 @@ class Position(Kind):
         """Place the bumps over the sound's extent, else the recordings'."""
         from highgamma.embeddings.position import position_embeddings
 
-        sound = given.sound()
-        if len(sound.samples):
-            extents = [
-                (number, start, start + len(samples) / sound.rate)
-                for number, start, samples in sound.parts()
-            ]
-        else:
-            from highgamma.recording.opening import open_signals
-
-            extents = []
-            for number, segment in enumerate(given.recordings()):
-                with open_signals(segment) as signals:
-                    extents.append((number, 0.0, float(signals.duration)))
-        return position_embeddings(entry, extents=extents)
+        return position_embeddings(entry, extents=given.extents())
 
 
 KINDS.register(Position())
