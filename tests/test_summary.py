@@ -411,28 +411,57 @@ def test_without_permutations_nothing_is_tested(tmp_path):
 # --------------------------------------------------------------------------- gain and contamination
 
 
-def test_gain_is_the_skill_above_the_best_control_of_the_same_electrode(tmp_path):
-    paths = []
-    for k, model in enumerate(["text", "sound", "untrained"]):
-        measured, predicted = signals()
-        worse = measured + np.random.default_rng(k).normal(size=measured.shape) * (5 + 10 * k)
-        paths += write_scores(
-            tmp_path, analysis="words", participant="sub-01", model=model, layers=[0],
-            measured=measured, predicted=predicted if model == "text" else worse[None],
+def gains_table(**against) -> pd.DataFrame:
+    """The stage gain's table of the model `text`: gains and p of LA1, LA2, … by control."""
+    rows = [
+        {
+            "model": "text",
+            "channel": f"LA{k + 1}",
+            "against": name,
+            "gain": g,
+            "p": p,
+            "n_blocks": 9,
+        }
+        for name, (gain, p_values) in against.items()
+        for k, (g, p) in enumerate(zip(gain, p_values, strict=True))
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_gain_over_all_is_tested_over_its_family_and_the_least_is_named(tmp_path):
+    measured, predicted = signals()
+    paths, gains = [], {}
+    rng = np.random.default_rng(4)
+    for participant in ("sub-01", "sub-02"):
+        for k, model in enumerate(["text", "sound", "clock"]):
+            paths += write_scores(
+                tmp_path, analysis="words", participant=participant, model=model, layers=[0],
+                measured=measured, predicted=predicted + k,
+            )  # fmt: skip
+        gains["words", participant] = gains_table(
+            **{name: (rng.normal(size=4), rng.uniform(size=4) ** 4) for name in
+               ("sound", "clock", "together")}
         )  # fmt: skip
     table = summarised(
-        tmp_path, paths, analyses={"words": {"controls": ["sound", "untrained", "absent"]}},
-        models=["text", "sound", "untrained"],
+        tmp_path, paths, analyses={"words": {"controls": ["sound"]}}, gains=gains,
+        models=["text", "sound", "clock"], participants=["sub-01", "sub-02"],
+        roles={"clock": "nuisance"},
     ).electrodes  # fmt: skip
-    wide = table.pivot(index="electrode", columns="model", values="skill")
-    text = table[table["model"] == "text"].set_index("electrode")
-    best = wide[["sound", "untrained"]].max(axis=1)
-    assert (text["gain"] - (wide["text"] - best)).abs().max() < 1e-12
-    assert (text["best_control"] == wide[["sound", "untrained"]].idxmax(axis=1)).all()
-    assert table.loc[table["model"] != "text", "gain"].isna().all()
+    text = table[table["model"] == "text"]
+    whole = pd.concat([gains["words", p] for p in ("sub-01", "sub-02")])
+    together = whole[whole["against"] == "together"]
+    np.testing.assert_allclose(text["gain"], together["gain"])
+    np.testing.assert_allclose(text["gain_p"], together["p"])
+    q = scipy.stats.false_discovery_control(together["p"])
+    np.testing.assert_allclose(text["gain_q"], q)
+    each = {n: whole.loc[whole["against"] == n, "gain"].to_numpy() for n in ("sound", "clock")}
+    least = np.where(each["sound"] < each["clock"], "sound", "clock")
+    assert text["best_control"].tolist() == least.tolist()
     below = text["flags"].str.contains("below-control")
-    assert (below == (text["gain"] <= 0)).all()
-    assert below.any()
+    assert (below.to_numpy() == ((together["gain"] <= 0) | (q >= 0.05)).to_numpy()).all()
+    assert 0 < below.sum() < 8
+    # A control and a nuisance have no gain of their own here.
+    assert table.loc[table["model"] != "text", "gain"].isna().all()
 
 
 def test_contaminated_electrodes_are_those_whose_q_is_small_within_their_participant(tmp_path):
@@ -504,21 +533,24 @@ def test_every_named_control_has_a_row_for_every_electrode(tmp_path):
             tmp_path, analysis="words", participant="sub-01", model=model, layers=[0],
             measured=measured, predicted=predicted + rng.normal(0, noise, predicted.shape),
         )  # fmt: skip
+    steps = np.arange(4)
+    gains = gains_table(sound=(0.1 + steps, 0.01 * steps), untrained=(0.2 + steps, 0.01 * steps))
     result = summarised(
         tmp_path, paths, analyses={"words": {"controls": ["untrained", "sound", "absent"]}},
-        models=["text", "sound", "untrained"],
+        models=["text", "sound", "untrained"], gains={("words", "sub-01"): gains},
     )  # fmt: skip
     skill = result.electrodes.set_index(["model", "electrode"])["skill"]
     table = result.gains
     assert list(table.columns) == [
         *("analysis", "participant", "electrode", "model"),
-        *("control", "skill", "control_skill", "gain", "distance_s", "flags"),
+        *("control", "skill", "control_skill", "gain", "distance_s", "flags", "p"),
     ]
     assert len(table) == 3 * 4 and set(table["model"]) == {"text"}
     for row in table[table["control"] != "absent"].itertuples():
         own, other = skill["text", row.electrode], skill[row.control, row.electrode]
         assert (row.skill, row.control_skill) == (own, other)
-        assert row.gain == pytest.approx(own - other)
+        k = int(row.electrode[2:]) - 1
+        assert (row.gain, row.p) == ({"sound": 0.1, "untrained": 0.2}[row.control] + k, 0.01 * k)
     absent = table[table["control"] == "absent"]
     assert absent["gain"].isna().all() and absent["skill"].notna().all()
 
@@ -581,11 +613,14 @@ def test_the_mean_predictor_and_the_ceiling_stand_in_the_table(tmp_path):
 # ------------------------------------------------------------------------------------ the verdict
 
 
+GAINED = "gain over nuisances and controls together (least over mel) = 0.03"
+
+
 def score(**changes) -> Score:
     """A score with which nothing is wrong."""
     sound = {
-        "skill": 0.12, "q": 0.004, "gain": 0.03, "audit_q": 0.6, "distance_s": 0.55,
-        "best_control": "mel",
+        "skill": 0.12, "q": 0.004, "gain": 0.03, "gain_q": 0.01, "audit_q": 0.6,
+        "distance_s": 0.55, "best_control": "mel",
     }  # fmt: skip
     return Score(**(sound | changes))
 
@@ -593,21 +628,22 @@ def score(**changes) -> Score:
 @pytest.mark.parametrize(
     ("changes", "verdict", "rule"),
     [
-        ({}, "supported", "q = 0.004 is below 0.05; gain over mel = 0.03 is above 0"),
+        ({}, "supported", f"q = 0.004 is below 0.05; {GAINED} has q = 0.01"),
         (
-            {"gain": np.nan, "best_control": None},
+            {"gain": np.nan, "gain_q": np.nan, "compared": False, "best_control": None},
             "supported",
-            "q = 0.004 is below 0.05; no control is named",
+            "q = 0.004 is below 0.05; nothing that it is to be more than is named",
         ),
         (
-            {"gain": np.nan, "best_control": None, "role": "control"},
+            {"best_control": "frame-nuisances", "role": "control"},
             "supported",
-            "q = 0.004 is below 0.05; a control itself, measured against no other",
+            "q = 0.004 is below 0.05; gain over the nuisances together (least over "
+            "frame-nuisances) = 0.03 has q = 0.01",
         ),
         (
             {"audit_q": np.nan},
             "supported",
-            "q = 0.004 is below 0.05; gain over mel = 0.03 is above 0; not audited for sound",
+            f"q = 0.004 is below 0.05; {GAINED} has q = 0.01; not audited for sound",
         ),
         ({"flat": True, "skill": np.nan}, "not estimable", "the signal is constant"),
         ({"skill": np.nan}, "not estimable", "there is no score"),
@@ -637,15 +673,38 @@ def score(**changes) -> Score:
             "contaminated",
             "the audit of sound has q = 0.0021, below 0.05",
         ),
-        ({"gain": -0.02}, "explained by controls", "gain over mel = -0.02 is not above 0"),
-        ({"gain": 0.0}, "explained by controls", "gain over mel = 0 is not above 0"),
+        (
+            {"gain": -0.02, "gain_q": 0.9},
+            "explained by controls",
+            GAINED.replace("0.03", "-0.02") + " is not above 0",
+        ),
+        (
+            {"gain": 0.0, "gain_q": 1.0},
+            "explained by controls",
+            GAINED.replace("0.03", "0") + " is not above 0",
+        ),
+        (
+            {"gain_q": 0.2},
+            "explained by controls",
+            f"{GAINED} has q = 0.2, not below 0.05",
+        ),
+        (
+            {"gain_q": np.nan},
+            "not estimable",
+            "the gain over nuisances and controls was not tested: too few samples",
+        ),
+        (
+            {"role": "nuisance", "gain": np.nan, "gain_q": np.nan, "compared": False},
+            "explained by controls",
+            "nuisances are a control, never a finding",
+        ),
         (
             {"lacking": ("untrained",)},
             "not estimable",
             "the gain over untrained is not known: no score of it here",
         ),
         (
-            {"role": "position", "gain": np.nan},
+            {"role": "position", "gain": np.nan, "gain_q": np.nan, "compared": False},
             "explained by controls",
             "position in time is a control, never a finding",
         ),
@@ -665,6 +724,7 @@ def test_of_several_faults_the_first_in_the_declared_order_gives_the_verdict():
         ({"q": 0.5}, "not significant"),
         ({"contaminated": True}, "contaminated"),
         ({"gain": -1.0}, "explained by controls"),
+        ({"gain_q": 0.4}, "explained by controls"),
     ]
     for first in range(len(faults)):
         together = {}
@@ -672,6 +732,9 @@ def test_of_several_faults_the_first_in_the_declared_order_gives_the_verdict():
             together |= changes
         assert judge(score(**together))[0] == faults[first][1]
     assert {verdict for _, verdict in faults} | {"supported"} == set(VERDICTS)
+
+
+GAINS = [0.1, 0.1, -0.1, 0.1, -0.1, np.nan, 0.1, -0.1]
 
 
 def test_the_verdicts_in_the_table_follow_its_own_figures(tmp_path):
@@ -687,6 +750,7 @@ def test_the_verdicts_in_the_table_follow_its_own_figures(tmp_path):
     table = summarised(
         tmp_path, paths, analyses={"words": {"controls": ["sound"]}}, models=["text", "sound"],
         contamination={"sub-01": {"LA2": 1e-4, **{f"LA{k}": 0.5 for k in (1, 3, 4, 5, 6, 7, 8)}}},
+        gains={("words", "sub-01"): gains_table(together=(GAINS, [1e-4 if g > 0 else 0.9 for g in GAINS]))},
     ).electrodes  # fmt: skip
     text = table[table["model"] == "text"].set_index("electrode")
     assert text.loc["LA2", "verdict"] == "contaminated"
@@ -699,7 +763,7 @@ def test_the_verdicts_in_the_table_follow_its_own_figures(tmp_path):
     }
     for _, row in text.drop(["LA2", "LA6"]).iterrows():
         significant = row["q"] < 0.05 and row["skill"] > 0
-        assert row["verdict"] == expected[significant, row["gain"] > 0]
+        assert row["verdict"] == expected[significant, row["gain_q"] < 0.05]
     assert {"supported", "explained by controls", "not significant"} <= set(text["verdict"])
 
 
@@ -756,7 +820,7 @@ def test_a_run_without_controls_and_bands_has_tables_with_their_header_alone(tmp
         measured=measured, predicted=predicted,
     )  # fmt: skip
     result = summarised(tmp_path, paths)
-    names = ("gains", "partition", "missing")
+    names = ("gains", "nuisances", "partition", "missing")
     summary.write(result, arrays=tmp_path / "s.nc", **{n: tmp_path / f"{n}.tsv" for n in names})
     headers = {
         "gains": "analysis participant electrode model control skill control_skill gain "
@@ -784,6 +848,7 @@ def test_the_tables_have_the_promised_columns(tmp_path):
         *("stability", "best_control", "peak_lag", "peak_lag_low", "peak_lag_high", "distance_s"),
         *("mean_r", "position_r", "position_skill", "verdict", "rule"),
         *("noise_ceiling", "ceiling_status", "lag", "lag_stability"),
+        *("r_best", "gain_p", "gain_q"),
     ]
     assert out[1].read_text().splitlines()[0] == (
         "analysis\tparticipant\tmodel\tlayer\tn_electrodes\tr_mean\tr_median\tr_max"

@@ -199,7 +199,7 @@ def _trial_numbers(segment: NDArray[np.int64]) -> FloatArray:
 def _levels(words: Words, audio: Audio, start: FloatArray, stop: FloatArray) -> FloatArray:
     """Level (word,) of the sound in each word's span, dB of full scale; NaN without sound."""
     levels = np.full(len(start), np.nan)
-    for number, begins, samples in audio.parts() if len(audio.samples) else []:
+    for number, begins, samples in audio.parts():
         for k in np.flatnonzero((words.segment == number) & np.isfinite(start) & np.isfinite(stop)):
             a, b = (round((edge - begins) * audio.rate) for edge in (start[k], stop[k]))
             part = samples[max(a, 0) : max(b, 0)].astype(np.float64)

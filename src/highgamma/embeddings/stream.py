@@ -101,7 +101,7 @@ class Audio:
 
     def parts(self) -> list[tuple[int, float, Float32Array]]:
         """Number, start (s) and samples of each segment."""
-        ends = [*self.first[1:], len(self.samples)]
+        ends = [*self.first[1:], len(self.samples)][: len(self.first)]
         return [
             (number, start, self.samples[a:b])
             for number, start, a, b in zip(self.segment, self.start, self.first, ends, strict=True)
