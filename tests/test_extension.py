@@ -96,11 +96,11 @@ class OneByOne(Null):
     def add(self, task: Task, prepared: Any, fit: NestedFit) -> None:
         self.penalties = "fixed"
         sums = []
-        for order in self.surrogates:
+        for k in range(len(self.surrogates)):
+            series = self.surrogates.series(task.targets, slice(None), slice(k, k + 1))[:, 0].T
             moved = Task(
-                design=task.design, targets=task.targets[order], split=task.split,
-                analysis=task.analysis,
-            )  # fmt: skip
+                design=task.design, targets=series, split=task.split, analysis=task.analysis
+            )
             sums.append(sums_of_fit(ESTIMATORS[task.analysis.estimator].nested(moved), moved))
         self.put(task.split, np.stack(sums, axis=1))
 
@@ -147,7 +147,8 @@ def toys() -> Iterator[None]:
 
 
 def configuration(**analysis: Any) -> dict[str, Any]:
-    chosen = {"unit": "word", "estimator": "nearest", "split": "odd-and-even", "permutations": 19}
+    chosen = {"unit": "word", "estimator": "nearest", "split": "odd-and-even", "permutations": 19,
+              "surrogates": "permutation", "drift": None, "nuisances": []}  # fmt: skip
     config = settings.checked(
         {
             "dataset": {"root": "x"},

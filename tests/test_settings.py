@@ -102,23 +102,43 @@ def test_the_bands_of_a_banded_ridge_make_one_fit_of_several_models():
     banded = {"unit": "frame", "estimator": "banded-ridge", "bands": ["mel", "gpt2"]}
     config = settings.checked(minimal(analyses={"both": banded}))
     settings.cross_checked(config)
-    assert settings.analysis_models(config, "both") == ["mel+gpt2"]
-    assert settings.embedded_models(config) == ["gpt2", "mel"]
+    assert settings.analysis_models(config, "both") == ["mel+gpt2", "frame-nuisances"]
+    assert settings.embedded_models(config) == ["frame-nuisances", "gpt2", "mel"]
 
 
-def test_position_is_fitted_beside_every_model_that_looks_at_its_input():
+def test_position_and_nuisances_are_fitted_with_every_model_that_looks_at_its_input():
     def fitted(**analysis):
         whole = {"unit": "frame", "models": ["mel"], **analysis}
         config = settings.checked(minimal(analyses={"a": whole}))
         settings.cross_checked(config)
         return settings.analysis_models(config, "a")
 
-    assert fitted() == ["mel", "position"]
-    assert fitted(controls=["position"]) == ["mel", "position"]
-    assert fitted(unit="word", estimator="elastic-net") == ["mel", "position"]
-    assert fitted(position=False) == ["mel"]
+    assert fitted() == ["mel", "frame-nuisances", "position"]
+    assert fitted(controls=["position"]) == ["mel", "position", "frame-nuisances"]
+    assert fitted(unit="word", estimator="elastic-net") == ["mel", "word-nuisances", "position"]
+    assert fitted(position=False) == ["mel", "frame-nuisances"]
+    assert fitted(nuisances=[]) == ["mel", "position"]
+    assert fitted(nuisances=["voice"]) == ["mel", "frame-nuisances", "position"]
     assert fitted(estimator="mean") == ["mel"]
-    assert fitted(estimator="banded-ridge", bands=["mel", "gpt2"]) == ["mel+gpt2"]
+    banded = {"estimator": "banded-ridge", "bands": ["mel", "gpt2"]}
+    assert fitted(**banded) == ["mel+gpt2", "frame-nuisances"]
+
+
+def test_the_choice_of_nuisances_changes_their_fit_alone():
+    def fit(model, **analysis):
+        whole = {"unit": "frame", "models": ["mel"], **analysis}
+        return settings.fit_settings(settings.checked(minimal(analyses={"a": whole})), "a", model)
+
+    assert fit("frame-nuisances")["groups"] is None
+    assert fit("frame-nuisances", nuisances=["voice"])["groups"] == ["voice"]
+    assert fit("mel", nuisances=["voice"]) == fit("mel")
+
+
+def test_a_nuisance_that_there_is_not_is_refused_with_the_nearest_name():
+    analyses = {"a": {"unit": "frame", "models": ["mel"], "nuisances": ["vioce", "latency"]}}
+    with pytest.raises(InputError, match=r"'vioce'.*did you mean 'voice'") as refused:
+        settings.cross_checked(settings.checked(minimal(analyses=analyses)))
+    assert "'latency'" in str(refused.value)
 
 
 def test_position_beside_the_models_leaves_their_fits_as_they_are():
@@ -133,7 +153,7 @@ def test_position_beside_the_models_leaves_their_fits_as_they_are():
 def test_a_control_of_a_banded_ridge_is_a_ridge_of_its_own():
     banded = {"unit": "frame", "estimator": "banded-ridge", "bands": ["mel", "gpt2"]}
     config = settings.checked(minimal(analyses={"b": {**banded, "controls": ["mel"]}}))
-    assert settings.analysis_models(config, "b") == ["mel+gpt2", "mel"]
+    assert settings.analysis_models(config, "b") == ["mel+gpt2", "mel", "frame-nuisances"]
     control, joint = (settings.fit_settings(config, "b", m) for m in ("mel", "mel+gpt2"))
     assert (control["estimator"], control["bands"]) == ("ridge", None)
     assert (joint["estimator"], joint["bands"]) == ("banded-ridge", ["mel", "gpt2"])

@@ -735,6 +735,7 @@ def test_of_several_faults_the_first_in_the_declared_order_gives_the_verdict():
 
 
 GAINS = [0.1, 0.1, -0.1, 0.1, -0.1, np.nan, 0.1, -0.1]
+P_OF_GAINS = [1e-4 if g > 0 else 0.9 for g in GAINS]
 
 
 def test_the_verdicts_in_the_table_follow_its_own_figures(tmp_path):
@@ -750,7 +751,7 @@ def test_the_verdicts_in_the_table_follow_its_own_figures(tmp_path):
     table = summarised(
         tmp_path, paths, analyses={"words": {"controls": ["sound"]}}, models=["text", "sound"],
         contamination={"sub-01": {"LA2": 1e-4, **{f"LA{k}": 0.5 for k in (1, 3, 4, 5, 6, 7, 8)}}},
-        gains={("words", "sub-01"): gains_table(together=(GAINS, [1e-4 if g > 0 else 0.9 for g in GAINS]))},
+        gains={("words", "sub-01"): gains_table(together=(GAINS, P_OF_GAINS))},
     ).electrodes  # fmt: skip
     text = table[table["model"] == "text"].set_index("electrode")
     assert text.loc["LA2", "verdict"] == "contaminated"
@@ -824,7 +825,8 @@ def test_a_run_without_controls_and_bands_has_tables_with_their_header_alone(tmp
     summary.write(result, arrays=tmp_path / "s.nc", **{n: tmp_path / f"{n}.tsv" for n in names})
     headers = {
         "gains": "analysis participant electrode model control skill control_skill gain "
-        "distance_s flags",
+        "distance_s flags p",
+        "nuisances": "analysis participant electrode nuisance r skill distance_s flags",
         "partition": "analysis participant electrode model space skill unique share shared "
         "noise_ceiling explainable alpha ceiling_status distance_s flags",
         "missing": "analysis participant model stage file",

@@ -24,7 +24,7 @@ from highgamma.errors import InputError
 
 logger = logging.getLogger("highgamma")
 
-LAGS_S = tuple(round(0.1 * k, 1) for k in range(-5, 6))
+LAGS_S = tuple(round(0.05 * k, 2) for k in range(-10, 11))
 """Lags of the signal behind the nuisances of frames, s."""
 RATE_S = 1.0
 """Standard deviation of the Gaussian that counts words into a rate, s."""

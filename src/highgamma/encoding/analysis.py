@@ -150,7 +150,9 @@ class Analysis:
         "`permutation`: words change places, which assumes that neighbouring words are unrelated.",
     )
     permutation_block: int = setting(
-        1, "Neighbouring words that change places together (of `surrogates: permutation`).", minimum=1
+        1,
+        "Neighbouring words that change places together (of `surrogates: permutation`).",
+        minimum=1,
     )
     null_penalties: Literal["auto", "chosen", "kept"] = setting(
         "auto",
@@ -242,8 +244,8 @@ class AnalysisSettings(Analysis):
     )
     controls: tuple[str, ...] = setting(
         (),
-        "Models that the others have to explain more than, together with the nuisances: see "
-        "`gain` in docs/scores.md.",
+        "Models that the others have to explain more than, together with the nuisances "
+        "(docs/scores.md, Gain).",
         unique=True,
     )
     nuisances: Literal["all"] | tuple[str, ...] = setting(

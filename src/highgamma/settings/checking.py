@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from highgamma.embeddings.nuisances import FRAME_GROUPS, WORD_GROUPS
 from highgamma.encoding.analysis import Analysis
 from highgamma.errors import InputError, nearest
 from highgamma.neural.settings import NeuralSettings
@@ -118,6 +119,13 @@ def _analysis_problems(config: Mapping[str, Any]) -> list[str]:
             f"{where}.models: {model!r} is not among `models`{nearest(model, config['models'])}"
             for model in named
             if model not in config["models"]
+        ]
+        groups = WORD_GROUPS if analysis["unit"] == "word" else FRAME_GROUPS
+        problems += [
+            f"{where}.nuisances: {name!r} is not a nuisance of {analysis['unit']}s"
+            + nearest(name, list(groups))
+            for name in ([] if analysis["nuisances"] == "all" else analysis["nuisances"])
+            if name not in groups
         ]
         if analysis["signal"] not in signals:
             hint = nearest(analysis["signal"], signals)
