@@ -150,12 +150,12 @@ def require_https(url: str) -> None:
 
 
 def unreachable(url: str, cause: BaseException | str, *, kept: str = "") -> Unreachable:
-    """Return the error for a connection that does not last; `kept` names what has arrived."""
+    """Return the error for a connection that fails; `kept` names what has arrived."""
     return Unreachable(
-        f"there is no lasting connection to {urlsplit(url).hostname or url}: "
+        f"could not connect to {urlsplit(url).hostname or url}: "
         f"{cause if isinstance(cause, str) else _reason(cause)}{kept}",
         where=url,
-        remedy="check the network (and https_proxy, if there is a proxy), then run again; the "
+        remedy="check the network (and https_proxy behind a proxy), then run again; the "
         "download is resumed",
     )
 

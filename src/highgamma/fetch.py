@@ -237,7 +237,7 @@ def foreign_path(root: str | os.PathLike[str], name: str) -> Path:
         or any(part in ("", ".", "..") for part in parts)
     ):
         raise InputError(
-            f"the name {name!r} is no plain path inside a folder",
+            f"the name {name!r} is not a plain path inside a folder",
             where=root,
             expected="names such as sub-01/ieeg/file.tsv",
             remedy="do not use this source; it is damaged or hostile",

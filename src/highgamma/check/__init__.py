@@ -79,7 +79,7 @@ def check(
     problems = Problems([])
     settled = _settled(config, problems)
     entries = _entries(settled, base / "config/models.yaml", problems)
-    # What no catalogue has is told; the rest of the configuration is checked without it.
+    # Unknown models are reported; the rest of the configuration is checked without them.
     usable = _known_alone(settled, entries)
     states = check_models(
         sorted({*usable["models"], *settings.embedded_models(usable)} & set(entries)),
@@ -210,10 +210,11 @@ def _labels(config: Mapping[str, Any], problems: Problems) -> tuple[list[str], l
         problems.add(
             Problem(
                 "data set",
-                "the data set is not here yet",
+                "the data set has not been downloaded",
                 where=str(root),
                 expected=f"the data set {config['dataset']['source']}",
-                remedy="run `snakemake dataset` with the same configuration, then this again",
+                remedy="run `snakemake dataset` with the same configuration, then `snakemake "
+                "check` again",
             )
         )
         return [], []
@@ -353,9 +354,9 @@ def _compare_with_machine(
     if wanted > free:
         problems.warn(
             "disk",
-            f"the run leaves about {_size(wanted)}, {_size(free)} are free",
-            expected="room for all results, and some to spare",
-            remedy="free some, or run in another folder (snakemake --directory)",
+            f"the run needs about {_size(wanted)} of disk space, {_size(free)} are free",
+            expected="enough free space for all results",
+            remedy="free some space, or run in another folder (snakemake --directory)",
         )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
     most = max(totals, key=lambda t: t.memory_mb, default=None)

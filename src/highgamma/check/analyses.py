@@ -260,9 +260,9 @@ def _check_models(
             problems.add(
                 Problem(
                     participant.name,
-                    f"there is no sound, and the model {model} hears sound",
+                    f"no sound was found, and the model {model} requires sound",
                     where=participant.recordings[0].where if participant.recordings else None,
-                    expected="an NWB series `Audio`, a sound file beside the recording, or a "
+                    expected="an NWB series `Audio`, a sound file next to the recording, or a "
                     "channel",
                     remedy=f"set dataset.audio.source, or leave {model} out",
                 )
@@ -271,7 +271,7 @@ def _check_models(
             problems.add(
                 Problem(
                     participant.name,
-                    f"there are no words, and the model {model} reads words",
+                    f"no words were found, and the model {model} requires words",
                     remedy=f"set dataset.words.trial_type, or leave {model} out",
                 )
             )
@@ -299,16 +299,16 @@ def _check_fit(
     where = f"analyses.{name}"
     if fit.unit == "word" and words.empty:
         raise InputError(
-            "there are no words, and the analysis has one sample a word",
+            "no words were found, and the analysis takes one sample per word",
             where=where,
             expected="words in events.tsv",
             remedy="set dataset.words.trial_type, or take unit: frame",
         )
     if fit.unit == "word" and fit.align == "voice" and not sound:
         raise InputError(
-            "there is no sound in which the voice could be found",
+            "no sound was found, and `align: voice` detects the voice in it",
             where=f"{where}.align",
-            expected="sound in the recording or beside it",
+            expected="sound in the recording or next to it",
             remedy="set dataset.audio.source, or align: prompt",
         )
     rate = 1 / signal.shift
@@ -343,7 +343,7 @@ def _check_fit(
         if fit.permutations and fit.unit == "word" and fit.estimator != "mean":
             nulls.word_permutations(rows.segment, count=1, block=fit.permutation_block, seed=0)
     except InputError as error:
-        # The stage that fits says which analysis it was in its log; here all stand together.
+        # The stage that fits says which analysis it was in its log; here all are listed together.
         raise InputError(
             error.message,
             where=where + (f" ({error.where})" if error.where else ""),
@@ -357,7 +357,7 @@ def _check_fit(
         problems.warn(
             participant.name,
             f"{len(rows)} words in blocks of {fit.permutation_block} have fewer orders than the "
-            f"{fit.permutations} permutations asked for",
+            f"{fit.permutations} permutations that are set",
             where=f"{where}.permutations",
         )
 

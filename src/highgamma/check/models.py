@@ -109,7 +109,7 @@ def _state(
         problems.add(
             Problem(
                 SUBJECT,
-                f"the files of {name} are not here",
+                f"the files of {name} were not found",
                 where=str(place),
                 expected=kind_of(entry).files_in_words,
                 remedy=remedy(entry, models=models),
@@ -146,7 +146,7 @@ def _compare_with_manifest(manifest: Path, folder: Path) -> None:
             raise InputError(
                 "the file is missing" if size is None else f"the file has {size} bytes",
                 where=path,
-                expected=f"{file['size']} bytes, as its manifest says",
+                expected=f"{file['size']} bytes, as its manifest states",
                 remedy=f"delete {manifest} and run `snakemake models`",
             )
 

@@ -230,12 +230,12 @@ def _compare_tables(
             f"({_some(lost)}): they have no coordinates",
             where=str(segment.electrodes),
             expected="the names of channels.tsv",
-            remedy="mend the names, or go without positions",
+            remedy="correct the names, or do without positions",
         )
     if len(kept) and (kept["region"].astype(str).isin(("n/a", "Unknown", "nan"))).all():
         problems.warn(
             name,
-            "no electrode has an anatomical label: it takes no part in results by region",
+            "no electrode has an anatomical label, so none is included in results by region",
             where=str(segment.channels),
             expected="a label in the column description, or in electrodes.tsv",
         )
@@ -302,7 +302,7 @@ def _compare_samples(
             row = int(off.to_numpy().argmax())
             problems.warn(
                 name,
-                f"{int(off.sum())} events have another sample than their onset says: line "
+                f"{int(off.sum())} events have a sample that differs from onset × rate: line "
                 f"{row + 2} has {onset.iloc[row]:g} s and sample {sample.iloc[row]:g}, which at "
                 f"{recording.rate:g} Hz is {sample.iloc[row] / recording.rate:g} s; the "
                 "onsets are taken",
@@ -328,8 +328,8 @@ def compare_folders(root: str | Path, named: object, problems: Problems) -> None
     twice = [n for n, count in Counter(listed).items() if count > 1]
     for state, names in (
         ("listed more than once", sorted(twice)),
-        ("listed, but have no folder, and take no part", sorted(set(listed) - there)),
-        ("there, but not listed, and take no part", sorted(there - set(listed))),
+        ("listed but have no folder, and are left out", sorted(set(listed) - there)),
+        ("present but not listed, and are left out", sorted(there - set(listed))),
     ):
         if names:
             problems.add(

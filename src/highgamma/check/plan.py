@@ -60,7 +60,7 @@ def planned(command: Sequence[str], *, results: str | Path) -> list[Job]:
         ]
         raise InputError(
             "the jobs cannot be planned:\n" + "\n".join(shown[-20:]),
-            remedy="mend what the message names",
+            remedy="fix what the message names",
         )
     return list(jobs_of(done.stdout.splitlines(), results=results))
 
@@ -71,7 +71,7 @@ def jobs_of(summary: Iterable[str], *, results: str | Path) -> Iterator[Job]:
     header = next((line for line in lines if line.startswith(COLUMNS[0])), None)
     if header is None or not set(COLUMNS) <= set(header.split("\t")):
         raise InputError(
-            "the summary of the jobs is not understood",
+            "the summary of the jobs cannot be read",
             expected="a table with the columns " + ", ".join(COLUMNS),
             remedy="report this with the version of Snakemake",
         )

@@ -64,7 +64,8 @@ class Problems:
                     subject,
                     f"cannot be checked: {type(error).__name__}: {error}",
                     where=f"{getattr(function, '__module__', '')}.{function.__name__}",
-                    remedy="compare the files with published ones; if they are right, report this",
+                    remedy="compare the files with published ones; if they are valid, report "
+                    "this error",
                 )
             )
         return None

@@ -197,7 +197,7 @@ def read_config(model: Mapping[str, Any], folder: Path) -> Any:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
-            "the model's files are not here",
+            "the model's files were not found",
             where=path,
             expected="a folder with config.json"
             + ("" if model.get("untrained") else ", the weights and the tokenizer or preprocessor"),
@@ -225,16 +225,14 @@ def read_config(model: Mapping[str, Any], folder: Path) -> Any:
         )
         layers, width = _size(_part(config))
     except (ValueError, TypeError, AttributeError, KeyError, OSError) as error:
-        raise InputError(
-            f"the model's configuration makes no sense: {error}", where=path
-        ) from error
+        raise InputError(f"the model's configuration is not valid: {error}", where=path) from error
     for what, actual, stated in (
         ("blocks (layers)", layers, model.get("layers")),
         ("features (width)", width, model.get("width")),
     ):
         if stated is not None and actual != stated:
             raise InputError(
-                f"the model's files have {actual} {what}, the catalogue says {stated}",
+                f"the model's files have {actual} {what}, the catalogue states {stated}",
                 where=path,
                 expected=f"{stated} {what}",
                 remedy="correct the catalogue entry, or put the right model's files there",
@@ -250,7 +248,7 @@ def preprocessor(folder: Path) -> dict[str, Any]:
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"the file is no JSON: {error}", where=path) from error
+        raise InputError(f"the file is not valid JSON: {error}", where=path) from error
     return loaded if isinstance(loaded, dict) else {}
 
 
@@ -350,7 +348,7 @@ def device_of(device: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "there is no GPU that PyTorch can use",
+            "PyTorch found no usable GPU",
             where="device",
             expected="a CUDA device and a PyTorch built for it",
             remedy="set `device: auto` or `device: cpu`",

@@ -99,7 +99,7 @@ def ear_of(network: Network) -> Ear:
         return Ear(320, 0, longest, False, int(config.num_mel_bins))
     if kind not in WAVEFORM or getattr(config, "add_adapter", False):
         raise InputError(
-            f"the architecture {kind!r} is no speech encoder that this software knows",
+            f"the architecture {kind!r} is not a speech encoder that this software supports",
             where=network.folder,
             expected=f"one of {', '.join((*WAVEFORM, 'whisper'))}, without an adapter",
             remedy="give the model the kind `text` if it reads text, or take another model",
@@ -296,7 +296,7 @@ def speech_embeddings(
         raise InputError(
             f"the audio has {audio.rate:g} samples per second",
             expected=f"{RATE}, to 1 %",
-            remedy="make the audio file anew (stage recording)",
+            remedy="recreate the audio file (stage recording)",
         )
     ear = ear_of(network)
     if model["context"] == "trial":

@@ -62,7 +62,9 @@ def read_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Arra
         If the file is absent, of another format, cut short, or of another width than `width`.
     """
     if not path.is_file():
-        raise InputError("the vectors are not here", where=path, expected="a .bin, .vec or .txt")
+        raise InputError(
+            "the file of word vectors was not found", where=path, expected="a .bin, .vec or .txt"
+        )
     with path.open("rb") as opened:
         start = opened.read(8)
     # The oldest fastText files begin without a mark; their ending is all that tells them.
@@ -237,7 +239,7 @@ def _parse(path: Path, mapped: mmap.mmap, wanted: set[str]) -> _FastText:
     at += _MATRIX.size
     if columns != width or n_rows != n_words + buckets:
         raise broken(
-            f"a matrix of {n_rows} × {columns} where {n_words + buckets} × {width} is announced"
+            f"a matrix of {n_rows} × {columns} where {n_words + buckets} × {width} is expected"
         )
     if at + 4 * n_rows * columns > len(mapped):
         raise broken(f"{len(mapped)} bytes are too few for {n_rows} × {columns} numbers")
@@ -260,7 +262,7 @@ def _opened(path: Path) -> IO[str]:
 
 def _other_width(path: Path, actual: int, stated: int) -> InputError:
     return InputError(
-        f"the vectors have {actual} features (width), the catalogue says {stated}",
+        f"the vectors have {actual} features (width), the catalogue states {stated}",
         where=path,
         expected=f"{stated} numbers for each word",
         remedy="correct `width` in the catalogue, or take the right file",

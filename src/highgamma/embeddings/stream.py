@@ -107,9 +107,9 @@ class Audio:
         """This audio; an `InputError` if there is none."""
         if len(self.samples) == 0:
             raise InputError(
-                "this recording has no audio, and the model hears audio",
+                "this recording has no audio, and the model requires audio",
                 where="dataset.audio",
-                expected="an NWB series `Audio`, a sound file beside the recording, or a channel",
+                expected="an NWB series `Audio`, a sound file next to the recording, or a channel",
                 remedy="set dataset.audio.source, or take models of kind text, static or channel",
             )
         return self

@@ -300,7 +300,7 @@ def check_lengths(network: Network, words: Sequence[str], lengths: np.ndarray[An
                 f"the word {word[:20]!r} of {len(word)} characters has {length} tokens",
                 where="words",
                 expected=f"at most {most}, which the network reads in one pass",
-                remedy="mend the word where the data set names it (dataset.words)",
+                remedy="correct the word where the data set lists it (dataset.words)",
             )
 
 

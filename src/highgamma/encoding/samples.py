@@ -203,7 +203,7 @@ def frame_samples(
         raise InputError(
             "the embeddings were made trial by trial, the analysis is of all frames",
             where="analyses: unit",
-            expected="unit: word, or a model that hears the whole recording",
+            expected="unit: word, or a model that takes the whole recording",
             remedy="set unit: word, or a model whose context is in seconds (context: 2.0)",
         )
     time = np.asarray(neural["time"].values, dtype=np.float64)

@@ -343,10 +343,12 @@ def _missing_files(model: HubModel, error: Unreachable) -> Unreachable:
     else:
         names = "config.json, the tokenizer's and preprocessor's files (*.json, *.txt, *.model)"
         if model.weights:
-            names += ", and model.safetensors (or pytorch_model.bin, if there is no other)"
+            names += (
+                ", and model.safetensors (or pytorch_model.bin, if the repository has no other)"
+            )
         page = f"{HUB}/{model.repo}/tree/main"
     return Unreachable(
-        f"the files of the model {model.name!r} are missing, and there is no network: "
+        f"the files of the model {model.name!r} are missing and could not be downloaded: "
         f"{error.message}",
         where=model.folder,
         expected=names,

@@ -121,7 +121,7 @@ def _analysis_problems(config: Mapping[str, Any]) -> list[str]:
         ]
         if analysis["signal"] not in signals:
             hint = nearest(analysis["signal"], signals)
-            problems.append(f"{where}.signal: there is no signal {analysis['signal']!r}{hint}")
+            problems.append(f"{where}.signal: unknown signal {analysis['signal']!r}{hint}")
         told: set[str] = set()
         for place, fit in _with_overrides(where, analysis):
             section = section_from(Analysis, fit, where=place)
@@ -145,11 +145,11 @@ def _timecourse_problems(config: Mapping[str, Any]) -> list[str]:
     for name in timecourse["analyses"] if timecourse["analyses"] != "all" else []:
         if name not in config["analyses"]:
             hint = nearest(name, list(config["analyses"]))
-            problems.append(f"timecourse.analyses: there is no analysis {name!r}{hint}")
+            problems.append(f"timecourse.analyses: unknown analysis {name!r}{hint}")
         elif config["analyses"][name]["unit"] != "frame":
             problems.append(f"timecourse.analyses: {name!r} is of words; words have no time course")
     if timecourse["window"][0] >= timecourse["window"][1]:
-        problems.append(f"timecourse.window: {timecourse['window']} is empty or runs backward")
+        problems.append(f"timecourse.window: {timecourse['window']} is empty or reversed")
     return problems
 
 
@@ -161,7 +161,7 @@ def _published_problems(config: Mapping[str, Any]) -> list[str]:
     analysis = published["analysis"]
     if analysis not in config["analyses"]:
         hint = nearest(analysis, list(config["analyses"]))
-        return [f"published.analysis: there is no analysis {analysis!r}{hint}"]
+        return [f"published.analysis: unknown analysis {analysis!r}{hint}"]
     fitted = analysis_models(config, analysis)
     return [
         f"published.models: {model!r} is not a model of {analysis}{nearest(model, fitted)}"
@@ -203,7 +203,7 @@ def _in_words(error: Any) -> list[str]:
     expected = f" (expected: {described})" if described else ""
     if error.validator == "enum":
         hint = nearest(str(error.instance), [str(v) for v in error.validator_value])
-        return [f"{prefix}{error.instance!r} is none of {error.validator_value}{hint}"]
+        return [f"{prefix}{error.instance!r} is not one of {error.validator_value}{hint}"]
     if error.validator in ("oneOf", "not", "pattern"):
         return [f"{prefix}{error.instance!r} does not fit{expected}"]
     return [f"{prefix}{error.message}{expected}"]

@@ -339,7 +339,7 @@ class Study:
         """Return tables and scores of both runs of a comparison; the other must be finished."""
         if compared is None:
             raise InputError(
-                "there is no run to compare with",
+                "no run to compare with was named",
                 remedy="name it, as in `snakemake compare --config compare=<run>`",
             )
         here = {"electrodes": self.results / "electrodes.tsv", "scores": self.all_score_files}
