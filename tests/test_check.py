@@ -300,7 +300,7 @@ def test_a_models_missing_or_broken_file_is_named(
 def test_layers_and_width_are_compared_with_config_json(folder: Path) -> None:
     network(folder / "mine", layers=3)
     said = of(checked(**mine()), "models", "3 blocks").message
-    assert "the catalogue says 2" in said
+    assert "the catalogue states 2" in said
 
 
 def test_what_is_to_be_fetched_is_known_from_the_lock_file_alone(tmp_path: Path) -> None:
