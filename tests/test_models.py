@@ -430,6 +430,17 @@ def test_a_busy_hub_is_asked_again_and_one_that_answers_nonsense_is_named(hub, t
         get(tmp_path)
 
 
+def test_a_description_of_more_than_the_limit_is_refused(hub, tmp_path, monkeypatch):
+    hub.publish({"config.json": CONFIG, "model.safetensors": WEIGHTS})
+    description = hub.site.files[f"/api/models/{REPO}/revision/main"]
+    monkeypatch.setattr("highgamma.models.hub.DESCRIPTION_BYTES", len(description) - 1)
+    with pytest.raises(InputError, match="the answer has more than"):
+        get(tmp_path)
+    assert hub.fetched() == []
+    monkeypatch.setattr("highgamma.models.hub.DESCRIPTION_BYTES", len(description))
+    assert get(tmp_path)["revision"] == COMMIT
+
+
 def test_a_hub_is_spoken_to_by_https(hub, tmp_path):
     with pytest.raises(InputError, match="not https"):
         get(tmp_path, endpoint="http://192.0.2.1")

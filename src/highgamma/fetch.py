@@ -170,8 +170,8 @@ def read(url: str, *, headers: Mapping[str, str] | None = None, limit: int = 64 
     return bytes(content)
 
 
-def read_json(url: str, *, headers: Mapping[str, str] | None = None) -> Any:
-    """Return the JSON document at `url`.
+def read_json(url: str, *, headers: Mapping[str, str] | None = None, limit: int = 64 << 20) -> Any:
+    """Return the JSON document at `url`, of at most `limit` bytes.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def read_json(url: str, *, headers: Mapping[str, str] | None = None) -> Any:
         If the answer is too long, or is not JSON.
     """
     try:
-        return json.loads(read(url, headers=headers))
+        return json.loads(read(url, headers=headers, limit=limit))
     except ValueError as error:
         raise InputError(
             "the answer is not JSON; it may be a network's log-in page",
