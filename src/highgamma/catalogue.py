@@ -106,7 +106,7 @@ def check_names(catalogue: Mapping[str, Any], names: Iterable[str]) -> None:
 
 
 def resolve(catalogue: Catalogue, name: str) -> Entry:
-    """One model's entry with everything that it inherits and every default filled in.
+    """Return one model's entry with all inherited values and defaults filled in.
 
     An untrained twin takes all of its base but the weights. The result holds scalars, lists and
     mappings only and is the model's identity: where nothing in it changes, nothing is computed
@@ -137,7 +137,7 @@ def resolve(catalogue: Catalogue, name: str) -> Entry:
 
 
 def layers_of(catalogue: Catalogue, name: str) -> list[int]:
-    """Numbers of a model's layers: 0 (what enters the first block) to L (the model's output).
+    """Return the numbers of a model's layers: 0 (input of the first block) to L (the output).
 
     Models without blocks (acoustic, static, channel, position) and the surprisal of a language
     model have the one layer 0. No model file is read; the catalogue may be as read or as resolved
@@ -152,7 +152,7 @@ def layers_of(catalogue: Catalogue, name: str) -> list[int]:
 
 
 def files_of(catalogue: Catalogue, name: str, *, models: str | Path = MODELS) -> list[str]:
-    """Files that a model of a resolved catalogue is read from, sorted.
+    """Return the sorted files that a model of a resolved catalogue is read from.
 
     Those that are there, and the config.json of an untrained model in a local folder even before
     it is there, for the workflow may be about to write it. A model whose files are absent has

@@ -54,9 +54,9 @@ class Network:
     device: str
 
     def hidden(self, **inputs: torch.Tensor) -> list[torch.Tensor]:
-        """Layers 0 to L of one pass, each (batch, position, feature), on the device and in
-        the network's precision.
+        """Return layers 0 to L of one pass, each (batch, position, feature).
 
+        They are on the network's device and in its precision.
         Layer k is what enters block k+1; the last is the network's output, which in networks with
         a final layer norm (XLS-R, GPT-2) is not what leaves the last block.
         """
@@ -74,7 +74,7 @@ class Network:
         return [*states[:-1], out.last_hidden_state]
 
     def logits(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """Of a network with its language-modelling head: (batch, position, token of vocabulary).
+        """Return the logits of a language model: (batch, position, token of vocabulary).
 
         Row t holds the unnormalised log probabilities of what follows position t.
         """
@@ -241,7 +241,7 @@ def read_config(model: Mapping[str, Any], folder: Path) -> Any:
 
 
 def preprocessor(folder: Path) -> dict[str, Any]:
-    """The settings in preprocessor_config.json; empty where there is none."""
+    """Return the settings in preprocessor_config.json; empty if it does not exist."""
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         return {}
@@ -253,7 +253,7 @@ def preprocessor(folder: Path) -> dict[str, Any]:
 
 
 def load_tokenizer(model: Mapping[str, Any], folder: Path) -> Any:
-    """The tokenizer beside a text model; an `InputError` if it is absent or of no known kind."""
+    """Load the tokenizer of a text model; raise an `InputError` if it is missing or unknown."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     from transformers import AutoTokenizer
 
@@ -341,7 +341,7 @@ def _size(config: Any) -> tuple[int, int]:
 
 
 def device_of(device: str) -> str:
-    """`cpu` or `cuda` for the configured device; an `InputError` where there is no such GPU."""
+    """Return `cpu` or `cuda` for the configured device; raise an `InputError` without a GPU."""
     import torch
 
     if device == "auto":
@@ -357,7 +357,7 @@ def device_of(device: str) -> str:
 
 
 def precision(model: Mapping[str, Any], device: str) -> torch.dtype:
-    """PyTorch's name of the entry's `dtype`; half precision is for GPUs."""
+    """Return PyTorch's type for the entry's `dtype`; half precision requires a GPU."""
     import torch
 
     name = str(model.get("dtype", "float32"))

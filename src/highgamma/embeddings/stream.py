@@ -38,7 +38,7 @@ class Embeddings:
         Arrays (layer, n, feature), float32, whose samples follow one another; the n add up to the
         number of samples. A missing sample is a row of NaN.
     attributes
-        Anything else worth keeping, such as `rate_hz` of frames.
+        Further attributes, such as `rate_hz` of frames.
     """
 
     unit: str
@@ -96,7 +96,7 @@ class Audio:
     start: tuple[float, ...]
 
     def parts(self) -> list[tuple[int, float, Float32Array]]:
-        """Number, start (s) and samples of each segment."""
+        """Return number, start (s) and samples of each segment."""
         ends = [*self.first[1:], len(self.samples)]
         return [
             (number, start, self.samples[a:b])
@@ -104,7 +104,7 @@ class Audio:
         ]
 
     def required(self) -> Audio:
-        """This audio; an `InputError` if there is none."""
+        """Return this audio; raise an `InputError` if the recording has none."""
         if len(self.samples) == 0:
             raise InputError(
                 "this recording has no audio, and the model requires audio",
@@ -116,7 +116,7 @@ class Audio:
 
 
 def frame_windows(n: int, rate: float, window: float, shift: float) -> tuple[IntArray, int]:
-    """First samples and common length of the frames of a signal.
+    """Return first samples and common length of the frames of a signal.
 
     As the data set's official script has it: `floor((n − window·rate) / (shift·rate))` frames,
     frame w from sample `floor(w·shift·rate)`; the length is `window·rate` to the nearest sample,

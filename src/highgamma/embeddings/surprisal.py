@@ -46,7 +46,7 @@ _POSITIONS = 128
 def surprisal_embeddings(
     model: Mapping[str, Any], *, words: Words, network: Network, tokenizer: Any
 ) -> Embeddings:
-    """One layer with the features surprisal, entropy (nats) and rank of each word.
+    """Return one layer with the features surprisal, entropy (nats) and rank of each word.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def surprisals_in_context(
     context: int,
     prefix_space: bool = False,
 ) -> Iterator[Float32Array]:
-    """Words of one running text: blocks (1, word, 3) in the words' order.
+    """Yield surprisals of the words of one running text: blocks (1, word, 3), in order.
 
     The text is read in overlapping windows of 2 × `context` tokens (at most what the network
     takes); each word has at least `context` tokens (at most half of what the network takes), or
@@ -142,7 +142,7 @@ def isolated_surprisals(
     prefix_space: bool = False,
     batch: int = 64,
 ) -> Float32Array:
-    """Each word as a text of its own, (1, word, 3): what is expected of it at a text's beginning.
+    """Return each word's surprisal as the beginning of a text, (1, word, 3).
 
     Raises
     ------
@@ -174,9 +174,19 @@ def isolated_surprisals(
 
 
 def token_scores(network: Network, ids: list[list[int]]) -> Float32Array:
-    """Surprisal, entropy and rank of every token of texts of equal length, (text, position, 3).
+    """Return surprisal, entropy and rank of each token of equally long texts.
 
-    Position 0 is predicted from nothing and is NaN.
+    Parameters
+    ----------
+    network
+        A causal language model.
+    ids
+        Numbers of the tokens of each text.
+
+    Returns
+    -------
+    scores
+        (text, position, 3) in nats, nats and ranks; NaN at position 0, which has no context.
     """
     import torch
 
@@ -192,7 +202,7 @@ def token_scores(network: Network, ids: list[list[int]]) -> Float32Array:
 
 
 def of_word(scores: Float32Array, span: tuple[int, int]) -> Float32Array:
-    """Surprisal, entropy and rank of the word whose tokens are at span[0] to span[1], (3,).
+    """Return surprisal, entropy and rank of the word with tokens span[0] to span[1], (3,).
 
     NaN for a word without tokens or without anything before it.
     """
@@ -204,8 +214,11 @@ def of_word(scores: Float32Array, span: tuple[int, int]) -> Float32Array:
 
 
 def beginning(tokenizer: Any) -> list[int]:
-    """What a text begins with: the tokenizer's own tokens, else its first or last token of texts;
-    empty where it has none."""
+    """Return the tokens that a text begins with.
+
+    They are the tokenizer's own, else its token for the beginning or the end of a text; empty if
+    it has neither.
+    """
     before, _ = surroundings(tokenizer)
     if before:
         return before

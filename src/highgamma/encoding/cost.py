@@ -243,9 +243,21 @@ def elastic_net_seconds(size: FitSize, *, fits: float) -> float:
 def total_seconds(
     analysis: Analysis, size: FitSize, *, layers: int = 1, model_layers: int = 1
 ) -> float:
-    """Return the seconds of fitting some layers, of all that a model has.
+    """Return the estimated seconds of fitting some layers of a model.
 
-    Where fits have no inner scores, only the last layer has surrogates; they are shared out.
+    If fits have no inner scores, only the last layer has surrogates; their time is divided among
+    all layers.
+
+    Parameters
+    ----------
+    analysis
+        Settings of the fit.
+    size
+        Numbers of samples, features, electrodes and so on.
+    layers
+        Number of layers that are fitted.
+    model_layers
+        Number of layers that the analysis fits in all.
     """
     from highgamma.encoding.estimators import ESTIMATORS
 

@@ -40,7 +40,7 @@ class LayerProblem:
     compute: Compute = CPU
 
     def tasks(self, values: Real, delays: Sequence[int]) -> Iterator[Task]:
-        """What is fitted: one design for all outer folds, unless components are fitted in each."""
+        """Yield the tasks: one design for all outer folds, or one per fold with components."""
         components = self.analysis.components
         if components is None:
             yield self.task(values, delays)
@@ -54,7 +54,7 @@ class LayerProblem:
                 yield replace(self.task(reduced, delays), outer=[i])
 
     def task(self, values: Real, delays: Sequence[int]) -> Task:
-        """The fit of all outer folds to these features."""
+        """Return the fit of all outer folds to these features."""
         return Task(
             design=self.design(values, delays),
             targets=self.targets,
@@ -65,7 +65,7 @@ class LayerProblem:
         )
 
     def spaces(self, values: Real, delays: Sequence[int]) -> Spaces:
-        """The feature spaces of a joint fit, which lie next to one another in `values`."""
+        """Return the feature spaces of a joint fit, which are adjacent columns of `values`."""
         edges = np.concatenate([[0], np.cumsum(self.widths)])
 
         def design_of(some: Sequence[int]) -> Design:
@@ -75,7 +75,7 @@ class LayerProblem:
         return Spaces(widths=self.widths, copies=len(delays), seed=self.search, design_of=design_of)
 
     def moved(self, design: Design) -> Design:
-        """The design with its samples shuffled, for the predictor that knows nothing."""
+        """Return the design with shuffled samples, for the control without information."""
         if isinstance(design, Delayed):
             return design.reordered(self.shuffle)
         return Reordered(design, self.shuffle)
@@ -172,7 +172,7 @@ def choose_prediction(
 def fit_lags(
     problem: LayerProblem, values: Real, lags: Sequence[int]
 ) -> tuple[Fitted, dict[str, Any]]:
-    """One fit per lag; the lag chosen for each fold and channel on inner folds alone.
+    """Fit every lag, and choose one for each fold and channel on the inner folds.
 
     A surrogate counts with its best lag, as a layer's does: the choice is part of what is tested.
     """

@@ -40,7 +40,7 @@ BATCH_BYTES = 160 * 2**20
 
 
 def seed_from(*parts: str | int) -> int:
-    """A seed from names and numbers, the same in every process and on every machine."""
+    """Return a seed from names and numbers, the same in every process and on every machine."""
     import hashlib
 
     text = "\x1f".join(str(part) for part in parts)
@@ -48,7 +48,7 @@ def seed_from(*parts: str | int) -> int:
 
 
 def circular_shifts(segment: IntArray, *, count: int, min_shift: int, seed: int) -> IntArray:
-    """Row indices (count, n) of circular shifts within segments.
+    """Draw row indices (count, n) of circular shifts within segments.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def circular_shifts(segment: IntArray, *, count: int, min_shift: int, seed: int)
 
 
 def word_permutations(segment: IntArray, *, count: int, block: int, seed: int) -> IntArray:
-    """Row indices (count, n) of permutations of runs of `block` neighbouring words, by recording.
+    """Draw row indices (count, n) of permutations of runs of `block` words, by recording.
 
     Parameters
     ----------

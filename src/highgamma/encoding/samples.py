@@ -61,7 +61,7 @@ class Samples:
 
 
 def layer_numbers(embeddings: xr.Dataset, layers: list[int] | str) -> list[int]:
-    """The layers asked for, `last` and `all` resolved; `InputError` for one that is not there."""
+    """Return the layers, with `last` and `all` resolved; raise an `InputError` for unknown ones."""
     there = [int(layer) for layer in embeddings["layer"].values]
     if layers == "last":
         return there[-1:]
@@ -81,7 +81,7 @@ def layer_numbers(embeddings: xr.Dataset, layers: list[int] | str) -> list[int]:
 def band_layers(
     embeddings: Mapping[str, xr.Dataset], layers: Mapping[str, int] | str
 ) -> dict[str, int]:
-    """The layer of every model that enters a joint fit: the one given for it, or its last."""
+    """Return each model's layer in a joint fit: the one given for it, or its last."""
     given = {} if isinstance(layers, str) else layers
     for name in given:
         if name not in embeddings:
@@ -116,7 +116,7 @@ def _identities(words: pd.DataFrame) -> IntArray:
 def word_samples(
     embeddings: xr.Dataset, words: pd.DataFrame, target: xr.Dataset, analysis: Analysis
 ) -> Samples:
-    """One sample for each word: the target's window mean and the word's features.
+    """Return one sample for each word: the target's window mean and the word's features.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def word_samples(
 def frame_samples(
     embeddings: xr.Dataset, words: pd.DataFrame, neural: xr.Dataset, analysis: Analysis
 ) -> Samples:
-    """One sample for each frame of the signal: features brought to the signal's clock.
+    """Return one sample for each frame of the signal, with features at the signal's times.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ def frame_samples(
 def trials_of_frames(
     time: FloatArray, segment: IntArray, words: pd.DataFrame
 ) -> tuple[IntArray, IntArray]:
-    """Trial and word identity (m,) of every frame: the word last prompted in its segment.
+    """Return trial and word identity (m,) of every frame: the last prompted word.
 
     Frames before the first prompt belong to the first trial; -1 where a segment has no word.
     """
@@ -285,7 +285,7 @@ def trials_of_frames(
 def frames_since_prompt(
     time: FloatArray, trial: IntArray, word: IntArray, words: pd.DataFrame, *, rate: float
 ) -> IntArray:
-    """A number (m,) for every pair of word and frames since its prompt; −1 before a prompt."""
+    """Number the pairs of word and frames since its prompt, (m,); −1 before a prompt."""
     stimulus = np.full(len(time), -1, dtype=np.int64)
     inside = np.flatnonzero(trial >= 0)
     onsets = words["onset"].to_numpy(dtype=np.float64)
@@ -296,7 +296,7 @@ def frames_since_prompt(
 
 
 def joint_samples(parts: Mapping[str, tuple[Samples, int]]) -> Samples:
-    """Several models' features side by side, of the same participant and signal.
+    """Join the features of several models, of the same participant and signal.
 
     `parts` gives for each model, in the order of the bands, its samples and the layer to take. The
     joint samples have one layer, numbered 0.

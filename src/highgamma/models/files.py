@@ -57,7 +57,7 @@ def is_weights(name: str) -> bool:
 
 
 def needed(names: Iterable[str], *, weights: bool, where: str) -> list[str]:
-    """Names of the files that are needed, out of all that a repository has."""
+    """Return the names of the required files among those of a repository."""
     there = set(names)
     if "config.json" not in there:
         raise InputError(

@@ -83,7 +83,7 @@ class HubModel:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def pinned_files(self) -> dict[str, File]:
-        """Files in the lock file that are needed, by name."""
+        """Return the required files in the lock file, by name."""
         return {
             name: File(name, int(file["size"]), str(file["sha256"]))
             for name, file in sorted((self.pinned or {"files": {}})["files"].items())

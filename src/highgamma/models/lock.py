@@ -50,7 +50,7 @@ def read_lock(path: str | Path) -> Lock:
 
 
 def locked_files(entry: Entry, lock: Lock) -> dict[str, dict[str, Any]] | None:
-    """Files that an entry needs (name → size and sha256), as the lock file names them.
+    """Return the files that an entry requires (name → size and sha256), from the lock file.
 
     `None` where the lock does not say: nothing was fetched yet, or no more than the architecture
     for an untrained twin.
@@ -66,7 +66,7 @@ def locked_files(entry: Entry, lock: Lock) -> dict[str, dict[str, Any]] | None:
 
 
 def pin(entry: Entry, lock: Lock, *, models: str | Path = MODELS) -> str | None:
-    """The revision that a fetched model is pinned to, for the parameters of what depends on it.
+    """Return the revision that a fetched model is pinned to, a parameter of dependent jobs.
 
     While the files that are there are of the revision in the lock file, this is what the lock file
     said before they were fetched: `None` where it did not know the model, so that a first fetch,
@@ -137,7 +137,17 @@ def extend_lock(
 
 
 def mismatch(what: str, locked: str, actual: str, where: str | Path) -> InputError:
-    """The error for something that is not what the lock file names."""
+    """Return the error for something that differs from the lock file.
+
+    Parameters
+    ----------
+    what
+        What differs, such as `revision`.
+    locked, actual
+        Its value in the lock file, and the one that was found.
+    where
+        The file or address.
+    """
     return InputError(
         f"the {what} is {actual}",
         where=where,

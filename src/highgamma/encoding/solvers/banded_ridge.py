@@ -69,12 +69,12 @@ class _Columns:
 
 
 def band_of_columns(widths: Sequence[int], *, copies: int = 1) -> IntArray:
-    """Number of the space of every column (p,): spaces side by side, repeated for every delay."""
+    """Return the feature space of each column (p,): all spaces, repeated for every delay."""
     return np.tile(np.repeat(np.arange(len(widths)), widths), copies).astype(np.int64)
 
 
 def drawn_shares(bands: int, *, draws: int, seed: int) -> FloatArray:
-    """Shares γ (draws, bands): equal ones first, then half each from Dirichlet(0.1) and (1)."""
+    """Draw shares γ (draws, bands): equal ones, then half each of Dirichlet(0.1) and (1)."""
     if bands == 1:
         return np.ones((1, 1))
     # himalaya's draws (`generate_dirichlet_samples`): its generator, concentrations in turn.
@@ -98,7 +98,7 @@ def nested_banded(
     statistics: BlockStatistics | None = None,
     compute: Compute = CPU,
 ) -> NestedFit:
-    """Nested cross-validation of banded ridge, shares and penalty chosen per target and fold.
+    """Fit banded ridge by nested cross-validation, with shares and penalty per target and fold.
 
     Parameters
     ----------
@@ -387,10 +387,10 @@ def banded_hat_rows(
 def skill_shares(
     parts: FloatArray, training_mean: FloatArray, targets: FloatArray, split: Split
 ) -> FloatArray:
-    """Product measure (B, t): each space's part of the joint held-out skill; they sum to it.
+    """Return the product measure (B, t): each space's part of the joint held-out skill.
 
-    Σŷ_b(2Δy − Δŷ)/ΣΔy² with Δŷ = Σ_b ŷ_b (Hoffman 1960; `himalaya.scoring.r2_score_split`). A
-    space whose part is against the others' can be negative. NaN where the target is constant.
+    The parts sum to the skill. Each is Σŷ_b(2Δy − Δŷ)/ΣΔy² with Δŷ = Σ_b ŷ_b (Hoffman 1960;
+    `himalaya.scoring.r2_score_split`). A space whose part is against the others' can be negative. NaN where the target is constant.
     """
     y = targets - training_mean[split.block]
     total = (y * y).sum(axis=0)
@@ -402,10 +402,10 @@ def skill_shares(
 def r_shares(
     parts: FloatArray, training_mean: FloatArray, targets: FloatArray, split: Split
 ) -> FloatArray:
-    """Correlation split (B, t): each space's part of the joint pooled r; they sum to it.
+    """Return the correlation split (B, t): each space's part of the joint pooled r.
 
-    cov(Δy, ŷ_b)/(SD(Δy) SD(Δŷ)) (`himalaya.scoring.correlation_score_split`); NaN where the target
-    or the joint prediction is constant.
+    The parts sum to r. Each is cov(Δy, ŷ_b)/(SD(Δy) SD(Δŷ))
+    (`himalaya.scoring.correlation_score_split`); NaN if the target or the joint prediction is constant.
     """
     y = targets - training_mean[split.block]
     y = y - y.mean(axis=0)

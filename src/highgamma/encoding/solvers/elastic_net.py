@@ -50,7 +50,7 @@ def solve_elastic_net(
     l1_ratio: float,
     neighbour: Neighbour | None = None,
 ) -> FloatArray:
-    """Weights (p, a, t) of every penalty (a,), any order, or of each target's own (1, t).
+    """Return weights (p, a, t) for penalties (a,) in any order, or one per target (1, t).
 
     A neighbour's solution is started from; this one then takes its place.
     """
@@ -147,7 +147,7 @@ def choose_elastic_net(
     l1_ratio: float = 0.5,
     standardize: bool = False,
 ) -> tuple[FloatArray, FloatArray]:
-    """Plain cross-validation: the penalty (t,) of least pooled error, and the weights (p, t).
+    """Return the penalty (t,) of least cross-validated error, and the weights (p, t).
 
     What `sklearn.linear_model.ElasticNetCV` does for one target, for all: each outer fold is held
     out once, the final weights are those of all samples.
@@ -263,7 +263,7 @@ def nested_elastic_net(
     inner_scores: bool = True,
     outer: Sequence[int] | None = None,
 ) -> NestedFit:
-    """Nested cross-validation of the elastic net; one penalty means that none is chosen.
+    """Fit the elastic net by nested cross-validation; a single penalty is not chosen.
 
     Parameters
     ----------
