@@ -160,6 +160,15 @@ def download(
 def read(url: str, *, headers: Mapping[str, str] | None = None, limit: int = 64 << 20) -> bytes:
     """Return the content at `url`, at most `limit` bytes.
 
+    Parameters
+    ----------
+    url
+        The address: https, or http on this machine.
+    headers
+        Sent to the address's own host only.
+    limit
+        Largest size of the content, bytes.
+
     Raises
     ------
     Unreachable, Refused
@@ -226,7 +235,17 @@ def is_whole(
     md5: str | None = None,
     git_blob: str | None = None,
 ) -> bool:
-    """Return whether a file exists with this size and checksum; the size is compared first."""
+    """Return whether a file exists with this size and checksum; the size is compared first.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Expected size, bytes; None if it is unknown.
+    sha256, md5, git_blob
+        Expected checksums, hexadecimal; None for those that are unknown.
+    """
     file = Path(path)
     if not file.is_file() or (size is not None and file.stat().st_size != size):
         return False

@@ -93,7 +93,17 @@ def log_mel(
 
 
 def envelope(samples: Float32Array, rate: float, *, window: float, shift: float) -> FloatArray:
-    """Return the broadband envelope, (frame, 1): root mean square of each frame's samples."""
+    """Return the broadband envelope, (frame, 1): root mean square of each frame's samples.
+
+    Parameters
+    ----------
+    samples
+        (sample,) sound.
+    rate
+        Sampling rate, Hz.
+    window, shift
+        Length of a frame, and time between frames, s.
+    """
     first, length = frame_windows(len(samples), rate, window, shift)
     out = np.empty((len(first), 1))
     for a in range(0, len(first), _BLOCK):

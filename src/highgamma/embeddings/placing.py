@@ -178,7 +178,17 @@ def window_flatten(
 
 
 def trial_means(values: Values, word_index: Numbers, n_words: int) -> Values:
-    """Average the frames of each trial, (word, p); NaN for words without a trial."""
+    """Average the frames of each trial, (word, p); NaN for words without a trial.
+
+    Parameters
+    ----------
+    values
+        (frame, p) features of all frames.
+    word_index
+        (frame,) number of the word of each frame.
+    n_words
+        Number of words.
+    """
     out = np.full((n_words, values.shape[1]), np.nan, dtype=values.dtype)
     for row in range(n_words):
         inside = word_index == row
@@ -188,10 +198,19 @@ def trial_means(values: Values, word_index: Numbers, n_words: int) -> Values:
 
 
 def trial_flatten(values: Values, word_index: Numbers, n_words: int) -> Values:
-    """Concatenate each trial's frames, (word, T·p), time before feature; NaN without a trial.
+    """Concatenate each trial's frames, (word, T·p), time before feature; NaN if it is shorter.
 
     The study's speech features: T = 99 frames of 1024 for trials of 2 s. T is the number of frames
     of the longest trial.
+
+    Parameters
+    ----------
+    values
+        (frame, p) features of all frames.
+    word_index
+        (frame,) number of the word of each frame.
+    n_words
+        Number of words.
     """
     counts = np.bincount(word_index, minlength=n_words)
     count = int(counts.max()) if len(word_index) else 0

@@ -154,6 +154,15 @@ def windows(n: int, ear: Ear, *, window: float, context: float) -> list[tuple[in
     The frames of all windows follow one another without a gap, and each has `context` seconds of
     sound on either side within its window, or all the sound there is. Windows begin on frames, so
     a frame hears the same samples in whichever window.
+
+    Parameters
+    ----------
+    n
+        Number of samples.
+    ear
+        The network's frames and limits.
+    window, context
+        Length of a window, and of the sound on either side of its frames, s.
     """
     total = ear.n_frames(n)
     longest = round(window * RATE) if ear.longest is None else ear.longest
@@ -182,6 +191,15 @@ def continuous(
     """Yield all frames of one recording in consecutive blocks (layer, frame, feature).
 
     Normalisation uses the whole recording, so that no window's loudness shows as a seam.
+
+    Parameters
+    ----------
+    network
+        A speech network.
+    samples
+        (sample,) sound at 16 kHz.
+    window, context
+        Length of a window, and of the sound on either side of its frames, s.
     """
     ear = ear_of(network)
     whole = normalised(samples) if ear.normalise else samples
@@ -242,6 +260,19 @@ def causal(
 
     Each window is normalised by itself, for the loudness of the whole recording is known only when
     it is over. Windows of equal length share a batch.
+
+    Parameters
+    ----------
+    network
+        A speech network.
+    samples
+        (sample,) sound at 16 kHz.
+    window
+        Length of the past sound that each frame is computed from, s.
+    shift
+        Time between frames, s; None for that of the network.
+    batch
+        Largest number of windows in a pass.
     """
     ear = ear_of(network)
     plan = causal_windows(len(samples), ear, window=window, shift=shift)

@@ -116,6 +116,17 @@ def surprisals_in_context(
     The text is read in overlapping windows of 2 × `context` tokens (at most what the network
     takes); each word has at least `context` tokens (at most half of what the network takes), or
     all there are, before it. A word that no window holds whole is missing.
+
+    Parameters
+    ----------
+    network, tokenizer
+        A causal language model and its tokenizer.
+    words
+        The words, in the order of the text.
+    context
+        Least number of tokens before each word.
+    prefix_space
+        Whether the first word, too, has the form that it has inside a sentence.
     """
     tokens = tokenize_text(tokenizer, words, prefix_space=prefix_space)
     start = beginning(tokenizer)
@@ -143,6 +154,17 @@ def isolated_surprisals(
     batch: int = 64,
 ) -> Float32Array:
     """Return each word's surprisal as the beginning of a text, (1, word, 3).
+
+    Parameters
+    ----------
+    network, tokenizer
+        A causal language model and its tokenizer.
+    words
+        The words.
+    prefix_space
+        Whether words have the form that they have inside a sentence.
+    batch
+        Largest number of words in a pass.
 
     Raises
     ------

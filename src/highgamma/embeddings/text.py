@@ -33,8 +33,8 @@ class Tokens:
 def prefixed(tokenizer: Any, word: str, *, prefix_space: bool) -> str:
     """Return the text whose tokens represent a word.
 
-    With `prefix_space`, a tokenizer that tells `word` from ` word` (byte-level BPE: GPT-2, RoBERTa)
-    gets the form in which the word stands inside a sentence. Tokenizers that mark the start of a
+    With `prefix_space`, a tokenizer that distinguishes `word` from ` word` (byte-level BPE: GPT-2,
+    RoBERTa) gets the form that the word has inside a sentence. Tokenizers that mark the start of a
     word themselves (WordPiece, SentencePiece) get the bare word.
     """
     if not prefix_space:
@@ -123,7 +123,20 @@ def isolated_words(
     """Yield features of each word as a separate text: blocks (layer, word, feature), in order.
 
     Words with the same number of tokens share a batch, so that nothing is padded and a word's
-    features do not depend on the words beside it.
+    features do not depend on the other words.
+
+    Parameters
+    ----------
+    network, tokenizer
+        A language model and its tokenizer.
+    words
+        The words.
+    pooling
+        `mean`, `first` or `last` of the tokens of a word.
+    prefix_space
+        Whether words have the form that they have inside a sentence.
+    batch
+        Largest number of words in a pass.
 
     Raises
     ------
@@ -199,9 +212,18 @@ def reading_windows(
 ) -> Iterator[tuple[int, int, int, int]]:
     """Yield windows over a text: (first token, stop token, first word, stop word).
 
-    The words of all windows follow one another without a gap. Before each word its window holds
-    `left` tokens and behind it `right`, or all that there are; a word longer than the window is
-    read as far as the window goes.
+    The words of consecutive windows follow one another without a gap. Each word has at least `left`
+    tokens before it and `right` after it in its window, or all that exist; of a word longer than
+    the window the first tokens are read.
+
+    Parameters
+    ----------
+    tokens
+        The tokens of the text, and the span of each word.
+    window
+        Length of a window, tokens.
+    left, right
+        Least number of tokens before and after each word.
     """
     total, word = len(tokens.ids), 0
     while word < len(tokens.spans):

@@ -174,7 +174,24 @@ def fit_lags(
 ) -> tuple[Fitted, dict[str, Any]]:
     """Fit every lag, and choose one for each fold and channel on the inner folds.
 
-    A surrogate counts with its best lag, as a layer's does: the choice is part of what is tested.
+    Each surrogate takes its best lag too, so that the test accounts for the choice.
+
+    Parameters
+    ----------
+    problem
+        What all layers share.
+    values
+        (m, p) features on the whole grid of samples.
+    lags
+        The lags, in samples.
+
+    Returns
+    -------
+    fitted
+        The fit at the chosen lags.
+    curve
+        `lag_r` (lag, t) and `lag_fold_r` (lag, K, t): correlation at every lag, pooled and by fold;
+        `chosen_lag` (K, t): number of the chosen lag.
     """
     fits = [fit_layer(problem, values, (lag,)) for lag in lags]
     inner = np.stack([fitted.fit.inner_score for fitted in fits])

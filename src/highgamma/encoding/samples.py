@@ -265,6 +265,18 @@ def trials_of_frames(
     """Return trial and word identity (m,) of every frame: the last prompted word.
 
     Frames before the first prompt belong to the first trial; -1 where a segment has no word.
+
+    Parameters
+    ----------
+    time, segment
+        (m,) time of each frame in its segment, s, and number of the segment.
+    words
+        Table of words.
+
+    Returns
+    -------
+    trial, word
+        (m,) numbers of trial and word.
     """
     trial = np.full(len(time), -1, dtype=np.int64)
     onsets = words["onset"].to_numpy(dtype=np.float64)
@@ -285,7 +297,17 @@ def trials_of_frames(
 def frames_since_prompt(
     time: FloatArray, trial: IntArray, word: IntArray, words: pd.DataFrame, *, rate: float
 ) -> IntArray:
-    """Number the pairs of word and frames since its prompt, (m,); −1 before a prompt."""
+    """Number the pairs of word and frames since its prompt, (m,); −1 before a prompt.
+
+    Parameters
+    ----------
+    time, trial, word
+        (m,) time of each frame in its segment, s, and numbers of its trial and word.
+    words
+        Table of words.
+    rate
+        Frame rate, Hz.
+    """
     stimulus = np.full(len(time), -1, dtype=np.int64)
     inside = np.flatnonzero(trial >= 0)
     onsets = words["onset"].to_numpy(dtype=np.float64)

@@ -380,6 +380,17 @@ def feature_scale(
 
     A feature counts as constant where its training variance is below what rounding leaves of its
     mean square over all rows.
+
+    Parameters
+    ----------
+    variance
+        (p,) variance of the training rows.
+    total_square
+        (p,) mean square over all rows.
+    origin
+        (p,) mean over all rows, which was subtracted before.
+    standardize
+        Whether the factor is 1/SD.
     """
     epsilon = np.finfo(variance.dtype).eps
     floor = 4096 * epsilon * total_square + (1e-12 * origin) ** 2

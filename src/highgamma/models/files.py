@@ -57,7 +57,22 @@ def is_weights(name: str) -> bool:
 
 
 def needed(names: Iterable[str], *, weights: bool, where: str) -> list[str]:
-    """Return the names of the required files among those of a repository."""
+    """Return the names of the required files among those of a repository.
+
+    Parameters
+    ----------
+    names
+        All files of the repository.
+    weights
+        Whether the weights are required.
+    where
+        The repository, for messages.
+
+    Returns
+    -------
+    files
+        Names of the required files.
+    """
     there = set(names)
     if "config.json" not in there:
         raise InputError(

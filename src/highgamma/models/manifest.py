@@ -50,7 +50,21 @@ def manifest_of(
     checksums: Mapping[str, Mapping[str, Any]],
     converted: dict[str, dict[str, str]],
 ) -> Manifest:
-    """Return the manifest of files as published or, if they were converted, as stored."""
+    """Return the manifest of files as published or, if they were converted, as stored.
+
+    Parameters
+    ----------
+    source
+        The `source` of the catalogue entry.
+    revision
+        Commit of the repository; None if it is unknown.
+    folder
+        Where the files are.
+    checksums
+        Size and SHA-256 of the published files, by name.
+    converted
+        Name and SHA-256 of the original, by name of the converted file.
+    """
     gone = {origin["from"] for origin in converted.values()}
     files = {name: dict(file) for name, file in checksums.items() if name not in gone}
     for name in converted:

@@ -149,8 +149,19 @@ def choose_elastic_net(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the penalty (t,) of least cross-validated error, and the weights (p, t).
 
-    What `sklearn.linear_model.ElasticNetCV` does for one target, for all: each outer fold is held
-    out once, the final weights are those of all samples.
+    Does for all targets what `sklearn.linear_model.ElasticNetCV` does for one: each outer fold is
+    held out once, and the final weights are those of all samples.
+
+    Parameters
+    ----------
+    design, targets, split
+        Features (n, p), targets (n, t), and the folds.
+    alphas
+        Penalties to choose from.
+    l1_ratio
+        Share of the L1 penalty, 0 to 1.
+    standardize
+        Whether features are divided by their standard deviation.
     """
     statistics = block_statistics(design, targets, split)
     grid = np.asarray(alphas, dtype=np.float64)
@@ -178,7 +189,23 @@ def refit_elastic_net(
     statistics: BlockStatistics | None = None,
     outer: Sequence[int] | None = None,
 ) -> NestedFit:
-    """Fit and predict every outer fold with given penalties (K, t)."""
+    """Fit and predict every outer fold with given penalties (K, t).
+
+    Parameters
+    ----------
+    design, targets, split
+        Features (n, p), targets (n, t), and the folds.
+    alpha
+        (K, t) penalties.
+    l1_ratio
+        Share of the L1 penalty, 0 to 1.
+    standardize
+        Whether features are divided by their standard deviation.
+    statistics
+        The blocks' moments, if they are known.
+    outer
+        Numbers of the outer folds to fit; None for all.
+    """
     chosen = range(len(split.folds)) if outer is None else outer
     fit = empty_fit(len(targets), len(split.folds), targets.shape[1])
     fit.alpha = alpha

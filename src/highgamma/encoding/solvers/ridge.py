@@ -123,7 +123,17 @@ def held_out_sums(
     With ŷ = (x − mean)·w + ȳ, summed over the test rows:
     Σ(ŷ−ȳ)² = wᵀGw − 2 (Σx·w)(mean·w) + n (mean·w)²,
     Σ(y−ȳ)(ŷ−ȳ) = Σyx·w − (mean·w) Σy − ȳ Σx·w + n ȳ (mean·w).
-    `weights` (p, m) has m a multiple of t, target fastest; `squared` (m,) is wᵀGw.
+
+    Parameters
+    ----------
+    test
+        Moments of the test rows.
+    squared
+        (m,) wᵀGw of each column.
+    model
+        The training set, centred and scaled.
+    weights
+        (p, m) weights; m is a multiple of t, target fastest.
     """
     t = len(model.y_mean)
     sums = (test.x @ weights).reshape(-1, t)
@@ -143,7 +153,19 @@ def held_out_sums(
 def choose_primal(
     statistics: BlockStatistics, *, alphas: Sequence[float], standardize: bool, outer: Sequence[int]
 ) -> tuple[IntArray, FloatArray]:
-    """Choose each outer fold's best penalty; return its index and inner skill, (K, t) each."""
+    """Choose each outer fold's best penalty; return its index and inner skill, (K, t) each.
+
+    Parameters
+    ----------
+    statistics
+        The blocks' moments.
+    alphas
+        Penalties to choose from.
+    standardize
+        Whether features are divided by their standard deviation.
+    outer
+        Numbers of the outer folds.
+    """
     split = statistics.split
     t = statistics.targets.shape[1]
     scores = {i: InnerScores(np.zeros((len(alphas), t)), np.zeros(t)) for i in outer}
@@ -174,8 +196,22 @@ def inner_sums(
 ) -> tuple[Real, Real] | None:
     """Return squared errors (a, t), and of the training mean (t,), in an inner fold of fold i.
 
-    None where the gap leaves nothing of the inner fold. `factors` keeps the blocks' Cholesky
-    factors between calls; `weights` (p, a·t), target fastest, in raw feature units.
+    The result is None if the gap leaves no row of the inner fold.
+
+    Parameters
+    ----------
+    statistics
+        The blocks' moments.
+    factors
+        The blocks' Cholesky factors, kept between calls.
+    i
+        Number of the outer fold.
+    group
+        Blocks of the inner fold.
+    model
+        The training set, centred and scaled.
+    weights
+        (p, a·t) weights, target fastest, in raw feature units.
     """
     split = statistics.split
     p = statistics.design.shape[1]
@@ -297,6 +333,17 @@ def training_kernels(
     """Return the kernels (k, n, n) of all samples, centred and scaled by each training mask.
 
     kernel[s] = ZZᵀ with z = (x − mean_s)·scale_s over the features, summed over slabs of features.
+
+    Parameters
+    ----------
+    design
+        Features (n, p).
+    masks
+        (k, n) training masks.
+    standardize
+        Whether features are divided by their standard deviation.
+    feature_slab
+        Number of features that are read at a time.
     """
     n, p = design.shape
     everyone = np.arange(n, dtype=np.int64)
@@ -417,6 +464,19 @@ def hat_rows(
 
     Columns of samples outside the training set are 0. H does not depend on y, so that it gives the
     predictions of every permuted y as well.
+
+    Parameters
+    ----------
+    design, split
+        Features (n, p) and the folds.
+    fold
+        Number of the outer fold.
+    alpha
+        (t,) penalties.
+    standardize
+        Whether features are divided by their standard deviation.
+    compute
+        Where the expensive operations run.
     """
     train = np.flatnonzero(split.folds[fold].train)
     test = split.folds[fold].test
@@ -503,7 +563,23 @@ def refit_ridge(
     outer: Sequence[int] | None = None,
     compute: Compute = CPU,
 ) -> NestedFit:
-    """Fit and predict every outer fold with penalties (K, t) that are already chosen."""
+    """Fit and predict every outer fold with penalties (K, t) that are already chosen.
+
+    Parameters
+    ----------
+    design, targets, split
+        Features (n, p), targets (n, t), and the folds.
+    alpha
+        (K, t) penalties.
+    standardize
+        Whether features are divided by their standard deviation.
+    dtype
+        Precision of the moments (primal form).
+    outer
+        Numbers of the outer folds to fit; None for all.
+    compute
+        Where the expensive operations run.
+    """
     chosen = range(len(split.folds)) if outer is None else outer
     if is_wide(design.shape, split):
         return fit_dual(
