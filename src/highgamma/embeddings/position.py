@@ -1,4 +1,4 @@
-"""Features that know nothing but the position in time: a control for leaking splits.
+"""Features of the position in time only: a control for splits with leakage.
 
 Blurred identity blocks, after the "orthogonal autocorrelated sequences" of Feghhi, Hadidi et al.
 (2024, arXiv 2406.01538): one bump after another along each segment. A model that does better on

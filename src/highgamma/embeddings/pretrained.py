@@ -113,7 +113,7 @@ def load_network(
     ------
     InputError
         If files are absent or broken, sizes are not the catalogue's, weights are missing, the
-        architecture is unknown, or half precision is asked for on a CPU.
+        architecture is unknown, or half precision is requested on a CPU.
     """
     config = read_config(model, folder)
     whole = _loaded(model, folder, config, "AutoModel", device=device, threads=threads)

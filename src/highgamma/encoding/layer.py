@@ -81,6 +81,7 @@ class LayerProblem:
         return Reordered(design, self.shuffle)
 
     def design(self, values: Real, delays: Sequence[int]) -> Design:
+        """Return the features at some delays (samples) of the samples that are fitted."""
         if tuple(delays) == (0,):
             return Table(values, self.kept)
         return Delayed(values, self.kept, tuple(delays))
@@ -163,6 +164,17 @@ def fit_layer(
 def choose_prediction(
     candidates: Sequence[FloatArray], chosen: IntArray, split: Split
 ) -> FloatArray:
+    """Return the prediction (n, t) of the chosen candidate of each fold and target.
+
+    Parameters
+    ----------
+    candidates
+        (n, t) prediction of each candidate (layer or lag).
+    chosen
+        (K, t) number of the chosen candidate.
+    split
+        The folds.
+    """
     prediction = np.empty_like(candidates[0])
     for number, candidate in enumerate(candidates):
         prediction = np.where((chosen == number)[split.block], candidate, prediction)

@@ -190,7 +190,7 @@ def frame_samples(
     embeddings
         Unit `frame` (resampled; features of time alone say with `reach_s` 0 that no sample's
         surroundings enter) or `word` (each word's values while it is spoken, from the voice's onset
-        to its offset, the prompt's where there is none; zeros elsewhere).
+        to its offset, or the prompt's without a voice; zeros elsewhere).
     words
         The participant's word table; a frame belongs to the word last prompted.
     neural

@@ -41,6 +41,7 @@ class File:
     git_blob: str | None = None
 
     def is_whole(self, folder: Path) -> bool:
+        """Return whether the file exists in a folder, with its size and checksum."""
         return fetch.is_whole(
             fetch.foreign_path(folder, self.name),
             size=self.size,
@@ -50,6 +51,7 @@ class File:
 
 
 def is_weights(name: str) -> bool:
+    """Return whether a file of a repository holds weights, or their index."""
     return any(
         name in (single, index) or re.fullmatch(shards, name) is not None
         for single, index, shards in WEIGHTS

@@ -23,7 +23,7 @@ LOCK = Path("config/models.lock.yaml")
 
 
 def read_lock(path: str | Path) -> Lock:
-    """Read the lock file; empty where there is none.
+    """Read the lock file; empty if it does not exist.
 
     Raises
     ------

@@ -92,7 +92,7 @@ class Ridge(Estimator):
         )
 
     def null(self, surrogates: IntArray) -> Null:
-        """Return the surrogates' scores, penalties chosen anew where that is affordable."""
+        """Return the surrogates' scores, with new penalties if that is affordable."""
         return RidgeNull(surrogates)
 
 
