@@ -92,7 +92,7 @@ def test_layers_are_known_before_inheritance_is_resolved() -> None:
 def test_an_unknown_name_is_answered_with_the_nearest(known: catalogue.Catalogue) -> None:
     with pytest.raises(InputError, match="'minlm' \\(did you mean 'minilm'"):
         catalogue.check_names(known, ["mel", "minlm"])
-    with pytest.raises(InputError, match="no model 'minlm'"):
+    with pytest.raises(InputError, match="unknown model 'minlm'"):
         catalogue.layers_of(known, "minlm")
 
 

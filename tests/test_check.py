@@ -198,10 +198,10 @@ def test_faults_of_data_models_and_configuration_are_told_together(folder: Path)
     )
     of(found, "configuration", "'nueral' (did you mean 'neural'?)")
     of(found, "configuration", "'mell' (did you mean 'mel'?)")
-    of(found, "models", "the files of mine are not here")
+    of(found, "models", "the files of mine were not found")
     of(found, "sub-01", "cut short")
     of(found, "sub-02", "no channels.tsv")
-    of(found, "sub-77", "no participant 'sub-77'")
+    of(found, "sub-77", "participant 'sub-77'")
     text = told(found)
     assert text.index("\nsub-01\n") < text.index("\nsub-02\n") < text.index("\nsub-77\n")
     assert "jobs: not planned" in text
@@ -216,7 +216,7 @@ def test_faults_of_data_models_and_configuration_are_told_together(folder: Path)
         ({"analyses": {"f": {"unit": "frame", "min_shift": 100}}}, "circular shift needs"),
         ({"analyses": {"w": {"unit": "word", "split": "word", "folds": 11}}}, "10 different words"),
         ({"analyses": {"w": {"unit": "word", "window": [-90, -80]}}}, "leaves the recording for"),
-        ({"dataset": {**CONFIG["dataset"], "audio": {"source": "none"}}}, "mel hears sound"),
+        ({"dataset": {**CONFIG["dataset"], "audio": {"source": "none"}}}, "mel requires sound"),
         ({"models": ["grip"], "catalogue": {"grip": {"kind": "channel", "channel": "FORCE"}}},
          "no channel 'FORCE'"),
         ({"contamination": {"min_shift": 30.0}}, "too short for the audit"),
@@ -282,7 +282,7 @@ def test_a_model_of_ones_own_with_all_its_files_is_there(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "part"),
     [
-        (lambda place: (place / "config.json").unlink(), "model's files are not here"),
+        (lambda place: (place / "config.json").unlink(), "model's files were not found"),
         (lambda place: (place / "model.safetensors").unlink(), "no weights"),
         (lambda place: cut(place / "model.safetensors"), "cut short"),
         (lambda place: (place / "tokenizer.json").unlink(), "no tokenizer"),
@@ -300,7 +300,7 @@ def test_a_models_missing_or_broken_file_is_named(
 def test_layers_and_width_are_compared_with_config_json(folder: Path) -> None:
     network(folder / "mine", layers=3)
     said = of(checked(**mine()), "models", "3 blocks").message
-    assert "the catalogue says 2" in said
+    assert "the catalogue states 2" in said
 
 
 def test_what_is_to_be_fetched_is_known_from_the_lock_file_alone(tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_without_the_data_set_the_rest_is_checked(tmp_path: Path, monkeypatch: A
     of(found, "configuration", "'mell'")
     of(found, "data set", "does not exist")
     found = checked(dataset={"root": "data", "source": "osf:nrgx6", "participants": ["sub-01"]})
-    assert "snakemake dataset" in of(found, "data set", "not here yet").remedy
+    assert "snakemake dataset" in of(found, "data set", "not been downloaded").remedy
 
 
 def test_jobs_are_planned_before_the_data_set_is_fetched(tmp_path: Path, monkeypatch: Any) -> None:

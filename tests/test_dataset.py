@@ -261,7 +261,7 @@ def test_a_wrong_checksum_is_an_error_that_names_both(site, tmp_path):
 @pytest.mark.parametrize("name", ["sub-01/ieeg/../../../evil.tsv", "sub-01/ieeg//evil.tsv"])
 def test_listed_names_that_lead_elsewhere_are_refused(site, tmp_path, name):
     on_openneuro(site, bids("sub-01") | {name: b"evil"})
-    with pytest.raises(InputError, match="no plain path"):
+    with pytest.raises(InputError, match="not a plain path"):
         dataset.fetch_dataset("openneuro:ds005574", tmp_path / "set")
     assert not (tmp_path / "evil.tsv").exists()
 
@@ -279,7 +279,7 @@ def archive_of(tmp_path: Path, *infos: tuple[zipfile.ZipInfo | str, bytes]) -> P
     "name", ["../evil", "/evil", "sub-01/../../evil", "sub-01\\..\\evil", "C:/evil"]
 )
 def test_archived_names_that_lead_elsewhere_are_refused(tmp_path, name):
-    with pytest.raises(InputError, match="no plain path"):
+    with pytest.raises(InputError, match="not a plain path"):
         dataset.unpack(archive_of(tmp_path, (name, b"evil")), tmp_path / "set")
     assert [p.name for p in tmp_path.iterdir()] == ["set.zip"]
 
@@ -345,7 +345,7 @@ def test_an_unknown_source_is_named(tmp_path, source):
 
 def test_an_unknown_participant_is_named(site, tmp_path):
     on_openneuro(site, PODCAST)
-    with pytest.raises(InputError, match="no participant 'sub-09'"):
+    with pytest.raises(InputError, match="participant 'sub-09'"):
         dataset.fetch_dataset("openneuro:ds005574", tmp_path / "set", participants=["sub-09"])
 
 
@@ -364,9 +364,9 @@ def test_the_data_set_is_the_highest_folder_with_participants():
         "a/b/participants.tsv": "participants.tsv",
         "a/b/derivatives/sub-01/x": "derivatives/sub-01/x",
     }
-    with pytest.raises(InputError, match="several data sets: a and b"):
+    with pytest.raises(InputError, match="several data sets were found: a and b"):
         dataset.bids_names(["a/sub-01/x", "b/sub-01/x"])
-    with pytest.raises(InputError, match="no data set in BIDS"):
+    with pytest.raises(InputError, match="no data set in BIDS format"):
         dataset.bids_names(["code.py"])
 
 

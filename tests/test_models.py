@@ -388,7 +388,7 @@ def test_names_in_the_lock_that_lead_elsewhere_are_refused(hub, tmp_path):
     file = {"sha256": "0" * 64, "size": 1}
     lock = {REPO: {"revision": COMMIT, "files": {"../evil": file, "model.safetensors": file}}}
     (tmp_path / "lock.yaml").write_text(yaml.safe_dump(lock))
-    with pytest.raises(InputError, match="no plain path"):
+    with pytest.raises(InputError, match="not a plain path"):
         get(tmp_path)
 
 
@@ -428,6 +428,17 @@ def test_a_busy_hub_is_asked_again_and_one_that_answers_nonsense_is_named(hub, t
     hub.site.files[f"/api/models/{REPO}/revision/main"] = b"<html>log in</html>"
     with pytest.raises(InputError, match="log-in page"):
         get(tmp_path)
+
+
+def test_a_description_of_more_than_the_limit_is_refused(hub, tmp_path, monkeypatch):
+    hub.publish({"config.json": CONFIG, "model.safetensors": WEIGHTS})
+    description = hub.site.files[f"/api/models/{REPO}/revision/main"]
+    monkeypatch.setattr("highgamma.models.hub.DESCRIPTION_BYTES", len(description) - 1)
+    with pytest.raises(InputError, match="the answer has more than"):
+        get(tmp_path)
+    assert hub.fetched() == []
+    monkeypatch.setattr("highgamma.models.hub.DESCRIPTION_BYTES", len(description))
+    assert get(tmp_path)["revision"] == COMMIT
 
 
 def test_a_hub_is_spoken_to_by_https(hub, tmp_path):

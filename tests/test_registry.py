@@ -35,7 +35,7 @@ def test_a_name_is_given_once() -> None:
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     fruits: Registry[Fruit] = Registry("fruit")
     fruits.register(Fruit("pear"))
-    with pytest.raises(InputError, match=r"there is no fruit 'paer'.*did you mean 'pear'"):
+    with pytest.raises(InputError, match=r"unknown fruit 'paer'.*did you mean 'pear'"):
         fruits.named("paer", where="analyses.words.fruit")
 
 

@@ -221,7 +221,7 @@ def test_an_analysis_of_words_has_no_time_course():
     with pytest.raises(InputError) as raised:
         settings.cross_checked(config)
     said = str(raised.value)
-    for part in ("'words' is of words", "did you mean 'frames'", "runs backward"):
+    for part in ("'words' is of words", "did you mean 'frames'", "reversed"):
         assert part in said
 
 
@@ -237,7 +237,7 @@ def test_the_published_scores_are_paired_with_models_of_their_analysis():
     paired = {"scores": "table.tsv", "analysis": "words", "models": {"mel": "gpt2"}}
     settings.cross_checked(settings.checked(minimal(published=paired)))
     for change, problem in (
-        ({"analysis": "wrods"}, "published.analysis: there is no analysis 'wrods' .*'words'"),
+        ({"analysis": "wrods"}, "published.analysis: unknown analysis 'wrods' .*'words'"),
         ({"models": {"mle": "gpt2"}}, "published.models: 'mle' is not a model of words .*'mel'"),
     ):
         config = settings.checked(minimal(published=paired | change))

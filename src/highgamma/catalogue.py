@@ -47,7 +47,7 @@ def read_catalogue(path: str | Path) -> Catalogue:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(
-            f"the model catalogue is no valid YAML: {error}", where=path, remedy="mend the file"
+            f"the model catalogue is not valid YAML: {error}", where=path, remedy="correct the file"
         ) from error
     if not isinstance(loaded, dict):
         raise InputError("the model catalogue holds no entries", where=path, expected="name: {…}")
@@ -69,7 +69,7 @@ def checked_catalogue(entries: Mapping[str, Any], *, where: str | Path | None = 
         raise InputError(
             "the model catalogue has problems:\n  - " + "\n  - ".join(problems),
             where=where,
-            remedy="mend the entries; the head of config/models.yaml describes every key",
+            remedy="correct the entries; the head of config/models.yaml describes every key",
         )
     return {str(name): dict(entry) for name, entry in entries.items()}
 
@@ -98,7 +98,7 @@ def check_names(catalogue: Mapping[str, Any], names: Iterable[str]) -> None:
         known = list(catalogue)
         listed = ", ".join(f"{n!r}{nearest(n, known)}" for n in unknown)
         raise InputError(
-            f"there is no model {listed}",
+            f"unknown model {listed}",
             where="models",
             expected="names from config/models.yaml, or from `catalogue` in the configuration",
             remedy="correct the name, or describe the model under `catalogue` in the configuration",
@@ -106,7 +106,7 @@ def check_names(catalogue: Mapping[str, Any], names: Iterable[str]) -> None:
 
 
 def resolve(catalogue: Catalogue, name: str) -> Entry:
-    """One model's entry with everything that it inherits and every default filled in.
+    """Return one model's entry with all inherited values and defaults filled in.
 
     An untrained twin takes all of its base but the weights. The result holds scalars, lists and
     mappings only and is the model's identity: where nothing in it changes, nothing is computed
@@ -137,7 +137,7 @@ def resolve(catalogue: Catalogue, name: str) -> Entry:
 
 
 def layers_of(catalogue: Catalogue, name: str) -> list[int]:
-    """Numbers of a model's layers: 0 (what enters the first block) to L (the model's output).
+    """Return the numbers of a model's layers: 0 (input of the first block) to L (the output).
 
     Models without blocks (acoustic, static, channel, position) and the surprisal of a language
     model have the one layer 0. No model file is read; the catalogue may be as read or as resolved
@@ -152,7 +152,7 @@ def layers_of(catalogue: Catalogue, name: str) -> list[int]:
 
 
 def files_of(catalogue: Catalogue, name: str, *, models: str | Path = MODELS) -> list[str]:
-    """Files that a model of a resolved catalogue is read from, sorted.
+    """Return the sorted files that a model of a resolved catalogue is read from.
 
     Those that are there, and the config.json of an untrained model in a local folder even before
     it is there, for the workflow may be about to write it. A model whose files are absent has
@@ -190,9 +190,7 @@ def _problems(entry: Entry, entries: Mapping[str, Any]) -> list[str]:
     if isinstance(untrained, str):
         base = entries.get(untrained)
         if not isinstance(base, dict):
-            return [
-                f"untrained: there is no model {untrained!r}{nearest(untrained, list(entries))}"
-            ]
+            return [f"untrained: unknown model {untrained!r}{nearest(untrained, list(entries))}"]
         if base.get("untrained"):
             return [f"untrained: {untrained!r} is itself untrained; name the trained model"]
         if base.get("kind") not in KINDS or not kind_of(base).is_network:

@@ -27,7 +27,7 @@ MAX_PAUSE = 30.0
 """Longest pause between two attempts, in seconds, unless the server names a longer one."""
 
 MAX_RETRY_AFTER = 60.0
-"""Longest pause that a server may ask for, in seconds."""
+"""Longest pause that a server may request, in seconds."""
 
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP status codes after which a request is repeated."""
@@ -52,9 +52,9 @@ def opened(
     headers
         Sent with the request; `Authorization` goes to the address's own host only.
     attempts
-        How often a request is repeated while the server is busy or breaks off.
+        Number of repetitions while the server is busy or breaks off.
     first_attempts
-        How often it is repeated if no connection can be established.
+        Number of repetitions if no connection can be established.
     pause
         Back-off, in seconds: pause k takes `pause` · 2^(k − 1), the first one nothing.
     timeout
@@ -63,7 +63,7 @@ def opened(
     Raises
     ------
     Unreachable
-        If there is no connection, or the server stays busy.
+        If the server cannot be reached, or stays busy.
     Refused
         If the server answers with another status than success.
     InputError
@@ -150,12 +150,12 @@ def require_https(url: str) -> None:
 
 
 def unreachable(url: str, cause: BaseException | str, *, kept: str = "") -> Unreachable:
-    """Return the error for a connection that does not last; `kept` names what has arrived."""
+    """Return the error for a connection that fails; `kept` names what has arrived."""
     return Unreachable(
-        f"there is no lasting connection to {urlsplit(url).hostname or url}: "
+        f"could not connect to {urlsplit(url).hostname or url}: "
         f"{cause if isinstance(cause, str) else _reason(cause)}{kept}",
         where=url,
-        remedy="check the network (and https_proxy, if there is a proxy), then run again; the "
+        remedy="check the network (and https_proxy behind a proxy), then run again; the "
         "download is resumed",
     )
 

@@ -155,7 +155,7 @@ def fetch_dataset(
     except Unreachable as error:
         example = "sub-01" if isinstance(participants, str) or not participants else participants[0]
         raise Unreachable(
-            f"the data set {source} is missing, and there is no network: {error.message}",
+            f"the data set {source} is missing and could not be downloaded: {error.message}",
             where=folder,
             expected=f"the folder {folder} with participants.tsv and, for every participant, a "
             f"folder such as {example}/ieeg with the recording and its .tsv and .json files",
@@ -276,9 +276,9 @@ def bids_names(names: Sequence[str]) -> dict[str, str]:
     if len(highest) != 1:
         folders = " and ".join("/".join(top) for top in sorted(highest))
         raise InputError(
-            f"there are several data sets: {folders}"
+            f"several data sets were found: {folders}"
             if highest
-            else "there is no data set in BIDS",
+            else "no data set in BIDS format was found",
             expected="one folder that holds folders such as sub-01",
             remedy="unpack the right one by hand into the folder that dataset.root names",
         )
@@ -300,7 +300,7 @@ def _publisher(source: str) -> tuple[_Publisher, str]:
     if publisher is None or not re.fullmatch(publisher.name_pattern, name):
         meant = "" if publisher else nearest(kind, list(_PUBLISHERS))
         raise InputError(
-            f"there is no data set {source!r}{meant}",
+            f"unknown source of a data set {source!r}{meant}",
             where="dataset.source",
             expected="osf:<project>, such as osf:nrgx6, or openneuro:<accession>, such as "
             "openneuro:ds005574",
@@ -585,10 +585,10 @@ def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Pat
             while block := packed.read(1 << 20):
                 left -= len(block)
                 if left < 0:
-                    raise zipfile.BadZipFile(f"{member.filename!r} is larger than it says")
+                    raise zipfile.BadZipFile(f"{member.filename!r} is larger than its entry states")
                 unpacked.write(block)
         if left:
-            raise zipfile.BadZipFile(f"{member.filename!r} is shorter than it says")
+            raise zipfile.BadZipFile(f"{member.filename!r} is shorter than its entry states")
 
 
 _PUBLISHERS = {

@@ -76,7 +76,7 @@ PARTS: dict[str, Callable[[str], str]] = {"columns": columns, "kinds": kinds}
 
 
 def written(page: str) -> str:
-    """Return a page with its parts written anew."""
+    """Return a page with its generated parts up to date."""
 
     def part(match: re.Match[str]) -> str:
         kind, name = match.groups()

@@ -48,11 +48,11 @@ class InputError(Exception):
 
 
 class DamagedFileError(InputError):
-    """A file that the workflow wrote is damaged; made anew, it would be whole."""
+    """A file that the workflow wrote is damaged; recomputing it repairs it."""
 
 
 class Unreachable(InputError):  # noqa: N818
-    """There is no connection, or none that lasts."""
+    """The server could not be reached, or the connection broke off repeatedly."""
 
 
 class Refused(InputError):  # noqa: N818
@@ -79,5 +79,5 @@ def refuse_unknown(keys: Iterable[str], known: Sequence[str], *, where: str) -> 
                 f"unknown setting {key!r}{nearest(key, known)}",
                 where=where,
                 expected=f"one of {', '.join(known)}",
-                remedy="mend the name in the config",
+                remedy="correct the name in the config",
             )

@@ -1,4 +1,4 @@
-"""Files from the network: resumed where they broke off, checked before they count.
+"""Downloads: resumed where they broke off, and checked before they are used.
 
 A file grows as `<name>.part` and gets its name only when its size and checksum are right. Plain
 HTTP is spoken to this machine alone; everything else is https.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("highgamma")
 
 RETRIES = 5
-"""How often a connection may fail without getting further before it is given up."""
+"""Failures in a row, without progress, before a download is given up."""
 
 PAUSE = 1.0
 """Seconds before the second attempt; doubled for each further one, at most 30."""
@@ -46,10 +46,19 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """A whole file: its path, size in bytes, SHA-256, and the answer's headers in lower case.
+    """A complete file.
 
-    Of a chain of redirections each header is the first one seen. Without a request (the file was
-    already whole) there are none.
+    Attributes
+    ----------
+    path
+        The file.
+    size
+        Its size, bytes.
+    sha256
+        Its SHA-256, hexadecimal.
+    headers
+        Headers of the answer, names in lower case; the first value of each in a chain of
+        redirections. Empty if no request was necessary.
     """
 
     path: Path
@@ -71,13 +80,17 @@ def download(
     label: str | None = None,
     progress: Callable[[str], None] = logger.info,
 ) -> Downloaded:
-    """Fetch `url` to `path`, going on where an earlier attempt broke off.
+    """Download `url` to `path`, resuming an earlier attempt.
 
-    What has arrived is kept in `<path>.part`, also over runs; the rest is asked for with `Range`
-    and, where the server gave an ETag, `If-Range`, so that two versions are never mixed.
+    What has arrived is kept in `<path>.part`, also between runs; the rest is requested with
+    `Range` and, if the server gave an ETag, `If-Range`, so that two versions are never mixed.
 
     Parameters
     ----------
+    url
+        The address: https, or http on this machine.
+    path
+        Where the file is saved.
     size
         Expected size in bytes.
     sha256, md5, git_blob
@@ -86,7 +99,7 @@ def download(
     headers
         Sent to the URL's own host only, never to one it redirects to.
     retries
-        Failures in a row, without getting further, that are borne (`RETRIES`).
+        Failures in a row, without progress, before giving up (`RETRIES`).
     label, progress
         Name in the lines of progress (the file's), and where they go; at most one each
         `INTERVAL` seconds.
@@ -94,7 +107,7 @@ def download(
     Raises
     ------
     Unreachable
-        If there is no connection, or it breaks again and again; `<path>.part` stays.
+        If the server cannot be reached, or the connection breaks repeatedly; `<path>.part` stays.
     Refused
         If the server denies the file.
     InputError
@@ -147,6 +160,15 @@ def download(
 def read(url: str, *, headers: Mapping[str, str] | None = None, limit: int = 64 << 20) -> bytes:
     """Return the content at `url`, at most `limit` bytes.
 
+    Parameters
+    ----------
+    url
+        The address: https, or http on this machine.
+    headers
+        Sent to the address's own host only.
+    limit
+        Largest size of the content, bytes.
+
     Raises
     ------
     Unreachable, Refused
@@ -170,8 +192,8 @@ def read(url: str, *, headers: Mapping[str, str] | None = None, limit: int = 64 
     return bytes(content)
 
 
-def read_json(url: str, *, headers: Mapping[str, str] | None = None) -> Any:
-    """Return the JSON document at `url`.
+def read_json(url: str, *, headers: Mapping[str, str] | None = None, limit: int = 64 << 20) -> Any:
+    """Return the JSON document at `url`, of at most `limit` bytes.
 
     Raises
     ------
@@ -181,7 +203,7 @@ def read_json(url: str, *, headers: Mapping[str, str] | None = None) -> Any:
         If the answer is too long, or is not JSON.
     """
     try:
-        return json.loads(read(url, headers=headers))
+        return json.loads(read(url, headers=headers, limit=limit))
     except ValueError as error:
         raise InputError(
             "the answer is not JSON; it may be a network's log-in page",
@@ -191,7 +213,7 @@ def read_json(url: str, *, headers: Mapping[str, str] | None = None) -> Any:
 
 
 def checksum(path: str | os.PathLike[str], algorithm: str) -> str:
-    """Checksum of a file, hexadecimal: `sha256`, `md5`, or `git-blob` (git's name of a file)."""
+    """Return a file's checksum, hexadecimal: `sha256`, `md5`, or `git-blob` (git's object name)."""
     with open(path, "rb") as opened:
         if algorithm == "git-blob":
             digest = hashlib.sha1(b"blob %d\0" % Path(path).stat().st_size, usedforsecurity=False)
@@ -213,7 +235,17 @@ def is_whole(
     md5: str | None = None,
     git_blob: str | None = None,
 ) -> bool:
-    """Whether a file is there with this size and checksum; the size is looked at first."""
+    """Return whether a file exists with this size and checksum; the size is compared first.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Expected size, bytes; None if it is unknown.
+    sha256, md5, git_blob
+        Expected checksums, hexadecimal; None for those that are unknown.
+    """
     file = Path(path)
     if not file.is_file() or (size is not None and file.stat().st_size != size):
         return False
@@ -222,7 +254,7 @@ def is_whole(
 
 
 def foreign_path(root: str | os.PathLike[str], name: str) -> Path:
-    """Where a file that others named lies below `root`; only plain relative names are taken.
+    """Return the path below `root` of a file named by others; only plain relative names pass.
 
     Raises
     ------
@@ -237,7 +269,7 @@ def foreign_path(root: str | os.PathLike[str], name: str) -> Path:
         or any(part in ("", ".", "..") for part in parts)
     ):
         raise InputError(
-            f"the name {name!r} is no plain path inside a folder",
+            f"the name {name!r} is not a plain path inside a folder",
             where=root,
             expected="names such as sub-01/ieeg/file.tsv",
             remedy="do not use this source; it is damaged or hostile",
@@ -283,7 +315,7 @@ def alone(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def in_words(size: float) -> str:
-    """A number of bytes for people: `41 kB`, `1.2 GB`."""
+    """Return a number of bytes as text: `41 kB`, `1.2 GB`."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= scale:
             return f"{size / scale:.{1 if size < 10 * scale else 0}f} {unit}"

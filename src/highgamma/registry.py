@@ -76,7 +76,7 @@ class Registry(Mapping[str, T]):
         known = self._all()
         if name not in known:
             raise InputError(
-                f"there is no {self.noun} {name!r}{nearest(name, list(known))}",
+                f"unknown {self.noun} {name!r}{nearest(name, list(known))}",
                 where=where,
                 expected="one of " + ", ".join(known),
             )

@@ -178,7 +178,7 @@ def best_candidates(inner_score: FloatArray) -> IntArray:
 
 
 def across_channels(prediction: FloatArray, targets: FloatArray) -> tuple[float, float]:
-    """The study's scores: mean over samples of Pearson's r and of R² taken over the channels.
+    """Return the study's scores: Pearson's r and R² over channels, averaged over samples.
 
     Both (n, t). R² of a sample is 1 − Σ(y − ŷ)²/Σ(y − mean of y over channels)². Samples for which
     a score is not defined are left out; NaN where none remains or below 2 channels.
@@ -198,7 +198,7 @@ def across_channels(prediction: FloatArray, targets: FloatArray) -> tuple[float,
 
 
 def plain_r(prediction: FloatArray, targets: FloatArray) -> FloatArray:
-    """Pearson's r (t,) over all samples of prediction and target, both (n, t), as they stand.
+    """Return Pearson's r (t,) over all samples of prediction and target, both (n, t).
 
     Of the leave-one-out training means it is exactly -1: they are (S - y)/(n - 1), with S the sum
     of all y. NaN where one of the two is constant.

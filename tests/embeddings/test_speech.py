@@ -367,7 +367,7 @@ def test_two_seconds_of_a_trial_give_99_frames_as_in_the_study(loaded) -> None:
 
 def test_a_text_model_given_for_sound_is_refused(saved) -> None:
     network = load_network(entry("text"), saved("gpt2"), device="cpu")
-    with pytest.raises(InputError, match="'gpt2' is no speech encoder"):
+    with pytest.raises(InputError, match="'gpt2' is not a speech encoder"):
         speech.ear_of(network)
 
 

@@ -123,5 +123,5 @@ def test_a_file_that_is_no_vectors_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00 nothing\n")
     with pytest.raises(InputError):
         static.read_vectors(path, ["the"], width=10)
-    with pytest.raises(InputError, match="not here"):
+    with pytest.raises(InputError, match="not found"):
         static.read_vectors(tmp_path / "none.vec", ["the"], width=10)

@@ -46,7 +46,7 @@ def test_an_unknown_participant_is_answered_with_the_nearest(
 
 
 def test_a_participant_cannot_lead_out_of_the_data_set(dutch: SimpleNamespace) -> None:
-    with pytest.raises(InputError, match="no participant"):
+    with pytest.raises(InputError, match="found for participant"):
         find(dutch.root, "../" + dutch.root.name + "/sub-01")
 
 

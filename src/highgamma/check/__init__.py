@@ -1,9 +1,9 @@
-"""Everything that can be known to be wrong before the first job, and what the jobs will take.
+"""Check of a study before the first job, and an estimate of the jobs' costs.
 
-`snakemake check` reads the headers and tables of every participant, the heads of the models' files
-and the configuration, and tells every problem at once. Where one part is unusable, the others are
-checked all the same. No signal is read: what is wrong with samples (NaN, a flat channel, a wrong
-unit) is found by the jobs.
+`snakemake check` reads the headers and tables of every participant, the headers of the models'
+files and the configuration, and reports all problems at once. If one part is unusable, the others
+are checked nevertheless. No signal is read: the jobs themselves find problems with samples (NaN, a
+flat channel, a wrong unit).
 """
 
 from __future__ import annotations
@@ -32,16 +32,33 @@ __all__ = ["Checked", "check", "snakemake_command", "told"]
 CONFIGURATION = analyses.CONFIGURATION
 
 DEMO_WORD_S, DEMO_CHANNELS = 3.0, 25
-"""Seconds a word and electrodes of the demo's participants, before they are written."""
+"""Seconds per word and electrodes of the demo's participants, before they are written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was looked at and what was found.
+    """The outcome of a check.
 
-    participants : those that could be looked at. awaited : those that the workflow writes itself.
-    assumed : the size that participants are taken to have whose data set is yet to be fetched.
-    jobs : None where they could not be planned. totals : of the jobs, rule by rule.
+    Attributes
+    ----------
+    run
+        Name of the run.
+    root
+        Folder of the data set.
+    participants
+        The participants that could be read.
+    awaited
+        Names of the participants that the workflow writes itself.
+    assumed
+        Assumed size of participants whose data set is not yet downloaded; None without any.
+    models
+        State of each model's files.
+    jobs
+        The jobs that would run; None if they could not be planned.
+    totals
+        Cost of the jobs, rule by rule.
+    problems
+        Errors and warnings.
     """
 
     run: str
@@ -70,16 +87,21 @@ def check(
     config
         As the user gave it, or with its defaults filled in.
     workflow
-        The folder of the Snakefile: schema, catalogue and lock file are found from there. Paths in
-        the configuration are seen from the working directory.
+        The folder of the Snakefile, which contains schema, catalogue and lock file. Paths in the
+        configuration are relative to the working directory.
     command
         The call of Snakemake that plans, to which `--configfile` is added; None plans nothing.
+
+    Returns
+    -------
+    checked
+        Participants, models, jobs with their costs, and all problems.
     """
     base = Path(workflow)
     problems = Problems([])
     settled = _settled(config, problems)
     entries = _entries(settled, base / "config/models.yaml", problems)
-    # What no catalogue has is told; the rest of the configuration is checked without it.
+    # Unknown models are reported; the rest of the configuration is checked without them.
     usable = _known_alone(settled, entries)
     states = check_models(
         sorted({*usable["models"], *settings.embedded_models(usable)} & set(entries)),
@@ -128,7 +150,7 @@ def check(
 
 
 def snakemake_command(snakefile: str | Path) -> list[str]:
-    """The call of Snakemake, as this process would make it, that plans without a lock."""
+    """Return a call of Snakemake by this Python that plans without a lock."""
     return [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", "1",
             "--nolock"]  # fmt: skip
 
@@ -137,7 +159,7 @@ def snakemake_command(snakefile: str | Path) -> list[str]:
 
 
 def _settled(config: Mapping[str, Any], problems: Problems) -> settings.Settings:
-    """The configuration with its defaults; of one with mistakes, the parts that have none."""
+    """Return the configuration with its defaults, without the parts that have mistakes."""
     whole = problems.attempt(CONFIGURATION, settings.checked, config)
     if whole is None:
         whole = _without_mistakes(config)
@@ -188,7 +210,7 @@ def _entries(config: Mapping[str, Any], path: Path, problems: Problems) -> dict[
 
 
 def _known_alone(config: Mapping[str, Any], entries: Mapping[str, Any]) -> settings.Settings:
-    """The configuration without the models that the catalogue does not have."""
+    """Return the configuration without the models that the catalogue does not have."""
     known = copy.deepcopy(dict(config))
     known["models"] = [name for name in known["models"] if name in entries]
     for name, analysis in list(known["analyses"].items()):
@@ -201,7 +223,7 @@ def _known_alone(config: Mapping[str, Any], entries: Mapping[str, Any]) -> setti
 
 
 def _labels(config: Mapping[str, Any], problems: Problems) -> tuple[list[str], list[str]]:
-    """Participants to be looked at, and those that the workflow itself writes."""
+    """Return the participants to be checked, and those that the workflow itself writes."""
     from highgamma.recording import files
 
     root, named = Path(config["dataset"]["root"]), config["dataset"]["participants"]
@@ -210,10 +232,11 @@ def _labels(config: Mapping[str, Any], problems: Problems) -> tuple[list[str], l
         problems.add(
             Problem(
                 "data set",
-                "the data set is not here yet",
+                "the data set has not been downloaded",
                 where=str(root),
                 expected=f"the data set {config['dataset']['source']}",
-                remedy="run `snakemake dataset` with the same configuration, then this again",
+                remedy="run `snakemake dataset` with the same configuration, then `snakemake "
+                "check` again",
             )
         )
         return [], []
@@ -234,7 +257,7 @@ def _labels(config: Mapping[str, Any], problems: Problems) -> tuple[list[str], l
 
 
 def _to_be_fetched(config: Mapping[str, Any]) -> list[str]:
-    """Participants by name whose data set `snakemake dataset` has yet to fetch."""
+    """Return the named participants whose data set `snakemake dataset` must still download."""
     dataset = config["dataset"]
     if config["demo"] is not None or not dataset["source"] or Path(dataset["root"]).is_dir():
         return []
@@ -244,7 +267,7 @@ def _to_be_fetched(config: Mapping[str, Any]) -> list[str]:
 
 
 def _stimulus(config: Mapping[str, Any], problems: Problems) -> float:
-    """Seconds of the sound that all participants heard; 0 where there is none."""
+    """Return the length of the sound that all participants heard, s; 0 without one."""
     from highgamma.recording import files
 
     given = config["dataset"].get("stimulus")
@@ -272,12 +295,12 @@ def _sound_length(path: Path) -> float:
 
 
 def _stops_planning(problems: Problems) -> bool:
-    """Whether the graph cannot be made from what is right: the configuration must be."""
+    """Return whether the graph cannot be built because the configuration has errors."""
     return any(p.subject == CONFIGURATION for p in problems.fatal())
 
 
 def _plan(config: settings.Settings, command: Sequence[str], *, absent: Sequence[str]) -> list[Job]:
-    """The jobs of a configuration; a data set that is not here is stood in for by empty files."""
+    """Return the jobs of a configuration; empty files replace a data set that is not downloaded."""
     import yaml
 
     with tempfile.TemporaryDirectory() as folder:
@@ -295,7 +318,7 @@ def _plan(config: settings.Settings, command: Sequence[str], *, absent: Sequence
 
 
 def _empty_files(root: Path, dataset: Mapping[str, Any], participants: Sequence[str]) -> Path:
-    """A data set's layout without content: a plan asks for names alone."""
+    """Write a data set's layout with empty files; a plan needs only their names."""
     task = dataset["task"] or "any"
     names = [
         f"{name}/ieeg/{name}_task-{task}_{suffix}"
@@ -344,7 +367,7 @@ def _sizes(
 def _compare_with_machine(
     totals: Sequence[cost.Total], states: Sequence[State], problems: Problems
 ) -> None:
-    """Warn where the estimate is more than this disk has free, or this machine has memory."""
+    """Warn if the estimate exceeds the disk's free space or the machine's memory."""
     import os
 
     free = shutil.disk_usage(Path.cwd()).free
@@ -353,9 +376,9 @@ def _compare_with_machine(
     if wanted > free:
         problems.warn(
             "disk",
-            f"the run leaves about {_size(wanted)}, {_size(free)} are free",
-            expected="room for all results, and some to spare",
-            remedy="free some, or run in another folder (snakemake --directory)",
+            f"the run needs about {_size(wanted)} of disk space, {_size(free)} are free",
+            expected="enough free space for all results",
+            remedy="free some space, or run in another folder (snakemake --directory)",
         )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
     most = max(totals, key=lambda t: t.memory_mb, default=None)
@@ -372,7 +395,7 @@ def _compare_with_machine(
 
 
 def told(checked: Checked) -> str:
-    """What was checked and found, as aligned plain text."""
+    """Return what was checked and found, as aligned plain text."""
     lines = [f"run {checked.run}: data set {checked.root}", ""]
     lines += _participants_text(checked)
     lines += _models_text(checked.models)

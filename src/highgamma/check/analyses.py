@@ -1,6 +1,6 @@
-"""What the configuration asks for, against what the recordings hold: bands, windows, folds, nulls.
+"""Check of the analyses against the recordings: bands, windows, folds, nulls.
 
-The checks are those that the stages make themselves, called with the sizes that the headers say.
+The checks are those of the stages themselves, called with the sizes in the headers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Fits = dict[tuple[str, str], "Analysis"]
 
 
 def signals_of(config: Mapping[str, Any], problems: Problems) -> Signals:
-    """Settings of every signal that an analysis is fitted to."""
+    """Return the settings of every signal that an analysis is fitted to, by name."""
     from highgamma.neural.settings import neural_settings
 
     wanted = sorted({str(a["signal"]) for a in config["analyses"].values()})
@@ -43,7 +43,22 @@ def signals_of(config: Mapping[str, Any], problems: Problems) -> Signals:
 
 
 def fits_of(config: Mapping[str, Any], entries: Mapping[str, Any], problems: Problems) -> Fits:
-    """Settings of every analysis × model; problems that no data are needed for are told here."""
+    """Return the settings of every analysis and model, and check what needs no data.
+
+    Parameters
+    ----------
+    config
+        The configuration, with its defaults.
+    entries
+        The resolved catalogue of models.
+    problems
+        Problems are added here.
+
+    Returns
+    -------
+    fits
+        Settings by (analysis, model), without those that are not valid.
+    """
     from highgamma.encoding.analysis import analysis_from
 
     fits: Fits = {}
@@ -126,8 +141,16 @@ def check_participant(
 
     Parameters
     ----------
+    participant
+        What could be read of the participant.
+    config
+        The configuration, with its defaults.
+    entries
+        The resolved catalogue of models.
     signals, fits
         From `signals_of` and `fits_of`.
+    problems
+        Problems are added here.
     shared_sound
         Whether the sound is a stimulus that all participants heard.
     """
@@ -160,7 +183,7 @@ def check_participant(
     done: set[str] = set()
     for (name, _), fit in fits.items():
         signal = signals.get(fit.signal)
-        # Models that are fitted in the same way meet the same folds.
+        # Models that are fitted in the same way share their folds.
         if (
             signal is None
             or participant.words is None
@@ -187,7 +210,7 @@ def check_participant(
 def _check_mains(
     participant: Participant, config: Mapping[str, Any], signals: Signals, problems: Problems
 ) -> None:
-    """Warn where the mains frequency of ieeg.json has harmonics in the band that no notch takes."""
+    """Warn if harmonics of the mains frequency in ieeg.json lie in the band and have no notch."""
     from highgamma.recording import files, sidecars
 
     try:
@@ -260,9 +283,9 @@ def _check_models(
             problems.add(
                 Problem(
                     participant.name,
-                    f"there is no sound, and the model {model} hears sound",
+                    f"no sound was found, and the model {model} requires sound",
                     where=participant.recordings[0].where if participant.recordings else None,
-                    expected="an NWB series `Audio`, a sound file beside the recording, or a "
+                    expected="an NWB series `Audio`, a sound file next to the recording, or a "
                     "channel",
                     remedy=f"set dataset.audio.source, or leave {model} out",
                 )
@@ -271,7 +294,7 @@ def _check_models(
             problems.add(
                 Problem(
                     participant.name,
-                    f"there are no words, and the model {model} reads words",
+                    f"no words were found, and the model {model} requires words",
                     remedy=f"set dataset.words.trial_type, or leave {model} out",
                 )
             )
@@ -299,16 +322,16 @@ def _check_fit(
     where = f"analyses.{name}"
     if fit.unit == "word" and words.empty:
         raise InputError(
-            "there are no words, and the analysis has one sample a word",
+            "no words were found, and the analysis takes one sample per word",
             where=where,
             expected="words in events.tsv",
             remedy="set dataset.words.trial_type, or take unit: frame",
         )
     if fit.unit == "word" and fit.align == "voice" and not sound:
         raise InputError(
-            "there is no sound in which the voice could be found",
+            "no sound was found, and `align: voice` detects the voice in it",
             where=f"{where}.align",
-            expected="sound in the recording or beside it",
+            expected="sound in the recording or next to it",
             remedy="set dataset.audio.source, or align: prompt",
         )
     rate = 1 / signal.shift
@@ -343,7 +366,7 @@ def _check_fit(
         if fit.permutations and fit.surrogates == "permutation" and fit.estimator != "mean":
             word_permutations(rows.segment, count=1, block=fit.permutation_block, seed=0)
     except InputError as error:
-        # The stage that fits says which analysis it was in its log; here all stand together.
+        # The stage that fits says which analysis it was in its log; here all are listed together.
         raise InputError(
             error.message,
             where=where + (f" ({error.where})" if error.where else ""),
@@ -357,13 +380,13 @@ def _check_fit(
         problems.warn(
             participant.name,
             f"{len(rows)} words in blocks of {fit.permutation_block} have fewer orders than the "
-            f"{fit.permutations} permutations asked for",
+            f"{fit.permutations} permutations that are set",
             where=f"{where}.permutations",
         )
 
 
 def _word_rows(participant: Participant, fit: Analysis, signal: NeuralSettings) -> tuple[Rows, int]:
-    """Where the words' windows lie, from their prompts, and how many leave the recording."""
+    """Return the rows of the words' windows, and the number of windows that leave the recording."""
     from highgamma.encoding.splits import Rows
     from highgamma.targets import event_times, word_windows
 
@@ -373,7 +396,7 @@ def _word_rows(participant: Participant, fit: Analysis, signal: NeuralSettings) 
     rates = np.array([r.rate for r in participant.recordings])[segment]
     lengths = np.array([r.n_samples for r in participant.recordings])[segment]
     start, stop = fit.window
-    # When the voice begins is known after the recording stage; it comes after the prompt.
+    # The voice's onset, after the prompt, is known only after the recording stage.
     windows = word_windows(
         event_times(words, "prompt"),
         start=start,
@@ -396,7 +419,7 @@ def _word_rows(participant: Participant, fit: Analysis, signal: NeuralSettings) 
 def _frame_rows(
     participant: Participant, fit: Analysis, signal: NeuralSettings
 ) -> tuple[Rows, int]:
-    """Where the frames that can be used lie: apart from the edges, with all lags inside."""
+    """Return the rows of the usable frames: away from the edges, with all lags inside; and 0."""
     from highgamma.encoding.lags import lag_frames, reachable
     from highgamma.encoding.samples import trials_of_frames
     from highgamma.encoding.splits import Rows

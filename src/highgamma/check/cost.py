@@ -1,4 +1,4 @@
-"""What a run will take: time, memory, disk. An estimate from sizes and measured unit costs.
+"""Estimates of the time, memory and disk space of a run, from sizes and measured unit costs.
 
 Every cost is a start-up plus a unit cost times the work's size: samples × electrodes for filters,
 floating-point operations for networks and fits, values for files. The unit costs were measured in
@@ -25,7 +25,7 @@ from highgamma.encoding.cost import FitSize
 from highgamma.provenance import job_times
 
 START_S = 0.6
-"""CPU seconds until a job has imported what it needs (demo: 0.5 s of jobs that do little)."""
+"""CPU seconds until a job has imported its modules (demo: short jobs take 0.5 s)."""
 START_NETWORK_S = 3.3
 """The same with torch and transformers (demo: MiniLM, whose pass over 72 words takes 0.5 s)."""
 
@@ -46,15 +46,28 @@ sheet). An assumption: no GPU was measured."""
 NETWORK_BYTES = 2.33
 """Bytes a stored value of 4 digits: `size_ratio` 0.583 of `embeddings-netcdf`, times 4."""
 SMALL_FACTOR, KNOWN_FACTOR = 3.0, 1.4
-"""How far the truth may lie from an estimate: on an unknown machine, and on a measured one."""
+"""Factors by which the true time may differ from an estimate: on an unknown machine, and on a
+measured one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a participant's costs depend on.
+    """The sizes that a participant's costs depend on.
 
-    seconds : of all recordings. values : samples × electrodes. electrodes. words : prompts.
-    sound : seconds of sound. n_bytes : of the files.
+    Attributes
+    ----------
+    seconds
+        Length of all recordings, s.
+    values
+        Samples × electrodes of all recordings.
+    electrodes
+        Number of electrodes that are kept.
+    words
+        Number of prompts.
+    sound
+        Length of the sound, s.
+    n_bytes
+        Size of all files, bytes.
     """
 
     seconds: float
@@ -67,7 +80,19 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One job's: CPU seconds, MB of memory, bytes it leaves, operations of a network."""
+    """The cost of one job.
+
+    Attributes
+    ----------
+    cpu_s
+        CPU time, s.
+    memory_mb
+        Memory, MB.
+    n_bytes
+        Size of its output, bytes.
+    operations
+        Floating-point operations of a network.
+    """
 
     cpu_s: float
     memory_mb: float = 300.0
@@ -77,21 +102,31 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """What the costs of a run's jobs are made from."""
+    """What the costs of a run's jobs are computed from.
+
+    Attributes
+    ----------
+    config
+        The configuration, with its defaults.
+    entries
+        The resolved catalogue of models.
+    sizes
+        Size of each participant, by name.
+    """
 
     config: Mapping[str, Any]
     entries: Mapping[str, Any]
     sizes: Mapping[str, Size]
 
     def size(self, participant: str) -> Size:
-        """A participant's size; the typical one for a name that has none (a stimulus)."""
+        """Return a participant's size, or the typical one if it is unknown (a stimulus)."""
         if participant in self.sizes:
             return self.sizes[participant]
         return typical(list(self.sizes.values()))
 
 
 def typical(sizes: Sequence[Size]) -> Size:
-    """The median of each size; that of the study's participants where there is none."""
+    """Return the median of each size; without any, the median of the study's participants."""
     if not sizes:
         return Size(300.0, 300.0 * 1024 * 110, 110, 100, 300.0)
     return Size(
@@ -103,7 +138,7 @@ def typical(sizes: Sequence[Size]) -> Size:
     )
 
 
-# --- one function a rule: the parts of the job's name after the rule's folder -> cost
+# --- one function per rule, called with the parts of the job's name after the rule
 
 
 def _demo(run: PlannedRun, participant: str) -> Cost:
@@ -215,29 +250,42 @@ COSTS: dict[str, Callable[..., Cost]] = {
     "summary": _tables,
     "report": _report,
 }
-"""What a rule's job takes; another rule's takes its start-up."""
+"""Cost functions by rule; a job of any other rule costs only its start-up."""
 
 
 def cost_of(job: Job, run: PlannedRun) -> Cost:
-    """The estimated cost of one job."""
+    """Return the estimated cost of one job."""
     known = COSTS.get(job.rule)
     return Cost(START_S) if known is None else known(run, *job.wildcards)
 
 
-# --- the machine at hand, by what finished jobs took
+# --- the speed of this machine, from finished jobs
 
 
 def measured(benchmarks: str | Path) -> dict[str, float]:
-    """CPU seconds of a run's finished jobs by their names.
+    """Return the CPU seconds of a run's finished jobs, by job name.
 
-    Jobs shorter than the clock of the process table have none.
+    Jobs that are shorter than the resolution of the process table are left out.
+
+    Parameters
+    ----------
+    benchmarks
+        Folder of the run's benchmark files.
     """
     return {time.job: time.cpu_s for time in job_times(benchmarks) if time.cpu_s > 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How many times longer than estimated jobs take here: typical, low and high, of `n` jobs."""
+    """The ratio of measured to estimated CPU time on this machine.
+
+    Attributes
+    ----------
+    typical, low, high
+        Ratio over all finished jobs, and the ends of its plausible range.
+    n
+        Number of finished jobs that it is computed from.
+    """
 
     typical: float = 1.0
     low: float = 1 / SMALL_FACTOR
@@ -246,18 +294,31 @@ class Speed:
 
 
 def speeds(finished: Mapping[str, float], run: PlannedRun) -> dict[str, Speed]:
-    """How this machine's finished jobs compare with their estimates, by the folder of the rule."""
+    """Return the speed of this machine for each rule, from its finished jobs.
+
+    Parameters
+    ----------
+    finished
+        CPU time (s) of finished jobs, by name.
+    run
+        The run that the jobs are part of.
+
+    Returns
+    -------
+    speeds
+        By the first folder of the jobs' names (the rule).
+    """
     pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for name, seconds in finished.items():
         kind = name.split("/")[0]
         try:
             estimate = cost_of(Job(kind, name), run).cpu_s
         except (KeyError, TypeError, ValueError):
-            continue  # of a model or an analysis that the configuration no longer has
+            continue  # its model or analysis is no longer in the configuration
         pairs[kind].append((seconds, estimate))
     by_kind = {}
     for kind, some in pairs.items():
-        # Of the sums: a start-up that is off by a second says little of the long jobs.
+        # From the sums: an error of one second in the start-up matters little for long jobs.
         typical = sum(took for took, _ in some) / sum(estimate for _, estimate in some)
         low, high = _spread([took / estimate for took, estimate in some])
         by_kind[kind] = Speed(
@@ -270,7 +331,7 @@ def speeds(finished: Mapping[str, float], run: PlannedRun) -> dict[str, Speed]:
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
-    """10th and 90th percentile; the extremes of fewer than three."""
+    """Return the 10th and 90th percentile; the extremes if there are fewer than three values."""
     if len(values) < 3:
         return min(values), max(values)
     tenths = quantiles(values, n=10, method="inclusive")
@@ -279,7 +340,27 @@ def _spread(values: Sequence[float]) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Jobs of one rule: CPU seconds (typical, low, high), largest memory, bytes, GPU seconds."""
+    """The cost of all jobs of one rule.
+
+    Attributes
+    ----------
+    rule
+        Name of the rule.
+    jobs
+        Number of jobs.
+    cpu_s, low_s, high_s
+        CPU time of all jobs (s): typical, and the ends of its plausible range.
+    longest_s
+        Typical CPU time of the longest job, s.
+    memory_mb
+        Memory of the largest job, MB.
+    n_bytes
+        Size of all outputs, bytes.
+    gpu_s
+        Time of the networks on the assumed GPU, s.
+    measured
+        Number of finished jobs that the estimate is based on.
+    """
 
     rule: str
     jobs: int
@@ -294,7 +375,17 @@ class Total:
 
 
 def totals(jobs: Sequence[Job], run: PlannedRun, finished: Mapping[str, float]) -> list[Total]:
-    """What the jobs take together, rule by rule, from the data set to the report."""
+    """Return the estimated cost of all jobs, rule by rule, in the order of the workflow.
+
+    Parameters
+    ----------
+    jobs
+        The jobs that would run.
+    run
+        The run that they are part of.
+    finished
+        CPU time (s) of finished jobs, by name; they calibrate the estimates.
+    """
     fast = speeds(finished, run)
     by_rule: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:

@@ -1,4 +1,4 @@
-"""The models of a configuration: what is there, whether it fits the catalogue, what is to fetch."""
+"""Check of a configuration's models: which files are present, and which must be downloaded."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ from highgamma.models.places import MODELS, location, remedy
 SUBJECT = "models"
 
 WRITTEN = "resources/demo/models/"
-"""Where the demo's own models lie, which the workflow writes."""
+"""Folder of the demo's own models, which the workflow writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One model: `there`, `to be written` by the workflow, `to be fetched`, or `absent`.
+    """The state of one model's files.
 
-    fetch : name of what is fetched (models share it), "" where nothing is. n_bytes : to be
-    fetched, None where no lock file says how much.
+    Attributes
+    ----------
+    name
+        The model.
+    state
+        `there`, `to be written` by the workflow, `to be fetched`, or `absent`.
+    fetch
+        Name of the download, which models may share; empty without one.
+    n_bytes
+        Size of the download, bytes; None if the lock file does not list it.
     """
 
     name: str
@@ -43,7 +51,7 @@ def check_models(
     problems: Problems,
     models: str | Path = MODELS,
 ) -> list[State]:
-    """Check the files of every model named; what is wrong goes to `problems`.
+    """Check the files of every model, and add what is wrong to `problems`.
 
     Parameters
     ----------
@@ -57,8 +65,15 @@ def check_models(
         `auto`, `cpu` or `cuda`.
     demo
         Whether the workflow writes the demo's own models.
+    problems
+        Problems are added here.
     models
         Folder of fetched models.
+
+    Returns
+    -------
+    states
+        One for each model, sorted by name.
     """
     locked = problems.attempt(SUBJECT, store.read_lock, lock)
     states = []
@@ -109,7 +124,7 @@ def _state(
         problems.add(
             Problem(
                 SUBJECT,
-                f"the files of {name} are not here",
+                f"the files of {name} were not found",
                 where=str(place),
                 expected=kind_of(entry).files_in_words,
                 remedy=remedy(entry, models=models),
@@ -124,7 +139,7 @@ def _state(
 def _to_fetch(
     entry: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]] | None, place: Path
 ) -> int | None:
-    """Bytes that a fetch will take, by the lock file; what lies there whole is not fetched."""
+    """Return the bytes to be downloaded according to the lock file, without files already here."""
     if known is None:
         return None
     if "url" in entry["source"]:
@@ -138,7 +153,7 @@ def _to_fetch(
 
 
 def _compare_with_manifest(manifest: Path, folder: Path) -> None:
-    """Check that the files of a manifest are there with their sizes; their bytes are not read."""
+    """Check that the files of a manifest exist and have its sizes, without reading them."""
     for name, file in store.read_manifest(manifest)["files"].items():
         path = folder / name
         size = path.stat().st_size if path.is_file() else None
@@ -146,13 +161,13 @@ def _compare_with_manifest(manifest: Path, folder: Path) -> None:
             raise InputError(
                 "the file is missing" if size is None else f"the file has {size} bytes",
                 where=path,
-                expected=f"{file['size']} bytes, as its manifest says",
+                expected=f"{file['size']} bytes, as its manifest states",
                 remedy=f"delete {manifest} and run `snakemake models`",
             )
 
 
 def _check_network(entry: Mapping[str, Any], place: Path, problems: Problems, models: Path) -> None:
-    """Layers and width against config.json, the tokenizer, and the heads of the weights' files."""
+    """Check layers and width against config.json, the tokenizer, and the weights' headers."""
     from highgamma.embeddings.pretrained import load_tokenizer, read_config
 
     problems.attempt(SUBJECT, read_config, entry, place)
@@ -176,7 +191,7 @@ def _check_network(entry: Mapping[str, Any], place: Path, problems: Problems, mo
 
 
 def _read_head(path: Path) -> None:
-    """The head of a safetensors file says how long the file is; nothing else is read."""
+    """Check that a safetensors file is as long as its header states."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -1,4 +1,4 @@
-"""One participant's files, read by the recording stage's own readers: headers and tables alone."""
+"""Check of one participant's headers and tables, with the readers of the recording stage."""
 
 from __future__ import annotations
 
@@ -18,15 +18,29 @@ if TYPE_CHECKING:
     from highgamma.recording.signals import Signals
 
 SHOWN = 5
-"""At most this many names are listed in a message."""
+"""Largest number of names in a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the headers of one recording say.
+    """The properties of one recording, from its headers.
 
-    rate : Hz. n_samples, n_channels, n_electrodes (kept). names : of all channels. sound : length
-    of its sound in s, 0 for none. sound_rate : Hz. where : the file.
+    Attributes
+    ----------
+    label
+        The recording's label among those of the participant.
+    rate
+        Sampling rate, Hz.
+    n_samples, n_channels, n_electrodes
+        Numbers of samples, of channels, and of electrodes that are kept.
+    names
+        Names of all channels.
+    sound
+        Length of its sound, s; 0 without sound.
+    sound_rate
+        Sampling rate of the sound, Hz.
+    where
+        The file.
     """
 
     label: str
@@ -47,10 +61,20 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A participant as far as it could be read.
+    """What could be read of a participant.
 
-    words : the table of the recording stage without voice onsets; None where it cannot be read.
-    whole : every recording could be opened. n_bytes : of all files.
+    Attributes
+    ----------
+    name
+        Such as `sub-01`.
+    recordings
+        The recordings that could be opened.
+    words
+        Table of words of the recording stage, without voice onsets; None if it cannot be read.
+    whole
+        Whether every recording could be opened.
+    n_bytes
+        Size of all files, bytes.
     """
 
     name: str
@@ -73,19 +97,26 @@ class Participant:
 
     @property
     def electrodes(self) -> int:
-        """Electrodes that are kept; the fewest of any recording."""
+        """Number of electrodes that are kept, the smallest of all recordings."""
         return min((recording.n_electrodes for recording in self.recordings), default=0)
 
 
 def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) -> Participant:
-    """Read a participant's headers and tables; what is wrong goes to `problems`.
+    """Read a participant's headers and tables, and add what is wrong to `problems`.
 
     Parameters
     ----------
     name
         Such as `sub-01`.
     dataset
-        The configuration's section, defaults filled in.
+        The section `dataset` of the configuration, with its defaults.
+    problems
+        Problems are added here.
+
+    Returns
+    -------
+    participant
+        What could be read.
     """
     from highgamma.recording import electrodes, files, opening, sound
     from highgamma.recording.outputs import compare_with_sidecar
@@ -155,7 +186,7 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
 
 
 def _listed(name: str, segment: Segment, problems: Problems) -> list[str]:
-    """The channels as channels.tsv has them, where the recording itself cannot say."""
+    """Return the channels' names from channels.tsv, for a recording that cannot be opened."""
     from highgamma.recording.sidecars import channel_rows
 
     rows = problems.attempt(name, channel_rows, segment)
@@ -169,7 +200,7 @@ def _compare_tables(
     signals: Signals | None,
     problems: Problems,
 ) -> None:
-    """What the sidecars say of one another, and of the recording: warnings."""
+    """Warn if the sidecars contradict one another or the recording."""
     import pandas as pd
 
     from highgamma.recording.sidecars import read_json
@@ -230,12 +261,12 @@ def _compare_tables(
             f"({_some(lost)}): they have no coordinates",
             where=str(segment.electrodes),
             expected="the names of channels.tsv",
-            remedy="mend the names, or go without positions",
+            remedy="correct the names, or do without positions",
         )
     if len(kept) and (kept["region"].astype(str).isin(("n/a", "Unknown", "nan"))).all():
         problems.warn(
             name,
-            "no electrode has an anatomical label: it takes no part in results by region",
+            "no electrode has an anatomical label, so none is included in results by region",
             where=str(segment.channels),
             expected="a label in the column description, or in electrodes.tsv",
         )
@@ -252,7 +283,7 @@ def _words(
     recorded: Sequence[Recorded],
     problems: Problems,
 ) -> pd.DataFrame:
-    """The table of words as the recording stage will write it, but for the voice's onsets."""
+    """Return the table of words of the recording stage, without voice onsets."""
     from highgamma.recording.outputs import within, words_of
 
     stimulus = dataset.get("stimulus")
@@ -284,7 +315,7 @@ def _words(
 def _compare_samples(
     name: str, segments: Sequence[Segment], recorded: Sequence[Recorded], problems: Problems
 ) -> None:
-    """Warn where the column `sample` of events.tsv is not onset × rate."""
+    """Warn if the column `sample` of events.tsv is not onset × rate."""
     import pandas as pd
 
     from highgamma.store import read_table
@@ -302,7 +333,7 @@ def _compare_samples(
             row = int(off.to_numpy().argmax())
             problems.warn(
                 name,
-                f"{int(off.sum())} events have another sample than their onset says: line "
+                f"{int(off.sum())} events have a sample that differs from onset × rate: line "
                 f"{row + 2} has {onset.iloc[row]:g} s and sample {sample.iloc[row]:g}, which at "
                 f"{recording.rate:g} Hz is {sample.iloc[row] / recording.rate:g} s; the "
                 "onsets are taken",
@@ -313,7 +344,17 @@ def _compare_samples(
 
 
 def compare_folders(root: str | Path, named: object, problems: Problems) -> None:
-    """Warn of folders that participants.tsv does not list, and of rows that have no folder."""
+    """Warn of folders that participants.tsv does not list, and of rows without a folder.
+
+    Parameters
+    ----------
+    root
+        The data set's folder.
+    named
+        The setting `dataset.participants`; only `all` is checked.
+    problems
+        Warnings are added here.
+    """
     from highgamma.store import read_table
 
     base = Path(root)
@@ -328,8 +369,8 @@ def compare_folders(root: str | Path, named: object, problems: Problems) -> None
     twice = [n for n, count in Counter(listed).items() if count > 1]
     for state, names in (
         ("listed more than once", sorted(twice)),
-        ("listed, but have no folder, and take no part", sorted(set(listed) - there)),
-        ("there, but not listed, and take no part", sorted(there - set(listed))),
+        ("listed but have no folder, and are left out", sorted(set(listed) - there)),
+        ("present but not listed, and are left out", sorted(there - set(listed))),
     ):
         if names:
             problems.add(

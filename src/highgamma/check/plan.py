@@ -1,4 +1,4 @@
-"""Which jobs Snakemake would run, out of its own graph."""
+"""Which jobs Snakemake would run, according to its own graph."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ COLUMNS = ("output_file", "rule", "plan")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job to be run: its rule, and its name among the rule's jobs.
+    """A job that Snakemake would run.
 
-    name : what its file is called among those of the run, such as `encoding/words/sub-01/mel/00`:
-    the rule, then what stands below the first folder. All wildcards are in it, and the job's
-    benchmark is found by it.
+    Attributes
+    ----------
+    rule
+        Name of its rule.
+    name
+        The rule, then the path of the job's file below the first folder of the run, such as
+        `encoding/words/sub-01/mel/00`. It contains all wildcards and identifies the job's
+        benchmark.
     """
 
     rule: str
@@ -29,14 +34,14 @@ class Job:
 
     @property
     def wildcards(self) -> tuple[str, ...]:
-        """The parts of the name after the rule's own folder."""
+        """The parts of the name after the rule."""
         return tuple(self.name.split("/")[1:])
 
 
 def planned(command: Sequence[str], *, results: str | Path) -> list[Job]:
-    """Jobs that `command` (a call of Snakemake) would run, by its `--summary`.
+    """Return the jobs that a call of Snakemake would run, from its `--summary`.
 
-    A dry run prints a job's message alone; the summary names rule and plan of every file.
+    A dry run prints only a job's message; the summary lists rule and plan of every file.
 
     Parameters
     ----------
@@ -45,10 +50,15 @@ def planned(command: Sequence[str], *, results: str | Path) -> list[Job]:
     results
         Folder of the run's results.
 
+    Returns
+    -------
+    jobs
+        Each job once, in the order of the summary.
+
     Raises
     ------
     InputError
-        The graph cannot be made; the message is Snakemake's.
+        If the graph cannot be built; the message is Snakemake's.
     """
     done = subprocess.run(  # noqa: S603
         [*command, "--summary"], capture_output=True, text=True, check=False
@@ -60,18 +70,31 @@ def planned(command: Sequence[str], *, results: str | Path) -> list[Job]:
         ]
         raise InputError(
             "the jobs cannot be planned:\n" + "\n".join(shown[-20:]),
-            remedy="mend what the message names",
+            remedy="fix what the message names",
         )
     return list(jobs_of(done.stdout.splitlines(), results=results))
 
 
 def jobs_of(summary: Iterable[str], *, results: str | Path) -> Iterator[Job]:
-    """Jobs of a summary, each once, however many files it makes."""
+    """Yield the jobs of a summary, each once.
+
+    Parameters
+    ----------
+    summary
+        Lines that `snakemake --summary` printed.
+    results
+        Folder of the run's results.
+
+    Raises
+    ------
+    InputError
+        If the summary does not have the expected columns.
+    """
     lines = iter(summary)
     header = next((line for line in lines if line.startswith(COLUMNS[0])), None)
     if header is None or not set(COLUMNS) <= set(header.split("\t")):
         raise InputError(
-            "the summary of the jobs is not understood",
+            "the summary of the jobs cannot be read",
             expected="a table with the columns " + ", ".join(COLUMNS),
             remedy="report this with the version of Snakemake",
         )
@@ -85,7 +108,7 @@ def jobs_of(summary: Iterable[str], *, results: str | Path) -> Iterator[Job]:
 
 
 def _name(rule: str, path: PurePosixPath, results: PurePosixPath) -> str:
-    """A job's name from one of its files: the files of one job agree in it."""
+    """Return a job's name from one of its files; all files of a job give the same name."""
     if path.is_relative_to(results):
         _, *parts = path.relative_to(results).with_suffix("").parts
     elif path.parts[:2] == ("resources", "models"):

@@ -16,9 +16,23 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a subject (a participant, `models`, `configuration`).
+    """Something that is wrong with the data, the models or the configuration.
 
-    `fatal`: jobs would fail; else they would run, and the result may not be what was meant.
+    Attributes
+    ----------
+    subject
+        What it concerns: a participant's name, `models`, `configuration`, ….
+    message
+        What was found.
+    where
+        The file, or the key of the configuration.
+    expected
+        What would be valid.
+    remedy
+        What to do about it.
+    fatal
+        Whether jobs would fail (an error). Otherwise (a warning) they run, and the result may not
+        be the intended one.
     """
 
     subject: str
@@ -31,26 +45,38 @@ class Problem:
 
 @dataclass(slots=True)
 class Problems:
-    """All problems found so far, each once."""
+    """A collection of problems, each of which is kept once."""
 
     every: list[Problem]
 
     def add(self, problem: Problem) -> None:
-        """Keep a problem that is not known yet."""
+        """Add a problem, unless it is already in the collection."""
         if problem not in self.every:
             self.every.append(problem)
 
     def warn(self, subject: str, message: str, **further: str | None) -> None:
-        """Keep a warning."""
+        """Add a warning; `further` are other attributes of `Problem`."""
         self.add(Problem(subject, message, fatal=False, **further))
 
     def attempt(
         self, subject: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R | None:
-        """Call a function of the library; what it raises or warns of becomes problems.
+        """Call a function of the library and add its errors and warnings to the problems.
 
-        `None` where it failed. An error that no file and no setting should cause is a problem as
-        well, so that one odd file does not hide what is wrong with the others.
+        Unexpected exceptions are added too, so that one unusual file does not hide the problems
+        of the others.
+
+        Parameters
+        ----------
+        subject
+            Subject of the problems.
+        function, *args, **kwargs
+            The function, and what it is called with.
+
+        Returns
+        -------
+        result
+            What the function returned; `None` if it raised an exception.
         """
         try:
             with self._warnings_of(subject):
@@ -64,14 +90,15 @@ class Problems:
                     subject,
                     f"cannot be checked: {type(error).__name__}: {error}",
                     where=f"{getattr(function, '__module__', '')}.{function.__name__}",
-                    remedy="compare the files with published ones; if they are right, report this",
+                    remedy="compare the files with published ones; if they are valid, report "
+                    "this error",
                 )
             )
         return None
 
     @contextmanager
     def _warnings_of(self, subject: str) -> Iterator[None]:
-        """The readers' own warnings, collected in place of the log."""
+        """Collect the package's warnings instead of logging them."""
         logger = logging.getLogger("highgamma")
         handlers, propagate = logger.handlers, logger.propagate
         collector = _Collector(self, subject)
@@ -82,11 +109,11 @@ class Problems:
             logger.handlers, logger.propagate = handlers, propagate
 
     def fatal(self) -> list[Problem]:
-        """Those with which jobs would fail."""
+        """Return the errors: problems with which jobs would fail."""
         return [problem for problem in self.every if problem.fatal]
 
     def text(self) -> list[str]:
-        """Lines: subject by subject, errors before warnings, each with file and remedy."""
+        """Return lines of text: by subject, errors before warnings, each with file and remedy."""
         lines: list[str] = []
         for subject in dict.fromkeys(problem.subject for problem in self.every):
             mine = [problem for problem in self.every if problem.subject == subject]
@@ -120,7 +147,7 @@ def _lines(problem: Problem) -> list[str]:
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
-    """Rows of text as columns, the first `left` of them to the left and the others to the right."""
+    """Return lines of aligned columns: the first `left` flush left, the others flush right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join(

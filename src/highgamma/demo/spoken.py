@@ -95,7 +95,7 @@ def read_words(folder: str | PathLike[str]) -> tuple[SpokenWord, ...]:
 
 
 def with_compounds(words: tuple[SpokenWord, ...], *, count: int) -> tuple[SpokenWord, ...]:
-    """The words, then `count` compounds of two: the shortest are spoken in pairs, as one word.
+    """Return the words, then `count` compounds of two of the shortest words.
 
     The list is shorter than a study needs; compounds are as long as long words.
     """
@@ -152,7 +152,9 @@ def plan_session(
 def speak_session(
     session: Session, *, rate: float, start: float, rng: np.random.Generator
 ) -> FloatArray:
-    """The microphone's signal, ±1 in steps of 2^-15, a few ms longer than the neural recording.
+    """Return the microphone's signal, ±1 in steps of 2^-15.
+
+    It is a few ms longer than the neural recording.
 
     Parameters
     ----------

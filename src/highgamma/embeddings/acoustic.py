@@ -31,7 +31,7 @@ _BLOCK = 4096
 
 
 def mel_filters(n_bins: int, n_bands: int, rate: float) -> FloatArray:
-    """Triangular mel filters, each of unit sum, (n_bins, n_bands).
+    """Return triangular mel filters, each of unit sum, (n_bins, n_bands).
 
     Edges are equally spaced on the scale m = 2595 log10(1 + f/700) from 0 to rate/2, each put to
     the frequency below in whole Hz and from there to the bin floor(f / (rate/2) · n_bins). Filter i
@@ -69,7 +69,7 @@ def mel_filters(n_bins: int, n_bands: int, rate: float) -> FloatArray:
 def log_mel(
     samples: Float32Array, rate: float, *, window: float, shift: float, n_bands: int = BANDS
 ) -> FloatArray:
-    """Log-mel spectrogram, (frame, band): log(|rfft(hann · x)| @ filters + 1e-7).
+    """Return the log-mel spectrogram, (frame, band): log(|rfft(hann · x)| @ filters + 1e-7).
 
     Parameters
     ----------
@@ -93,7 +93,17 @@ def log_mel(
 
 
 def envelope(samples: Float32Array, rate: float, *, window: float, shift: float) -> FloatArray:
-    """Broadband envelope, (frame, 1): root mean square of the samples of each frame."""
+    """Return the broadband envelope, (frame, 1): root mean square of each frame's samples.
+
+    Parameters
+    ----------
+    samples
+        (sample,) sound.
+    rate
+        Sampling rate, Hz.
+    window, shift
+        Length of a frame, and time between frames, s.
+    """
     first, length = frame_windows(len(samples), rate, window, shift)
     out = np.empty((len(first), 1))
     for a in range(0, len(first), _BLOCK):
@@ -104,7 +114,7 @@ def envelope(samples: Float32Array, rate: float, *, window: float, shift: float)
 
 
 def on_off(time: FloatArray, start: FloatArray, stop: FloatArray, *, window: float) -> FloatArray:
-    """Share of each frame's window that lies within a word, (frame, 1), 0 to 1.
+    """Return the share of each frame's window within a word, (frame, 1), 0 to 1.
 
     Parameters
     ----------
@@ -125,7 +135,7 @@ def on_off(time: FloatArray, start: FloatArray, stop: FloatArray, *, window: flo
 
 
 def acoustic_embeddings(model: dict[str, Any], *, words: Words, audio: Audio) -> Embeddings:
-    """Acoustic features of a resolved catalogue entry of kind `acoustic`."""
+    """Return acoustic features of a resolved catalogue entry of kind `acoustic`."""
     window, shift = float(model["window"]), float(model["shift"])
     parts = audio.required().parts()
     times: list[FloatArray] = []

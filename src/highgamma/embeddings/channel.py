@@ -16,7 +16,7 @@ _BLOCK = 8192
 
 
 def window_averages(recorded: Reader, *, window: float, shift: float) -> Iterator[FloatArray]:
-    """Means over the frames of a segment, in blocks (frame,); reads a block's samples at a time."""
+    """Yield means over the frames of a segment, in blocks (frame,), reading block by block."""
     first, length = frame_windows(recorded.n_samples, recorded.rate, window, shift)
     for a in range(0, len(first), _BLOCK):
         some = first[a : a + _BLOCK]
@@ -25,7 +25,7 @@ def window_averages(recorded: Reader, *, window: float, shift: float) -> Iterato
 
 
 def channel_embeddings(model: dict[str, Any], *, recorded: list[Reader]) -> Embeddings:
-    """One feature: the channel at the frame rate of the neural signal, in its recorded unit.
+    """Return one feature: the channel at the frame rate of the neural signal, in its own unit.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def channel_embeddings(model: dict[str, Any], *, recorded: list[Reader]) -> Embe
 
 
 def checked_channel(name: str, names: list[str], *, where: str) -> str:
-    """The name, if the recording has a channel of that name; else an `InputError`."""
+    """Return the channel's name; raise an `InputError` if the recording has no such channel."""
     if name not in names:
         raise InputError(
             f"the recording has no channel {name!r}{nearest(name, names)}",

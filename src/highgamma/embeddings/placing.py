@@ -27,7 +27,7 @@ _COLUMNS = 256
 
 
 def reach(source_rate: float, target_rate: float) -> float:
-    """Seconds on either side of a target frame from which `resample_frames` takes values.
+    """Return seconds on either side of a target frame from which `resample_frames` takes values.
 
     A purge gap between training and test must be at least this much longer.
     """
@@ -41,7 +41,7 @@ def resample_frames(
     target_time: FloatArray,
     target_segment: Numbers,
 ) -> Values:
-    """Values of frames at other times, band-limited.
+    """Interpolate the values of frames at other times, band-limited.
 
     y(t) = Σ_k h(t − t_k) x_k / Σ_k h(t − t_k), with h a Kaiser-windowed sinc (linear phase) whose
     cut-off is 0.9 of the lower of the two Nyquist frequencies: an anti-aliasing low-pass on the way
@@ -83,7 +83,7 @@ def paint_words(
     target_time: FloatArray,
     target_segment: Numbers,
 ) -> Values:
-    """Each word's values from its start to its stop, zeros elsewhere.
+    """Return each word's values from its start to its stop, zeros elsewhere.
 
     A frame belongs to a word where start ≤ t < stop, t its centre. Where words overlap, the one
     that begins later wins (of those that begin together, the later row). Words with a missing edge
@@ -121,7 +121,7 @@ def window_means(
     stop: FloatArray,
     word_segment: Numbers,
 ) -> Values:
-    """Mean over the frames of each word's window, (word, p): those with start ≤ t < stop.
+    """Average the frames of each word's window, start ≤ t < stop: (word, p).
 
     NaN where the window is missing or holds no frame.
 
@@ -148,7 +148,7 @@ def window_flatten(
     stop: FloatArray,
     word_segment: Numbers,
 ) -> Values:
-    """Frames of each word's window one after another, (word, T·p), time before feature.
+    """Concatenate the frames of each word's window: (word, T·p), time before feature.
 
     All windows get the same T, the number of frames in the shortest window given, from the first
     frame with t ≥ start on. Words whose window is missing or leaves the recording are NaN.
@@ -178,7 +178,17 @@ def window_flatten(
 
 
 def trial_means(values: Values, word_index: Numbers, n_words: int) -> Values:
-    """Mean over each trial's frames, (word, p), of features heard trial by trial; else NaN."""
+    """Average the frames of each trial, (word, p); NaN for words without a trial.
+
+    Parameters
+    ----------
+    values
+        (frame, p) features of all frames.
+    word_index
+        (frame,) number of the word of each frame.
+    n_words
+        Number of words.
+    """
     out = np.full((n_words, values.shape[1]), np.nan, dtype=values.dtype)
     for row in range(n_words):
         inside = word_index == row
@@ -188,10 +198,19 @@ def trial_means(values: Values, word_index: Numbers, n_words: int) -> Values:
 
 
 def trial_flatten(values: Values, word_index: Numbers, n_words: int) -> Values:
-    """Frames of each trial one after another, (word, T·p), time before feature; else NaN.
+    """Concatenate each trial's frames, (word, T·p), time before feature; NaN if it is shorter.
 
     The study's speech features: T = 99 frames of 1024 for trials of 2 s. T is the number of frames
     of the longest trial.
+
+    Parameters
+    ----------
+    values
+        (frame, p) features of all frames.
+    word_index
+        (frame,) number of the word of each frame.
+    n_words
+        Number of words.
     """
     counts = np.bincount(word_index, minlength=n_words)
     count = int(counts.max()) if len(word_index) else 0

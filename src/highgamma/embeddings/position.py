@@ -1,4 +1,4 @@
-"""Features that know nothing but the position in time: a control for leaking splits.
+"""Features of the position in time only: a control for splits with leakage.
 
 Blurred identity blocks, after the "orthogonal autocorrelated sequences" of Feghhi, Hadidi et al.
 (2024, arXiv 2406.01538): one bump after another along each segment. A model that does better on
@@ -17,7 +17,7 @@ from highgamma.embeddings.stream import Embeddings, FloatArray
 
 
 def bumps(time: FloatArray, centres: FloatArray, *, blur: float) -> FloatArray:
-    """exp(−(t − c)² / 2 blur²), (time, centre), all in seconds; 0 beyond three times the blur.
+    """Return exp(−(t − c)² / 2 blur²), (time, centre), in s; 0 beyond three times the blur.
 
     A longer tail would be all that training samples see of a bump inside a held-out block, and
     z-scoring would blow it up a thousandfold.
@@ -29,7 +29,7 @@ def bumps(time: FloatArray, centres: FloatArray, *, blur: float) -> FloatArray:
 def position_embeddings(
     model: dict[str, Any], *, extents: list[tuple[int, float, float]]
 ) -> Embeddings:
-    """Bumps over all segments; no bump crosses a segment's border.
+    """Return bumps over all segments; no bump crosses a segment's border.
 
     Parameters
     ----------

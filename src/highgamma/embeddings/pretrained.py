@@ -54,9 +54,9 @@ class Network:
     device: str
 
     def hidden(self, **inputs: torch.Tensor) -> list[torch.Tensor]:
-        """Layers 0 to L of one pass, each (batch, position, feature), on the device and in
-        the network's precision.
+        """Return layers 0 to L of one pass, each (batch, position, feature).
 
+        They are on the network's device and in its precision.
         Layer k is what enters block k+1; the last is the network's output, which in networks with
         a final layer norm (XLS-R, GPT-2) is not what leaves the last block.
         """
@@ -74,7 +74,7 @@ class Network:
         return [*states[:-1], out.last_hidden_state]
 
     def logits(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """Of a network with its language-modelling head: (batch, position, token of vocabulary).
+        """Return the logits of a language model: (batch, position, token of vocabulary).
 
         Row t holds the unnormalised log probabilities of what follows position t.
         """
@@ -113,7 +113,7 @@ def load_network(
     ------
     InputError
         If files are absent or broken, sizes are not the catalogue's, weights are missing, the
-        architecture is unknown, or half precision is asked for on a CPU.
+        architecture is unknown, or half precision is requested on a CPU.
     """
     config = read_config(model, folder)
     whole = _loaded(model, folder, config, "AutoModel", device=device, threads=threads)
@@ -197,7 +197,7 @@ def read_config(model: Mapping[str, Any], folder: Path) -> Any:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
-            "the model's files are not here",
+            "the model's files were not found",
             where=path,
             expected="a folder with config.json"
             + ("" if model.get("untrained") else ", the weights and the tokenizer or preprocessor"),
@@ -225,16 +225,14 @@ def read_config(model: Mapping[str, Any], folder: Path) -> Any:
         )
         layers, width = _size(_part(config))
     except (ValueError, TypeError, AttributeError, KeyError, OSError) as error:
-        raise InputError(
-            f"the model's configuration makes no sense: {error}", where=path
-        ) from error
+        raise InputError(f"the model's configuration is not valid: {error}", where=path) from error
     for what, actual, stated in (
         ("blocks (layers)", layers, model.get("layers")),
         ("features (width)", width, model.get("width")),
     ):
         if stated is not None and actual != stated:
             raise InputError(
-                f"the model's files have {actual} {what}, the catalogue says {stated}",
+                f"the model's files have {actual} {what}, the catalogue states {stated}",
                 where=path,
                 expected=f"{stated} {what}",
                 remedy="correct the catalogue entry, or put the right model's files there",
@@ -243,19 +241,19 @@ def read_config(model: Mapping[str, Any], folder: Path) -> Any:
 
 
 def preprocessor(folder: Path) -> dict[str, Any]:
-    """The settings in preprocessor_config.json; empty where there is none."""
+    """Return the settings in preprocessor_config.json; empty if it does not exist."""
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         return {}
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"the file is no JSON: {error}", where=path) from error
+        raise InputError(f"the file is not valid JSON: {error}", where=path) from error
     return loaded if isinstance(loaded, dict) else {}
 
 
 def load_tokenizer(model: Mapping[str, Any], folder: Path) -> Any:
-    """The tokenizer beside a text model; an `InputError` if it is absent or of no known kind."""
+    """Load the tokenizer of a text model; raise an `InputError` if it is missing or unknown."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     from transformers import AutoTokenizer
 
@@ -343,14 +341,14 @@ def _size(config: Any) -> tuple[int, int]:
 
 
 def device_of(device: str) -> str:
-    """`cpu` or `cuda` for the configured device; an `InputError` where there is no such GPU."""
+    """Return `cpu` or `cuda` for the configured device; raise an `InputError` without a GPU."""
     import torch
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "there is no GPU that PyTorch can use",
+            "PyTorch found no usable GPU",
             where="device",
             expected="a CUDA device and a PyTorch built for it",
             remedy="set `device: auto` or `device: cpu`",
@@ -359,7 +357,7 @@ def device_of(device: str) -> str:
 
 
 def precision(model: Mapping[str, Any], device: str) -> torch.dtype:
-    """PyTorch's name of the entry's `dtype`; half precision is for GPUs."""
+    """Return PyTorch's type for the entry's `dtype`; half precision requires a GPU."""
     import torch
 
     name = str(model.get("dtype", "float32"))

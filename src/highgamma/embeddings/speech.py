@@ -59,7 +59,7 @@ class Ear:
     n_mels: int
 
     def n_frames(self, n: int) -> int:
-        """Frames of n samples; those of padding do not count."""
+        """Return the number of frames of n samples, without frames of padding."""
         if self.reach == 0:
             return -(-n // self.stride)
         return max(0, (n - self.reach) // self.stride + 1)
@@ -70,7 +70,7 @@ class Ear:
 
 
 def ear_of(network: Network) -> Ear:
-    """How a network hears, from its configuration.
+    """Return a speech network's frames and limits, from its configuration.
 
     For convolutions with kernels k and strides s the stride of a frame is Π s and its reach
     1 + Σ (k_i − 1) Π_{j<i} s_j: for wav2vec 2.0 320 and 400 samples, so frame k is centred at
@@ -99,7 +99,7 @@ def ear_of(network: Network) -> Ear:
         return Ear(320, 0, longest, False, int(config.num_mel_bins))
     if kind not in WAVEFORM or getattr(config, "add_adapter", False):
         raise InputError(
-            f"the architecture {kind!r} is no speech encoder that this software knows",
+            f"the architecture {kind!r} is not a speech encoder that this software supports",
             where=network.folder,
             expected=f"one of {', '.join((*WAVEFORM, 'whisper'))}, without an adapter",
             remedy="give the model the kind `text` if it reads text, or take another model",
@@ -114,7 +114,7 @@ def ear_of(network: Network) -> Ear:
 
 
 def hear(network: Network, ear: Ear, waveforms: Float32Array) -> Float32Array:
-    """One pass of waveforms of equal length, (sound, layer, frame, feature).
+    """Run one pass of waveforms of equal length: (sound, layer, frame, feature).
 
     Nothing is padded in a batch, so a sound's features do not depend on the sounds beside it;
     Whisper's window is filled with silence, whose frames are dropped.
@@ -142,18 +142,27 @@ def hear(network: Network, ear: Ear, waveforms: Float32Array) -> Float32Array:
 
 
 def normalised(samples: Float32Array) -> Float32Array:
-    """(x − mean) / √(variance + 1e-7), as transformers' feature extractor has it."""
+    """Return (x − mean) / √(variance + 1e-7), as transformers' feature extractor does."""
     mean = np.mean(samples, dtype=np.float64)
     variance = np.mean((samples - np.float32(mean)) ** 2, dtype=np.float64)
     return ((samples - np.float32(mean)) / np.float32(np.sqrt(variance + 1e-7))).astype(np.float32)
 
 
 def windows(n: int, ear: Ear, *, window: float, context: float) -> list[tuple[int, int, int, int]]:
-    """Windows over n samples: (first sample, stop sample, first frame, stop frame) of each.
+    """Return windows over n samples: (first sample, stop sample, first frame, stop frame).
 
     The frames of all windows follow one another without a gap, and each has `context` seconds of
     sound on either side within its window, or all the sound there is. Windows begin on frames, so
     a frame hears the same samples in whichever window.
+
+    Parameters
+    ----------
+    n
+        Number of samples.
+    ear
+        The network's frames and limits.
+    window, context
+        Length of a window, and of the sound on either side of its frames, s.
     """
     total = ear.n_frames(n)
     longest = round(window * RATE) if ear.longest is None else ear.longest
@@ -179,9 +188,18 @@ def windows(n: int, ear: Ear, *, window: float, context: float) -> list[tuple[in
 def continuous(
     network: Network, samples: Float32Array, *, window: float, context: float
 ) -> Iterator[Float32Array]:
-    """All frames of one recording: blocks (layer, frame, feature) that follow one another.
+    """Yield all frames of one recording in consecutive blocks (layer, frame, feature).
 
     Normalisation uses the whole recording, so that no window's loudness shows as a seam.
+
+    Parameters
+    ----------
+    network
+        A speech network.
+    samples
+        (sample,) sound at 16 kHz.
+    window, context
+        Length of a window, and of the sound on either side of its frames, s.
     """
     ear = ear_of(network)
     whole = normalised(samples) if ear.normalise else samples
@@ -194,7 +212,7 @@ def continuous(
 def causal_windows(
     n: int, ear: Ear, *, window: float, shift: float | None
 ) -> list[tuple[int, int]]:
-    """First and stop sample of the window whose last frame is kept, for each frame kept.
+    """Return first and stop sample of the window that ends with each kept frame.
 
     A window ends with the last sample that its last frame's convolutions reach (half a reach, or
     a stride for Whisper, after the frame's centre) and holds the `window` seconds before, or all
@@ -226,7 +244,7 @@ def causal_windows(
 
 
 def causal_step(ear: Ear, shift: float | None) -> int:
-    """Frames from one kept frame to the next, 1 or more."""
+    """Return the number of frames from one kept frame to the next, at least 1."""
     return max(1, round((shift or 0.0) * RATE / ear.stride))
 
 
@@ -238,10 +256,23 @@ def causal(
     shift: float | None = None,
     batch: int = 8,
 ) -> Iterator[Float32Array]:
-    """Frames that heard the past only: blocks (layer, frame, feature) that follow one another.
+    """Yield frames computed from past sound only: consecutive blocks (layer, frame, feature).
 
     Each window is normalised by itself, for the loudness of the whole recording is known only when
     it is over. Windows of equal length share a batch.
+
+    Parameters
+    ----------
+    network
+        A speech network.
+    samples
+        (sample,) sound at 16 kHz.
+    window
+        Length of the past sound that each frame is computed from, s.
+    shift
+        Time between frames, s; None for that of the network.
+    batch
+        Largest number of windows in a pass.
     """
     ear = ear_of(network)
     plan = causal_windows(len(samples), ear, window=window, shift=shift)
@@ -257,7 +288,7 @@ def causal(
 def trials(
     network: Network, sounds: list[Float32Array | None], n: int, *, batch: int
 ) -> Iterator[Float32Array]:
-    """Each trial's sound heard alone: blocks (layer, trial × frame, feature).
+    """Yield features of each trial's sound by itself: blocks (layer, trial × frame, feature).
 
     Parameters
     ----------
@@ -287,7 +318,7 @@ def trials(
 def speech_embeddings(
     model: Mapping[str, Any], *, audio: Audio, words: Words, network: Network
 ) -> Embeddings:
-    """Features of the sound for a resolved catalogue entry of kind `speech`.
+    """Return features of the sound for a resolved catalogue entry of kind `speech`.
 
     Unit `frame` over the whole recording, or `trial-frame` with `context: trial`.
     """
@@ -296,7 +327,7 @@ def speech_embeddings(
         raise InputError(
             f"the audio has {audio.rate:g} samples per second",
             expected=f"{RATE}, to 1 %",
-            remedy="make the audio file anew (stage recording)",
+            remedy="recreate the audio file (stage recording)",
         )
     ear = ear_of(network)
     if model["context"] == "trial":
@@ -349,7 +380,7 @@ def _heard(audio: Audio, ear: Ear) -> list[tuple[int, float, Float32Array]]:
 
 
 def frame_times(ear: Ear, count: int, rate: float) -> FloatArray:
-    """Centres of frames, s from the first sample; `rate` is the sound's true rate."""
+    """Return centres of frames, s from the first sample; `rate` is the sound's true rate."""
     times: FloatArray = (ear.centre() + ear.stride * np.arange(count, dtype=np.float64)) / rate
     return times
 

@@ -1,6 +1,6 @@
 """Static word vectors: fastText `.bin` and `.vec`, GloVe and word2vec text.
 
-Files are read for the words asked for and nothing else: text is passed through line by line, and
+Only the requested words are read: text is passed through line by line, and
 `.bin` (7 GB for cc.nl.300) is mapped, so that only the rows needed are ever read.
 """
 
@@ -36,10 +36,10 @@ _MATRIX = struct.Struct("<qq")
 
 @dataclass(frozen=True, slots=True)
 class _FastText:
-    """Where things lie in a fastText binary.
+    """The layout of a fastText binary.
 
     The matrix of float32 begins at byte `offset`; its rows are the words', then the n-gram
-    buckets'. `rows` has the rows of the words asked for.
+    buckets'. `rows` has the rows of the requested words.
     """
 
     width: int
@@ -52,17 +52,26 @@ class _FastText:
 
 
 def read_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Array:
-    """Vectors of words, (word, feature); a word without one is a row of NaN.
+    """Read the vectors of words, (word, feature); NaN for a word without one.
 
-    The format is told from the file: fastText binary, or text with or without a header line.
+    Parameters
+    ----------
+    path
+        A fastText binary, or text with or without a header line; the file itself shows which.
+    words
+        The words.
+    width
+        Number of features of each vector.
 
     Raises
     ------
     InputError
-        If the file is absent, of another format, cut short, or of another width than `width`.
+        If the file is missing, truncated, or has another format or width.
     """
     if not path.is_file():
-        raise InputError("the vectors are not here", where=path, expected="a .bin, .vec or .txt")
+        raise InputError(
+            "the file of word vectors was not found", where=path, expected="a .bin, .vec or .txt"
+        )
     with path.open("rb") as opened:
         start = opened.read(8)
     # The oldest fastText files begin without a mark; their ending is all that tells them.
@@ -72,7 +81,7 @@ def read_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Arra
 
 
 def fasttext_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Array:
-    """Vectors from a fastText binary, (word, feature).
+    """Read vectors from a fastText binary, (word, feature).
 
     A word's vector is the mean of its own row, if it has one, and of the rows of its character
     n-grams; the n-grams of `<word>` with `minn` to `maxn` characters are hashed (FNV-1a over signed
@@ -102,9 +111,9 @@ def fasttext_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32
 
 
 def text_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Array:
-    """Vectors from text, (word, feature): `word v1 … vD` a line, with or without a header `n D`.
+    """Read vectors from text, (word, feature): lines `word v1 … vD`, perhaps a header `n D`.
 
-    Where a word stands on several lines the first counts. Words may contain spaces; the last D
+    If a word is on several lines, the first counts. Words may contain spaces; the last D
     fields of a line are its numbers.
     """
     rows: dict[str, list[int]] = {}
@@ -137,7 +146,7 @@ def text_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Arra
 
 
 def static_embeddings(model: dict[str, Any], *, words: Words, path: Path) -> Embeddings:
-    """Word vectors for a resolved catalogue entry of kind `static`; one layer, 0."""
+    """Return word vectors for a resolved catalogue entry of kind `static`; one layer, 0."""
     width = int(model["width"])
 
     def blocks() -> Iterator[Float32Array]:
@@ -157,7 +166,7 @@ def static_embeddings(model: dict[str, Any], *, words: Words, path: Path) -> Emb
 
 
 def character_ngrams(word: str, shortest: int, longest: int) -> list[bytes]:
-    """Character n-grams of `<word>` as UTF-8, `<` and `>` alone left out."""
+    """Return the character n-grams of `<word>` as UTF-8, without single `<` and `>`."""
     characters = [c.encode("utf-8") for c in f"<{word}>"]
     size = len(characters)
     return [
@@ -169,7 +178,7 @@ def character_ngrams(word: str, shortest: int, longest: int) -> list[bytes]:
 
 
 def fnv1a(data: bytes) -> int:
-    """32-bit FNV-1a as fastText has it: bytes above 127 are negative and extended by their sign."""
+    """Return fastText's 32-bit FNV-1a hash, in which bytes above 127 are sign-extended."""
     value = 2166136261
     for byte in data:
         value = ((value ^ (byte | 0xFFFFFF00 if byte > 127 else byte)) * 16777619) & 0xFFFFFFFF
@@ -237,7 +246,7 @@ def _parse(path: Path, mapped: mmap.mmap, wanted: set[str]) -> _FastText:
     at += _MATRIX.size
     if columns != width or n_rows != n_words + buckets:
         raise broken(
-            f"a matrix of {n_rows} × {columns} where {n_words + buckets} × {width} is announced"
+            f"a matrix of {n_rows} × {columns} where {n_words + buckets} × {width} is expected"
         )
     if at + 4 * n_rows * columns > len(mapped):
         raise broken(f"{len(mapped)} bytes are too few for {n_rows} × {columns} numbers")
@@ -260,7 +269,7 @@ def _opened(path: Path) -> IO[str]:
 
 def _other_width(path: Path, actual: int, stated: int) -> InputError:
     return InputError(
-        f"the vectors have {actual} features (width), the catalogue says {stated}",
+        f"the vectors have {actual} features (width), the catalogue states {stated}",
         where=path,
         expected=f"{stated} numbers for each word",
         remedy="correct `width` in the catalogue, or take the right file",

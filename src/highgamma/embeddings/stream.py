@@ -42,7 +42,7 @@ class Embeddings:
         Arrays (layer, n, feature), float32, whose samples follow one another; the n add up to the
         number of samples. A missing sample is a row of NaN.
     attributes
-        Anything else worth keeping, such as `rate_hz` of frames.
+        Further attributes, such as `rate_hz` of frames.
     """
 
     unit: str
@@ -108,19 +108,19 @@ class Audio:
         ]
 
     def required(self) -> Audio:
-        """This audio; an `InputError` if there is none."""
+        """Return this audio; raise an `InputError` if the recording has none."""
         if len(self.samples) == 0:
             raise InputError(
-                "this recording has no audio, and the model hears audio",
+                "this recording has no audio, and the model requires audio",
                 where="dataset.audio",
-                expected="an NWB series `Audio`, a sound file beside the recording, or a channel",
+                expected="an NWB series `Audio`, a sound file next to the recording, or a channel",
                 remedy="set dataset.audio.source, or take models of kind text, static or channel",
             )
         return self
 
 
 def frame_windows(n: int, rate: float, window: float, shift: float) -> tuple[IntArray, int]:
-    """First samples and common length of the frames of a signal.
+    """Return first samples and common length of the frames of a signal.
 
     As the data set's official script has it: `floor((n − window·rate) / (shift·rate))` frames,
     frame w from sample `floor(w·shift·rate)`; the length is `window·rate` to the nearest sample,

@@ -46,7 +46,7 @@ _POSITIONS = 128
 def surprisal_embeddings(
     model: Mapping[str, Any], *, words: Words, network: Network, tokenizer: Any
 ) -> Embeddings:
-    """One layer with the features surprisal, entropy (nats) and rank of each word.
+    """Return one layer with the features surprisal, entropy (nats) and rank of each word.
 
     Parameters
     ----------
@@ -111,11 +111,22 @@ def surprisals_in_context(
     context: int,
     prefix_space: bool = False,
 ) -> Iterator[Float32Array]:
-    """Words of one running text: blocks (1, word, 3) in the words' order.
+    """Yield surprisals of the words of one running text: blocks (1, word, 3), in order.
 
     The text is read in overlapping windows of 2 × `context` tokens (at most what the network
     takes); each word has at least `context` tokens (at most half of what the network takes), or
     all there are, before it. A word that no window holds whole is missing.
+
+    Parameters
+    ----------
+    network, tokenizer
+        A causal language model and its tokenizer.
+    words
+        The words, in the order of the text.
+    context
+        Least number of tokens before each word.
+    prefix_space
+        Whether the first word, too, has the form that it has inside a sentence.
     """
     tokens = tokenize_text(tokenizer, words, prefix_space=prefix_space)
     start = beginning(tokenizer)
@@ -142,7 +153,18 @@ def isolated_surprisals(
     prefix_space: bool = False,
     batch: int = 64,
 ) -> Float32Array:
-    """Each word as a text of its own, (1, word, 3): what is expected of it at a text's beginning.
+    """Return each word's surprisal as the beginning of a text, (1, word, 3).
+
+    Parameters
+    ----------
+    network, tokenizer
+        A causal language model and its tokenizer.
+    words
+        The words.
+    prefix_space
+        Whether words have the form that they have inside a sentence.
+    batch
+        Largest number of words in a pass.
 
     Raises
     ------
@@ -174,9 +196,19 @@ def isolated_surprisals(
 
 
 def token_scores(network: Network, ids: list[list[int]]) -> Float32Array:
-    """Surprisal, entropy and rank of every token of texts of equal length, (text, position, 3).
+    """Return surprisal, entropy and rank of each token of equally long texts.
 
-    Position 0 is predicted from nothing and is NaN.
+    Parameters
+    ----------
+    network
+        A causal language model.
+    ids
+        Numbers of the tokens of each text.
+
+    Returns
+    -------
+    scores
+        (text, position, 3) in nats, nats and ranks; NaN at position 0, which has no context.
     """
     import torch
 
@@ -192,7 +224,7 @@ def token_scores(network: Network, ids: list[list[int]]) -> Float32Array:
 
 
 def of_word(scores: Float32Array, span: tuple[int, int]) -> Float32Array:
-    """Surprisal, entropy and rank of the word whose tokens are at span[0] to span[1], (3,).
+    """Return surprisal, entropy and rank of the word with tokens span[0] to span[1], (3,).
 
     NaN for a word without tokens or without anything before it.
     """
@@ -204,8 +236,11 @@ def of_word(scores: Float32Array, span: tuple[int, int]) -> Float32Array:
 
 
 def beginning(tokenizer: Any) -> list[int]:
-    """What a text begins with: the tokenizer's own tokens, else its first or last token of texts;
-    empty where it has none."""
+    """Return the tokens that a text begins with.
+
+    They are the tokenizer's own, else its token for the beginning or the end of a text; empty if
+    it has neither.
+    """
     before, _ = surroundings(tokenizer)
     if before:
         return before

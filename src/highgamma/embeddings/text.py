@@ -31,10 +31,10 @@ class Tokens:
 
 
 def prefixed(tokenizer: Any, word: str, *, prefix_space: bool) -> str:
-    """The text whose tokens stand for a word.
+    """Return the text whose tokens represent a word.
 
-    With `prefix_space`, a tokenizer that tells `word` from ` word` (byte-level BPE: GPT-2, RoBERTa)
-    gets the form in which the word stands inside a sentence. Tokenizers that mark the start of a
+    With `prefix_space`, a tokenizer that distinguishes `word` from ` word` (byte-level BPE: GPT-2,
+    RoBERTa) gets the form that the word has inside a sentence. Tokenizers that mark the start of a
     word themselves (WordPiece, SentencePiece) get the bare word.
     """
     if not prefix_space:
@@ -45,24 +45,35 @@ def prefixed(tokenizer: Any, word: str, *, prefix_space: bool) -> str:
 
 
 def tokenize_word(tokenizer: Any, word: str, *, prefix_space: bool = False) -> Tokens:
-    """A word alone, with the special tokens that the tokenizer puts around a text; an empty word,
-    or one of spaces alone, has no tokens."""
+    """Tokenize a single word, with the tokenizer's special tokens around it.
+
+    An empty word, or one of spaces only, has no tokens.
+    """
     word = word.strip()
     if not word:
         return Tokens([], [(0, 0)])
     text = prefixed(tokenizer, word, prefix_space=prefix_space)
     encoded = tokenizer(text, return_special_tokens_mask=True)
     ordinary = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
-    # The special tokens stand around the word, never inside it.
+    # The special tokens are around the word, never inside it.
     span = (ordinary[0], ordinary[-1] + 1) if ordinary else (0, 0)
     return Tokens(list(encoded["input_ids"]), [span])
 
 
 def tokenize_text(tokenizer: Any, words: Sequence[str], *, prefix_space: bool = False) -> Tokens:
-    """Words joined by spaces, without special tokens; a token belongs to the word of its last
-    character. An empty word has no tokens, and no space of its own.
+    """Tokenize words joined by spaces, without special tokens.
 
-    With `prefix_space` the first word, too, has the form in which it stands inside a sentence.
+    A token belongs to the word of its last character. An empty word has no tokens, and no space
+    of its own.
+
+    Parameters
+    ----------
+    tokenizer
+        The tokenizer.
+    words
+        The words, in the order of the text.
+    prefix_space
+        Whether the first word, too, has the form that it has inside a sentence.
     """
     shown = [word.strip() for word in words]
     there = [word for word in shown if word]
@@ -85,7 +96,7 @@ def tokenize_text(tokenizer: Any, words: Sequence[str], *, prefix_space: bool = 
 
 
 def pooled(states: Float32Array, span: tuple[int, int], pooling: str) -> Float32Array:
-    """Features of one word, (layer, feature), from states (layer, position, feature).
+    """Pool states (layer, position, feature) into the features of one word, (layer, feature).
 
     `mean`, `first` or `last` of the positions span[0] to span[1]; NaN for a word without tokens.
     """
@@ -109,10 +120,23 @@ def isolated_words(
     prefix_space: bool = False,
     batch: int = 64,
 ) -> Iterator[Float32Array]:
-    """Each word as a text of its own: blocks (layer, word, feature) in the words' order.
+    """Yield features of each word as a separate text: blocks (layer, word, feature), in order.
 
     Words with the same number of tokens share a batch, so that nothing is padded and a word's
-    features do not depend on the words beside it.
+    features do not depend on the other words.
+
+    Parameters
+    ----------
+    network, tokenizer
+        A language model and its tokenizer.
+    words
+        The words.
+    pooling
+        `mean`, `first` or `last` of the tokens of a word.
+    prefix_space
+        Whether words have the form that they have inside a sentence.
+    batch
+        Largest number of words in a pass.
 
     Raises
     ------
@@ -146,7 +170,7 @@ def words_in_context(
     pooling: str = "mean",
     prefix_space: bool = False,
 ) -> Iterator[Float32Array]:
-    """Words of one running text: blocks (layer, word, feature) in the words' order.
+    """Yield features of the words of one running text: blocks (layer, word, feature), in order.
 
     The text is read in overlapping windows of 2 × `context` tokens (at most what the network
     takes). A causal network's words have at least `context` tokens (or all there are) before them;
@@ -186,11 +210,20 @@ def words_in_context(
 def reading_windows(
     tokens: Tokens, *, window: int, left: int, right: int
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Windows over a text: (first token, stop token, first word, stop word) of each.
+    """Yield windows over a text: (first token, stop token, first word, stop word).
 
-    The words of all windows follow one another without a gap. Before each word its window holds
-    `left` tokens and behind it `right`, or all that there are; a word longer than the window is
-    read as far as the window goes.
+    The words of consecutive windows follow one another without a gap. Each word has at least `left`
+    tokens before it and `right` after it in its window, or all that exist; of a word longer than
+    the window the first tokens are read.
+
+    Parameters
+    ----------
+    tokens
+        The tokens of the text, and the span of each word.
+    window
+        Length of a window, tokens.
+    left, right
+        Least number of tokens before and after each word.
     """
     total, word = len(tokens.ids), 0
     while word < len(tokens.spans):
@@ -205,7 +238,7 @@ def reading_windows(
 
 
 def longest(network: Network, default: int) -> int:
-    """Most tokens of one pass, special ones included; `default` where nothing limits them."""
+    """Return the most tokens of one pass, with special ones; `default` without a limit."""
     most = int(getattr(network.config, "max_position_embeddings", None) or default)
     # RoBERTa and its kin count positions from the number of their padding token plus one.
     padding = [
@@ -217,7 +250,7 @@ def longest(network: Network, default: int) -> int:
 
 
 def run(network: Network, ids: list[list[int]]) -> Float32Array:
-    """One pass of texts of equal length: (text, layer, position, feature)."""
+    """Run one pass of texts of equal length: (text, layer, position, feature)."""
     import torch
 
     inputs = torch.tensor(ids, dtype=torch.long, device=network.device)
@@ -228,12 +261,12 @@ def run(network: Network, ids: list[list[int]]) -> Float32Array:
 
 
 def is_causal(network: Network) -> bool:
-    """Whether a position sees only those before it (measured, not looked up by name)."""
+    """Return whether a position depends only on those before it, which is measured."""
     return sees_only_the_past(network, lambda **inputs: network.hidden(**inputs)[-1])
 
 
 def sees_only_the_past(network: Network, read: Callable[..., torch.Tensor]) -> bool:
-    """Whether `read`, (text, position, …) of token numbers, is blind to later positions."""
+    """Return whether the output of `read` (text, position, …) ignores later positions."""
     import torch
 
     ids = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 9]], device=network.device)
@@ -245,7 +278,7 @@ def sees_only_the_past(network: Network, read: Callable[..., torch.Tensor]) -> b
 def text_embeddings(
     model: dict[str, Any], *, words: Words, network: Network, tokenizer: Any
 ) -> Embeddings:
-    """Features of the words for a resolved catalogue entry of kind `text`."""
+    """Return features of the words for a resolved catalogue entry of kind `text`."""
     check_words(words)
 
     def blocks() -> Iterator[Float32Array]:
@@ -281,7 +314,7 @@ def text_embeddings(
 
 
 def check_words(words: Words) -> None:
-    """An `InputError` if there are no words."""
+    """Raise an `InputError` if no words were found."""
     if len(words.word) == 0:
         raise InputError(
             "the recording has no words, and the model reads words",
@@ -292,7 +325,7 @@ def check_words(words: Words) -> None:
 
 
 def check_lengths(network: Network, words: Sequence[str], lengths: np.ndarray[Any, Any]) -> None:
-    """An `InputError` if a word, alone, has more tokens than the network reads in one pass."""
+    """Raise an `InputError` if a word has more tokens than the network reads in one pass."""
     most = longest(network, int(lengths.max(initial=0)))
     for word, length in zip(words, lengths, strict=True):
         if length > most:
@@ -300,12 +333,12 @@ def check_lengths(network: Network, words: Sequence[str], lengths: np.ndarray[An
                 f"the word {word[:20]!r} of {len(word)} characters has {length} tokens",
                 where="words",
                 expected=f"at most {most}, which the network reads in one pass",
-                remedy="mend the word where the data set names it (dataset.words)",
+                remedy="correct the word where the data set lists it (dataset.words)",
             )
 
 
 def word_coordinates(words: Words) -> dict[str, np.ndarray[Any, Any]]:
-    """Coordinates of samples that are words: row of the words table, and the word."""
+    """Return coordinates of samples that are words: row of the words table, and the word."""
     return {
         "word_index": np.arange(len(words.word), dtype=np.int32),
         "word": np.asarray(words.word, dtype=object),
@@ -313,7 +346,7 @@ def word_coordinates(words: Words) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def surroundings(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Special tokens that the tokenizer puts before and after a text."""
+    """Return special tokens that the tokenizer puts before and after a text."""
     encoded = tokenizer("a", return_special_tokens_mask=True)
     ordinary = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
     ids = list(encoded["input_ids"])
@@ -321,6 +354,6 @@ def surroundings(tokenizer: Any) -> tuple[list[int], list[int]]:
 
 
 def runs(numbers: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
-    """(start, stop) of the runs of equal numbers."""
+    """Return (start, stop) of the runs of equal numbers."""
     edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
     return list(itertools.pairwise(edges))

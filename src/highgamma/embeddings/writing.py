@@ -42,7 +42,7 @@ _LONG_NAMES = {
 
 
 def as_dataset(embeddings: Embeddings) -> xr.Dataset:
-    """All layers in memory: `embedding(layer, sample, feature)` with its coordinates."""
+    """Return all layers in memory: `embedding(layer, sample, feature)` and its coordinates."""
     import xarray as xr
 
     blocks = list(embeddings.blocks)
@@ -149,7 +149,7 @@ def write_embeddings(
 
 
 def significant_bits(digits: int) -> int:
-    """Bits of the mantissa that keep `digits` decimal digits; all of them for 0.
+    """Return the bits of the mantissa that keep `digits` decimal digits; all of them for 0.
 
     Rounding to n bits keeps a value to 2^−(n+1) of itself, which is at most 10^−digits / 2 for
     n = ⌈digits · log2 10⌉. NetCDF's granular rounding by decimal digits promises ten times less

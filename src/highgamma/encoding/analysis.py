@@ -198,7 +198,7 @@ class Analysis:
         for key in ("window", "lags"):
             pair = getattr(self, key)
             if pair is not None and pair[0] > pair[1]:
-                problems.append(f"{key}: {list(pair)} runs backward; the lower end comes first")
+                problems.append(f"{key}: {list(pair)} is reversed; the lower end comes first")
         if self.window[0] == self.window[1]:
             problems.append(f"window: {list(self.window)} is empty")
         if self.unit == "frame" and self.surrogates == "permutation":

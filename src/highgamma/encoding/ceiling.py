@@ -16,10 +16,15 @@ LEAST_REPETITIONS = 10
 class Ceiling:
     """The noise ceiling of every electrode; all NaN where it cannot be estimated.
 
-    r (t,): greatest correlation that a function of the stimulus can reach, √max(0, explainable).
-    explainable (t,): signal power over total power; an unbiased estimate, so that it can come out
-    below 0 where there is no signal.
-    estimable: whether enough stimuli repeat.
+    Attributes
+    ----------
+    r
+        (t,) largest correlation that a function of the stimulus can reach, √max(0, explainable).
+    explainable
+        (t,) signal power over total power; the estimate is unbiased, so it can be below 0 without
+        a signal.
+    estimable
+        Whether enough stimuli repeat.
     """
 
     r: FloatArray
@@ -28,14 +33,14 @@ class Ceiling:
 
 
 def repetitions(word: IntArray, trial: IntArray) -> int:
-    """Trials beyond the first of every word; rows without a word or trial (−1) do not count."""
+    """Return the number of trials beyond the first of each word; rows with −1 do not count."""
     known = (word >= 0) & (trial >= 0)
     pairs = np.unique(np.stack([word[known], trial[known]]), axis=1)
     return int(pairs.shape[1] - len(np.unique(pairs[0])))
 
 
 def noise_ceiling(targets: FloatArray, stimulus: IntArray, *, repeated: int) -> Ceiling:
-    """Signal power and noise power from repeated stimuli, by one-way analysis of variance.
+    """Estimate signal and noise power from repeated stimuli, by one-way analysis of variance.
 
     With stimulus g seen n_g times and N = Σn_g: MSW = ΣΣ(y − ȳ_g)²/(N − G) is the noise power,
     SP = (MSB − MSW)/n₀ the signal power, n₀ = (N − Σn_g²/N)/(G − 1), MSB = Σn_g(ȳ_g − ȳ)²/(G − 1).

@@ -9,7 +9,7 @@ from highgamma.encoding.statistics import Real
 
 
 def principal_components(values: Real, fitted_on: IntArray, components: float) -> FloatArray:
-    """Scores (m, k) of all rows on the leading principal components of some.
+    """Return scores (m, k) of all rows on the leading principal components of some.
 
     The components are the eigenvectors of the covariance of the rows `fitted_on`, centred by their
     mean and not scaled. With more features than rows they come from the rows' kernel:

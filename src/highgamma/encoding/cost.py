@@ -1,6 +1,6 @@
 """What a fit costs: operations, and seconds of one core, from sizes alone.
 
-The engine decides by these formulas whether surrogates choose their penalties anew, the workflow
+The engine decides by these formulas whether surrogates choose new penalties, the workflow
 how many layers make a job, and the check how long a run takes.
 
 The unit costs were measured in the benchmarks (benchmarks/results.json) and in the demo's jobs on
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAPS_UP_TO = 1500
 """Samples up to which a fold's predictions are one matrix times the targets."""
 CHOOSING_LIMIT = 2e11
-"""Operations of a layer's null up to which `null_penalties: auto` chooses penalties anew: ten to
+"""Operations of a layer's null up to which `null_penalties: auto` chooses new penalties: ten to
 twenty seconds of one core."""
 
 GCV_LIMIT = 4e12
@@ -37,7 +37,7 @@ KEPT_S = 3.6e-11
 GCV_S, GCV_PASS = 3e-11, 12
 """Per operation of choosing penalties in closed form, and the operations of a pass over memory."""
 CHOSEN_S = 6e-11
-"""Per operation of choosing penalties anew (demo: 3.2e10 operations, 2.0 s a layer)."""
+"""Per operation of choosing new penalties (demo: 3.2e10 operations, 2.0 s a layer)."""
 MAPS_S = 1e-9
 """Per surrogate, electrode and pair of words, with penalties kept."""
 ELASTIC_S, ELASTIC_SQUARE_S = 6e-5, 9.5e-9
@@ -174,7 +174,7 @@ def n_features(analysis: Analysis, *, width: float, samples: float) -> float:
 
 
 def choosing_operations(size: FitSize) -> tuple[float, float]:
-    """Return the rough operations of choosing penalties anew for every surrogate.
+    """Return the approximate operations of choosing new penalties for every surrogate.
 
     Returns
     -------
@@ -192,18 +192,18 @@ def choosing_operations(size: FitSize) -> tuple[float, float]:
 
 
 def choosing_form(size: FitSize, *, wide: bool) -> str:
-    """Return the cheaper form, `primal` or `dual`, of choosing penalties anew."""
+    """Return the cheaper form, `primal` or `dual`, of choosing new penalties."""
     primal, dual = choosing_operations(size)
     return "dual" if wide or (dual < primal and size.samples <= MAPS_UP_TO) else "primal"
 
 
 def chooses_anew(size: FitSize, null_penalties: str, *, wide: bool) -> bool:
-    """Return whether surrogates choose their penalties anew.
+    """Return whether surrogates choose new penalties.
 
     Parameters
     ----------
     null_penalties
-        The setting: `chosen`, `kept`, or `auto` for anew up to `CHOOSING_LIMIT` operations.
+        The setting: `chosen`, `kept`, or `auto` for `chosen` up to `CHOOSING_LIMIT` operations.
     wide
         Whether features outnumber the training samples.
     """
@@ -278,9 +278,21 @@ def elastic_net_seconds(size: FitSize, *, fits: float) -> float:
 def total_seconds(
     analysis: Analysis, size: FitSize, *, layers: int = 1, model_layers: int = 1
 ) -> float:
-    """Return the seconds of fitting some layers, of all that a model has.
+    """Return the estimated seconds of fitting some layers of a model.
 
-    Where fits have no inner scores, only the last layer has surrogates; they are shared out.
+    If fits have no inner scores, only the last layer has surrogates; their time is divided among
+    all layers.
+
+    Parameters
+    ----------
+    analysis
+        Settings of the fit.
+    size
+        Numbers of samples, features, electrodes and so on.
+    layers
+        Number of layers that are fitted.
+    model_layers
+        Number of layers that the analysis fits in all.
     """
     from highgamma.encoding.estimators import ESTIMATORS
 

@@ -90,7 +90,7 @@ def fit_analysis(
         Nothing to fit, folds that cannot be made, a segment too short for the null.
     """
     if not layers:
-        raise InputError("there is no layer to fit", where="analyses: layers")
+        raise InputError("no layer was selected for the fit", where="analyses: layers")
     delays: Sequence[int] = (0,)
     if analysis.lags is not None:
         delays = lag_frames(analysis.lags, step=analysis.lag_step, rate=samples.rate)

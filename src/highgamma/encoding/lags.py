@@ -38,7 +38,7 @@ class Delayed:
         return len(self.frames), self.values.shape[1] * len(self.delays)
 
     def rows(self, index: IntArray, dtype: Any = np.float64) -> Real:
-        """The delayed features (len(index), p) of these samples."""
+        """Return the delayed features (len(index), p) of these samples."""
         q = self.values.shape[1]
         wide = np.result_type(self.values.dtype, dtype)
         delayed = np.empty((len(index), q * len(self.delays)), wide)
@@ -47,7 +47,7 @@ class Delayed:
         return delayed
 
     def reordered(self, order: IntArray) -> Delayed:
-        """The same delayed features with sample i taken from `order[i]`."""
+        """Return the same delayed features with sample i taken from `order[i]`."""
         return Delayed(self.values, self.frames[order], self.delays)
 
     # The Gram matrix of delayed copies repeats itself: its part for delays dₐ and d_b is
@@ -56,7 +56,7 @@ class Delayed:
     # the frames at both ends of every run.
 
     def pays(self, groups: Iterable[IntArray]) -> bool:
-        """Whether sums per difference are cheaper than the Gram matrices of these row sets."""
+        """Return whether sums per difference are cheaper than these row sets' Gram matrices."""
         if len(self.delays) < 3 or self.values.shape[1] < LEAST_FEATURES:
             return False
         lengths = [len(index) for index in groups]
@@ -65,7 +65,7 @@ class Delayed:
         return sum(lengths) >= RUN_PER_SPAN * span * max(1, runs)
 
     def origin(self) -> FloatArray:
-        """Mean (p,) of the first delayed copy over all samples, for each delayed copy.
+        """Return the mean of the first delayed copy over all samples, repeated for each copy: (p,).
 
         Not of the features at the samples' own frames, which no delay may reach.
         """
@@ -76,7 +76,7 @@ class Delayed:
         return np.tile(sums / len(self.frames), len(self.delays))
 
     def products(self, index: IntArray, origin: FloatArray, dtype: Any) -> Real:
-        """Lagged products (differences, q, q) of these samples, from an origin (p,).
+        """Return lagged products (differences, q, q) of these samples, from an origin (p,).
 
         One for each difference k ≥ 0 of two delays: Σ x(f − dₐ) x(f − d_b)ᵀ for the first pair of
         delays with dₐ − d_b = k.
@@ -96,7 +96,7 @@ class Delayed:
         return sums
 
     def gram(self, products: Real, index: IntArray, origin: FloatArray) -> Real:
-        """The Gram matrix (p, p) of these samples from their lagged products, exactly."""
+        """Return the Gram matrix (p, p) of these samples from their lagged products, exactly."""
         q, dtype = self.values.shape[1], products.dtype
         frames = self.frames[index]
         starts, stops = _runs(frames)
@@ -155,7 +155,7 @@ def _spans(starts: IntArray, lengths: IntArray) -> IntArray:
 
 
 def lag_frames(lags: tuple[float, float], *, step: float, rate: float) -> tuple[int, ...]:
-    """The lags in whole frames, ascending: from the first to the last in steps.
+    """Return the lags in whole frames, ascending: from the first to the last in steps.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def lag_frames(lags: tuple[float, float], *, step: float, rate: float) -> tuple[
 
 
 def reachable(segment: IntArray, delays: Sequence[int]) -> BoolArray:
-    """Mask (m,) of the frames whose delayed copies all lie in the frame's own segment.
+    """Return the mask (m,) of the frames whose delayed copies all lie in the frame's own segment.
 
     `segment` (m,) numbers the recording of every frame of the whole grid, in time order.
     """
@@ -188,12 +188,12 @@ def reachable(segment: IntArray, delays: Sequence[int]) -> BoolArray:
 
 
 def rows_read(frames: IntArray, delays: Sequence[int]) -> IntArray:
-    """The rows of the grid that the delayed copies of these frames are taken from, ascending."""
+    """Return the ascending rows of the grid that these frames' delayed copies are taken from."""
     return np.unique(frames[:, None] - np.asarray(delays, dtype=np.int64)).astype(np.int64)
 
 
 def finite_delayed(finite: BoolArray, delays: Sequence[int]) -> BoolArray:
-    """Mask (m,) of the frames all of whose delayed copies are finite (inside the grid)."""
+    """Return the mask (m,) of the frames whose delayed copies are all finite."""
     mask = np.ones(len(finite), dtype=np.bool_)
     for delay in delays:
         source = np.clip(np.arange(len(finite)) - delay, 0, len(finite) - 1)
@@ -204,7 +204,7 @@ def finite_delayed(finite: BoolArray, delays: Sequence[int]) -> BoolArray:
 def peak_interval(
     fold_r: FloatArray, lags: FloatArray, *, seed: int, resamples: int = 1000
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The lag at which the fold-averaged correlation peaks, with a 95 % bootstrap interval.
+    """Return the lag of the largest fold-averaged correlation, with a 95 % bootstrap interval.
 
     Parameters
     ----------

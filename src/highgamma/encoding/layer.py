@@ -59,7 +59,7 @@ class LayerProblem:
     compute: Compute = CPU
 
     def tasks(self, values: Real, delays: Sequence[int]) -> Iterator[Task]:
-        """What is fitted: one design for all outer folds, unless components are fitted in each."""
+        """Yield the tasks: one design for all outer folds, or one per fold with components."""
         components = self.analysis.components
         if components is None:
             yield self.task(values, delays)
@@ -73,7 +73,7 @@ class LayerProblem:
                 yield replace(self.task(reduced, delays), outer=[i])
 
     def task(self, values: Real, delays: Sequence[int]) -> Task:
-        """The fit of all outer folds to these features."""
+        """Return the fit of all outer folds to these features."""
         return Task(
             design=self.design(values, delays),
             targets=self.targets,
@@ -85,7 +85,7 @@ class LayerProblem:
         )
 
     def spaces(self, values: Real, delays: Sequence[int]) -> Spaces:
-        """The feature spaces of a joint fit, which lie next to one another in `values`."""
+        """Return the feature spaces of a joint fit, which are adjacent columns of `values`."""
         edges = np.concatenate([[0], np.cumsum(self.widths)])
 
         def design_of(some: Sequence[int]) -> Design:
@@ -95,12 +95,13 @@ class LayerProblem:
         return Spaces(widths=self.widths, copies=len(delays), seed=self.search, design_of=design_of)
 
     def moved(self, design: Design) -> Design:
-        """The design with its samples shuffled, for the predictor that knows nothing."""
+        """Return the design with shuffled samples, for the control without information."""
         if isinstance(design, Delayed):
             return design.reordered(self.shuffle)
         return Reordered(design, self.shuffle)
 
     def design(self, values: Real, delays: Sequence[int]) -> Design:
+        """Return the features at some delays (samples) of the samples that are fitted."""
         if tuple(delays) == (0,):
             return Table(values, self.kept)
         return Delayed(values, self.kept, tuple(delays))
@@ -183,6 +184,17 @@ def fit_layer(
 def choose_prediction(
     candidates: Sequence[FloatArray], chosen: IntArray, split: Split
 ) -> FloatArray:
+    """Return the prediction (n, t) of the chosen candidate of each fold and target.
+
+    Parameters
+    ----------
+    candidates
+        (n, t) prediction of each candidate (layer or lag).
+    chosen
+        (K, t) number of the chosen candidate.
+    split
+        The folds.
+    """
     prediction = np.empty_like(candidates[0])
     for number, candidate in enumerate(candidates):
         prediction = np.where((chosen == number)[split.block], candidate, prediction)
@@ -192,9 +204,26 @@ def choose_prediction(
 def fit_lags(
     problem: LayerProblem, values: Real, lags: Sequence[int]
 ) -> tuple[Fitted, dict[str, Any]]:
-    """One fit per lag; the lag chosen for each fold and channel on inner folds alone.
+    """Fit every lag, and choose one for each fold and channel on the inner folds.
 
-    A surrogate counts with its best lag, as a layer's does: the choice is part of what is tested.
+    Each surrogate takes its best lag too, so that the test accounts for the choice.
+
+    Parameters
+    ----------
+    problem
+        What all layers share.
+    values
+        (m, p) features on the whole grid of samples.
+    lags
+        The lags, in samples.
+
+    Returns
+    -------
+    fitted
+        The fit at the chosen lags.
+    curve
+        `lag_r` (lag, t) and `lag_fold_r` (lag, K, t): correlation at every lag, pooled and by fold;
+        `chosen_lag` (K, t): number of the chosen lag.
     """
     fits = [fit_layer(problem, values, (lag,)) for lag in lags]
     inner = np.stack([fitted.fit.inner_score for fitted in fits])

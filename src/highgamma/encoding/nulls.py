@@ -39,7 +39,7 @@ BATCH_BYTES = 160 * 2**20
 
 
 def seed_from(*parts: str | int) -> int:
-    """A seed from names and numbers, the same in every process and on every machine."""
+    """Return a seed from names and numbers, the same in every process and on every machine."""
     import hashlib
 
     text = "\x1f".join(str(part) for part in parts)

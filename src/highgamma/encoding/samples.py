@@ -67,7 +67,7 @@ class Samples:
 
 
 def layer_numbers(embeddings: xr.Dataset, layers: list[int] | str) -> list[int]:
-    """The layers asked for, `last` and `all` resolved; `InputError` for one that is not there."""
+    """Return the layers, with `last` and `all` resolved; raise an `InputError` for unknown ones."""
     there = [int(layer) for layer in embeddings["layer"].values]
     if layers == "last":
         return there[-1:]
@@ -87,7 +87,7 @@ def layer_numbers(embeddings: xr.Dataset, layers: list[int] | str) -> list[int]:
 def band_layers(
     embeddings: Mapping[str, xr.Dataset], layers: Mapping[str, int] | str
 ) -> dict[str, int]:
-    """The layer of every model that enters a joint fit: the one given for it, or its last."""
+    """Return each model's layer in a joint fit: the one given for it, or its last."""
     given = {} if isinstance(layers, str) else layers
     for name in given:
         if name not in embeddings:
@@ -164,7 +164,7 @@ def word_samples(
     analysis: Analysis,
     envelope: xr.Dataset | None = None,
 ) -> Samples:
-    """One sample for each word: the target's window mean and the word's features.
+    """Return one sample for each word: the target's window mean and the word's features.
 
     Parameters
     ----------
@@ -262,14 +262,14 @@ def _signal_name(neural: xr.Dataset) -> str:
 def frame_samples(
     embeddings: xr.Dataset, words: pd.DataFrame, neural: xr.Dataset, analysis: Analysis
 ) -> Samples:
-    """One sample for each frame of the signal: features brought to the signal's clock.
+    """Return one sample for each frame of the signal, with features at the signal's times.
 
     Parameters
     ----------
     embeddings
         Unit `frame` (resampled; features of time alone say with `reach_s` 0 that no sample's
         surroundings enter) or `word` (each word's values while it is spoken, from the voice's onset
-        to its offset, the prompt's where there is none; zeros elsewhere).
+        to its offset, or the prompt's without a voice; zeros elsewhere).
     words
         The participant's word table; a frame belongs to the word last prompted.
     neural
@@ -282,7 +282,7 @@ def frame_samples(
         raise InputError(
             "the embeddings were made trial by trial, the analysis is of all frames",
             where="analyses: unit",
-            expected="unit: word, or a model that hears the whole recording",
+            expected="unit: word, or a model that takes the whole recording",
             remedy="set unit: word, or a model whose context is in seconds (context: 2.0)",
         )
     time = np.asarray(neural["time"].values, dtype=np.float64)
@@ -343,9 +343,21 @@ def frame_samples(
 def trials_of_frames(
     time: FloatArray, segment: IntArray, words: pd.DataFrame
 ) -> tuple[IntArray, IntArray]:
-    """Trial and word identity (m,) of every frame: the word last prompted in its segment.
+    """Return trial and word identity (m,) of every frame: the last prompted word.
 
     Frames before the first prompt belong to the first trial; -1 where a segment has no word.
+
+    Parameters
+    ----------
+    time, segment
+        (m,) time of each frame in its segment, s, and number of the segment.
+    words
+        Table of words.
+
+    Returns
+    -------
+    trial, word
+        (m,) numbers of trial and word.
     """
     trial = np.full(len(time), -1, dtype=np.int64)
     onsets = words["onset"].to_numpy(dtype=np.float64)
@@ -366,7 +378,17 @@ def trials_of_frames(
 def frames_since_prompt(
     time: FloatArray, trial: IntArray, word: IntArray, words: pd.DataFrame, *, rate: float
 ) -> IntArray:
-    """A number (m,) for every pair of word and frames since its prompt; −1 before a prompt."""
+    """Number the pairs of word and frames since its prompt, (m,); −1 before a prompt.
+
+    Parameters
+    ----------
+    time, trial, word
+        (m,) time of each frame in its segment, s, and numbers of its trial and word.
+    words
+        Table of words.
+    rate
+        Frame rate, Hz.
+    """
     stimulus = np.full(len(time), -1, dtype=np.int64)
     inside = np.flatnonzero(trial >= 0)
     onsets = words["onset"].to_numpy(dtype=np.float64)
@@ -377,7 +399,7 @@ def frames_since_prompt(
 
 
 def joint_samples(parts: Mapping[str, tuple[Samples, int]]) -> Samples:
-    """Several models' features side by side, of the same participant and signal.
+    """Join the features of several models, of the same participant and signal.
 
     `parts` gives for each model, in the order of the bands, its samples and the layer to take. The
     joint samples have one layer, numbered 0.

@@ -48,7 +48,7 @@ class Rows:
         return len(self.start)
 
     def take(self, index: IntArray | BoolArray) -> Rows:
-        """The rows named by an index or a mask."""
+        """Return the rows named by an index or a mask."""
         return Rows(
             self.start[index],
             self.stop[index],
@@ -92,7 +92,7 @@ class Split:
 
 
 def distances_to(rows: Rows, held_out: BoolArray) -> FloatArray:
-    """Distance (n,) in s from each row to the nearest held-out row of the same segment.
+    """Return the distance (n,) in s from each row to the nearest held-out row of the same segment.
 
     Rows are intervals [start, stop]: the distance of two is max(0, later start − earlier stop);
     infinite where the segment has no held-out row.
@@ -141,7 +141,7 @@ def _needs(labels: IntArray, what: str, least: int) -> int:
 
 
 def contiguous_blocks(rows: Rows, *, folds: int, seed: int) -> IntArray:
-    """Runs of neighbouring rows, in time order over all segments, equally many in each."""
+    """Assign runs of neighbouring rows to folds of equal size, in time order."""
     order = np.lexsort((rows.start, rows.segment))
     if len(rows) < folds:
         raise InputError(
@@ -156,35 +156,35 @@ def contiguous_blocks(rows: Rows, *, folds: int, seed: int) -> IntArray:
 
 
 def trial_blocks(rows: Rows, *, folds: int, seed: int) -> IntArray:
-    """Whole trials, dealt out to the folds in turn."""
+    """Assign whole trials to the folds in turn."""
     labels = _ranked(rows.trial)
     _needs(labels, "trials", folds)
     return labels % folds
 
 
 def word_blocks(rows: Rows, *, folds: int, seed: int) -> IntArray:
-    """Word identities, dealt out to the folds in turn: a repeated word is never on both sides."""
+    """Assign word identities to the folds in turn, so that a repeated word is in one fold."""
     labels = _ranked(rows.word)
     _needs(labels, "different words", folds)
     return labels % folds
 
 
 def each_word_blocks(rows: Rows, *, folds: int, seed: int) -> IntArray:
-    """Every word identity is a fold of its own."""
+    """Assign every word identity to its own fold."""
     labels = _ranked(rows.word)
     _needs(labels, "different words", 3)
     return labels
 
 
 def recording_blocks(rows: Rows, *, folds: int, seed: int) -> IntArray:
-    """Every segment is a fold of its own."""
+    """Assign every segment to its own fold."""
     labels = _ranked(rows.segment)
     _needs(labels, "recordings", 2)
     return labels
 
 
 def shuffled_blocks(rows: Rows, *, folds: int, seed: int) -> IntArray:
-    """Rows at random: leaks from neighbour to neighbour, kept for demonstration."""
+    """Assign rows at random; neighbouring rows leak, which serves as a demonstration."""
     block = _even(len(rows), folds)
     np.random.default_rng(seed).shuffle(block)
     return block
@@ -370,7 +370,7 @@ def split_rows(
 
 
 def inner_groups(n_blocks: int, inner_folds: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """Inner folds of every outer fold: the other blocks, or runs of them where that is too many.
+    """Return the inner folds of each outer fold: the other blocks, or runs of too many.
 
     The runs are the same for all outer folds (less the outer block itself), so that training sets
     are shared between them.

@@ -30,7 +30,7 @@ class Design(Protocol):
         ...
 
     def rows(self, index: IntArray, dtype: Any = np.float64) -> Real:
-        """The features (len(index), p) of these samples, a new array of this type or a wider."""
+        """Return the features (len(index), p) of these samples, at least in this precision."""
         ...
 
 
@@ -43,19 +43,19 @@ class RepeatingDesign(Design, Protocol):
     """
 
     def pays(self, groups: Iterable[IntArray]) -> bool:
-        """Whether products of these row sets are cheaper than Gram matrices."""
+        """Return whether products of these row sets are cheaper than Gram matrices."""
         ...
 
     def origin(self) -> FloatArray:
-        """The origin (p,) that `products` must be taken from."""
+        """Return the origin (p,) that `products` must be taken from."""
         ...
 
     def products(self, index: IntArray, origin: FloatArray, dtype: Any) -> Real:
-        """Sums over these rows."""
+        """Return sums over these rows."""
         ...
 
     def gram(self, products: Real, index: IntArray, origin: FloatArray) -> Real:
-        """Gram matrix (p, p) of these rows."""
+        """Return the Gram matrix (p, p) of these rows."""
         ...
 
 
@@ -72,13 +72,13 @@ class Table:
         return len(self.order), self.values.shape[1]
 
     def rows(self, index: IntArray, dtype: Any = np.float64) -> Real:
-        """The features of these samples."""
+        """Return the features of these samples."""
         wide = np.result_type(self.values.dtype, dtype)
         return self.values[self.order[index]].astype(wide, copy=False)
 
 
 def table(values: Real) -> Table:
-    """Features in memory, row i for sample i."""
+    """Return a design of features in memory, row i for sample i."""
     return Table(values, np.arange(len(values), dtype=np.int64))
 
 
@@ -95,7 +95,7 @@ class Reordered:
         return len(self.order), self.design.shape[1]
 
     def rows(self, index: IntArray, dtype: Any = np.float64) -> Real:
-        """The features of these samples."""
+        """Return the features of these samples."""
         return self.design.rows(self.order[index], dtype)
 
 
@@ -103,8 +103,18 @@ class Reordered:
 class Moments:
     """Sums over a set of rows, of features x and targets y taken from a common origin.
 
-    n: rows; x (p,) = Σx; y (t,) = Σy; gram (p, p) = Σxxᵀ; cross (p, t) = Σxyᵀ; yy (t,) = Σy².
-    For a `RepeatingDesign` the sums of blocks hold its products in the place of gram.
+    Attributes
+    ----------
+    n
+        Number of rows.
+    x, y
+        (p,) Σx and (t,) Σy.
+    gram
+        (p, p) Σxxᵀ; in the blocks of a `RepeatingDesign` its products instead.
+    cross
+        (p, t) Σxyᵀ.
+    yy
+        (t,) Σy².
     """
 
     n: int
@@ -129,7 +139,7 @@ class Moments:
             sums -= getattr(other, name)
 
     def copy(self) -> Moments:
-        """Independent sums."""
+        """Return an independent copy of the sums."""
         return Moments(
             self.n,
             self.x.copy(),
@@ -144,10 +154,23 @@ class Moments:
 class BlockStatistics:
     """The moments of every block and of all rows.
 
-    `x_origin` (p,) and `y_origin` (t,) are the means over all rows, taken away first so that
-    sums do not cancel; nothing that is fitted depends on them. `mean_square` (p,) is the features'
-    over all rows. `repeating` is the design where blocks hold its products, else None. `compute` is
-    where the heavy operations run.
+    Attributes
+    ----------
+    design, targets, split
+        The features (n, p), the targets (n, t), and the folds.
+    x_origin, y_origin
+        (p,) and (t,) means over all rows, which are subtracted first to avoid cancellation; the
+        fits do not depend on them.
+    blocks, total
+        Moments of each block, and of all rows.
+    dtype
+        Precision of the moments.
+    mean_square
+        (p,) mean square of the features over all rows.
+    repeating
+        The design if blocks hold its products, else None.
+    compute
+        Where the expensive operations run.
     """
 
     design: Design
@@ -163,7 +186,7 @@ class BlockStatistics:
     compute: Compute = CPU
 
     def with_targets(self, targets: FloatArray) -> BlockStatistics:
-        """The same features' statistics with other targets (n, m); Gram matrices are shared."""
+        """Return the statistics with other targets (n, m); Gram matrices are shared."""
         moved = replace(self, targets=targets, y_origin=targets.mean(axis=0), blocks=[])
         p = self.design.shape[1]
         for fold, block in zip(self.split.folds, self.blocks, strict=True):
@@ -184,35 +207,35 @@ class BlockStatistics:
         return moved
 
     def centred_rows(self, index: IntArray) -> Real:
-        """Features (m, p) of these rows from the origin."""
+        """Return features (m, p) of these rows from the origin."""
         rows = self.design.rows(index, self.dtype)
         # The difference is formed in double precision, also where it is rounded to single.
         rows -= self.x_origin
         return rows.astype(self.dtype, copy=False)
 
     def centred_targets(self, index: IntArray) -> Real:
-        """Targets (m, t) of these rows from the origin."""
+        """Return targets (m, t) of these rows from the origin."""
         return (self.targets[index] - self.y_origin).astype(self.dtype, copy=False)
 
     def of_rows(self, index: IntArray) -> Moments:
-        """Moments of any rows, read anew."""
+        """Return the moments of any rows, read again."""
         return _moments(self, index)
 
     def gram(self, sums: Moments, index: IntArray) -> Real:
-        """Gram matrix (p, p) of rows whose sums are at hand."""
+        """Return the Gram matrix (p, p) of rows whose sums are known."""
         if self.repeating is None:
             return sums.gram
         return self.repeating.gram(sums.gram, index, self.x_origin)
 
     def excluded(self, blocks: Iterable[int]) -> BoolArray:
-        """Mask (n,) of the rows in these blocks or within the gap of one of them."""
+        """Return the mask (n,) of the rows in these blocks or within the gap of one of them."""
         mask = np.zeros(len(self.split.block), dtype=np.bool_)
         for block in blocks:
             mask |= ~self.split.folds[block].train
         return mask
 
     def training(self, blocks: Iterable[int]) -> Moments:
-        """Moments of all rows but these blocks and the gaps around them, exactly."""
+        """Return the exact moments of all rows except these blocks and the gaps around them."""
         left_out = sorted(blocks)
         sums = self.total.copy()
         for block in left_out:
@@ -227,7 +250,7 @@ class BlockStatistics:
 
 
 def slabs(n: int, width: int) -> Iterable[slice]:
-    """Slices of at most `SLAB_BYTES` of float64 rows that cover n rows."""
+    """Return slices of at most `SLAB_BYTES` of float64 rows that cover n rows."""
     step = max(64, SLAB_BYTES // (8 * max(1, width)))
     return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
@@ -259,7 +282,7 @@ def _moments(source: BlockStatistics, index: IntArray) -> Moments:
 
 
 def column_means(design: Design) -> FloatArray:
-    """Mean (p,) of every feature over all samples, read in slabs."""
+    """Return the mean (p,) of every feature over all samples, read in slabs."""
     n, p = design.shape
     sums = np.zeros(p)
     for part in slabs(n, p):
@@ -320,11 +343,25 @@ def block_statistics(
 
 @dataclass(slots=True)
 class Standardised:
-    """A training set's normal equations after centring and scaling.
+    """A training set's normal equations after centring and scaling, all from the origin.
 
-    gram (p, p) = Σzzᵀ and cross (p, t) = Σz(y−ȳ)ᵀ with z = (x − mean)·scale, mean (p,) and scale
-    (p,) (1/SD; 1 without standardisation; 0 for a feature that is constant in the training set,
-    whose weight is therefore 0), y_mean (t,) = ȳ, yy (t,) = Σ(y−ȳ)²; all from the origin.
+    Attributes
+    ----------
+    n
+        Number of rows.
+    mean
+        (p,) mean of the features.
+    scale
+        (p,) factor of the features: 1/SD, or 1 without standardisation; 0 for a feature that is
+        constant in the training set, whose weight is therefore 0.
+    gram
+        (p, p) Σzzᵀ with z = (x − mean)·scale.
+    cross
+        (p, t) Σz(y − ȳ)ᵀ.
+    y_mean
+        (t,) ȳ.
+    yy
+        (t,) Σ(y − ȳ)².
     """
 
     n: int
@@ -339,10 +376,21 @@ class Standardised:
 def feature_scale(
     variance: Real, total_square: Real, origin: FloatArray, *, standardize: bool
 ) -> Real:
-    """Factor (p,) of each centred feature: 1/SD or 1, and 0 where it is constant.
+    """Return the factor (p,) of each centred feature: 1/SD or 1, and 0 if it is constant.
 
     A feature counts as constant where its training variance is below what rounding leaves of its
     mean square over all rows.
+
+    Parameters
+    ----------
+    variance
+        (p,) variance of the training rows.
+    total_square
+        (p,) mean square over all rows.
+    origin
+        (p,) mean over all rows, which was subtracted before.
+    standardize
+        Whether the factor is 1/SD.
     """
     epsilon = np.finfo(variance.dtype).eps
     floor = 4096 * epsilon * total_square + (1e-12 * origin) ** 2

@@ -18,7 +18,14 @@ from highgamma.errors import InputError
 class Usable:
     """The samples and channels that are fitted, and how many were left out.
 
-    kept: indices of the samples; live: mask (t,) of the channels with finite targets.
+    Attributes
+    ----------
+    kept
+        Indices of the samples.
+    live
+        (t,) mask of the channels with finite targets.
+    counts
+        Numbers of samples that were left out, by reason.
     """
 
     kept: IntArray
@@ -27,10 +34,10 @@ class Usable:
 
 
 def usable_samples(samples: Samples, features: Real, delays: Sequence[int]) -> Usable:
-    """Samples that lie within reach of all delays, have features, and targets in every channel.
+    """Return the samples with features at all delays and targets in every channel.
 
-    A channel with no target in more than half of the otherwise usable samples is given up (its
-    results are missing) and costs the other channels nothing.
+    A channel without targets in more than half of the otherwise usable samples is excluded (its
+    results are missing), so that the other channels keep these samples.
     """
     finite: BoolArray = np.asarray(np.isfinite(features).all(axis=1))
     inside = reachable(samples.rows.segment, delays)

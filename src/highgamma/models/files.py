@@ -41,6 +41,7 @@ class File:
     git_blob: str | None = None
 
     def is_whole(self, folder: Path) -> bool:
+        """Return whether the file exists in a folder, with its size and checksum."""
         return fetch.is_whole(
             fetch.foreign_path(folder, self.name),
             size=self.size,
@@ -50,6 +51,7 @@ class File:
 
 
 def is_weights(name: str) -> bool:
+    """Return whether a file of a repository holds weights, or their index."""
     return any(
         name in (single, index) or re.fullmatch(shards, name) is not None
         for single, index, shards in WEIGHTS
@@ -57,7 +59,22 @@ def is_weights(name: str) -> bool:
 
 
 def needed(names: Iterable[str], *, weights: bool, where: str) -> list[str]:
-    """Names of the files that are needed, out of all that a repository has."""
+    """Return the names of the required files among those of a repository.
+
+    Parameters
+    ----------
+    names
+        All files of the repository.
+    weights
+        Whether the weights are required.
+    where
+        The repository, for messages.
+
+    Returns
+    -------
+    files
+        Names of the required files.
+    """
     there = set(names)
     if "config.json" not in there:
         raise InputError(

@@ -1,7 +1,8 @@
 """A repository's files from the hub; without a network, those put there by hand.
 
-huggingface_hub lists a repository and knows addresses and the user's token. The files themselves
-come through `highgamma.fetch`, which resumes a download over runs and checks it before it counts.
+huggingface_hub provides addresses, the user's token and the format of a repository's description.
+Description and files are requested by `highgamma.fetch`, which limits the size of an answer,
+resumes a download in a later run, and checks files before they are used.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from highgamma import fetch
 from highgamma.errors import InputError, Refused, Unreachable
@@ -29,7 +31,8 @@ logger = logging.getLogger("highgamma")
 
 HUB = "https://huggingface.co"
 
-_LISTING_RETRIES = 2
+DESCRIPTION_BYTES = 32 << 20
+"""Largest description of a repository that is read; those of the largest ones have some MB."""
 
 Checksums = dict[str, dict[str, Any]]
 """`size` and `sha256` of files, by name."""
@@ -74,8 +77,13 @@ class HubModel:
 
         return get_token() if self.endpoint == HUB or "HF_ENDPOINT" in os.environ else None
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of a request to the hub: the user's token, if there is one."""
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
     def pinned_files(self) -> dict[str, File]:
-        """Files in the lock file that are needed, by name."""
+        """Return the required files in the lock file, by name."""
         return {
             name: File(name, int(file["size"]), str(file["sha256"]))
             for name, file in sorted((self.pinned or {"files": {}})["files"].items())
@@ -199,50 +207,34 @@ def _listing(model: HubModel, revision: str) -> ModelInfo:
 
 
 def _model_info(model: HubModel, revision: str) -> ModelInfo:
-    """Request a repository's description, again if the connection breaks or the hub is busy.
+    """Request a repository's description, at most `DESCRIPTION_BYTES` of it.
+
+    The address is that of `HfApi.model_info`, which would read an answer of any size.
 
     Raises
     ------
     Unreachable
-        If there is no connection.
+        If the hub can't be reached, or stays busy.
     Refused
         If the hub answers with an error.
     InputError
-        If the answer is not a description.
+        If the answer is too long, or is not a description.
     """
-    from huggingface_hub import HfApi, errors
+    from huggingface_hub import ModelInfo
 
-    from highgamma.connection import BUSY, require_https
-
-    require_https(model.endpoint)
-    hub = HfApi(endpoint=model.endpoint, token=model.token or False)
-    listings: list[ModelInfo] = []
-
-    def attempt() -> None:
-        try:
-            listings.append(
-                hub.model_info(
-                    model.repo, revision=revision, files_metadata=True, timeout=fetch.TIMEOUT
-                )
-            )
-        except errors.HfHubHTTPError as error:
-            status = error.response.status_code
-            if status in BUSY:
-                raise ConnectionError(f"the server answered with status {status}") from error
-            raise Refused(
-                f"the hub answered with status {status}", status=status, where=model.page
-            ) from error
-        except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
-            raise ConnectionError(str(error)) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                "the hub's answer can't be read; it may be a network's log-in page",
-                where=model.page,
-                remedy="open the address in a browser, then run again",
-            ) from error
-
-    fetch.until_done(attempt, model.endpoint, retries=_LISTING_RETRIES)
-    return listings[-1]
+    url = (
+        f"{model.endpoint}/api/models/{quote(model.repo)}/revision/{quote(revision, safe='')}"
+        "?blobs=true"
+    )
+    description = fetch.read_json(url, headers=model.headers, limit=DESCRIPTION_BYTES)
+    try:
+        return ModelInfo(**description)  # type: ignore[no-untyped-call]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            "the hub's answer can't be read; it may be a network's log-in page",
+            where=model.page,
+            remedy="open the address in a browser, then run again",
+        ) from error
 
 
 def _gated(model: HubModel) -> InputError:
@@ -266,7 +258,7 @@ def _download(model: HubModel, revision: str, file: File) -> None:
             size=file.size,
             sha256=file.sha256,
             git_blob=file.git_blob,
-            headers={"Authorization": f"Bearer {model.token}"} if model.token else None,
+            headers=model.headers,
             label=f"{model.name}/{file.name}",
         )
     except Refused as refusal:
@@ -343,10 +335,12 @@ def _missing_files(model: HubModel, error: Unreachable) -> Unreachable:
     else:
         names = "config.json, the tokenizer's and preprocessor's files (*.json, *.txt, *.model)"
         if model.weights:
-            names += ", and model.safetensors (or pytorch_model.bin, if there is no other)"
+            names += (
+                ", and model.safetensors (or pytorch_model.bin, if the repository has no other)"
+            )
         page = f"{HUB}/{model.repo}/tree/main"
     return Unreachable(
-        f"the files of the model {model.name!r} are missing, and there is no network: "
+        f"the files of the model {model.name!r} are missing and could not be downloaded: "
         f"{error.message}",
         where=model.folder,
         expected=names,

@@ -23,7 +23,7 @@ LOCK = Path("config/models.lock.yaml")
 
 
 def read_lock(path: str | Path) -> Lock:
-    """Read the lock file; empty where there is none.
+    """Read the lock file; empty if it does not exist.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def read_lock(path: str | Path) -> Lock:
 
 
 def locked_files(entry: Entry, lock: Lock) -> dict[str, dict[str, Any]] | None:
-    """Files that an entry needs (name → size and sha256), as the lock file names them.
+    """Return the files that an entry requires (name → size and sha256), from the lock file.
 
     `None` where the lock does not say: nothing was fetched yet, or no more than the architecture
     for an untrained twin.
@@ -66,12 +66,12 @@ def locked_files(entry: Entry, lock: Lock) -> dict[str, dict[str, Any]] | None:
 
 
 def pin(entry: Entry, lock: Lock, *, models: str | Path = MODELS) -> str | None:
-    """The revision that a fetched model is pinned to, for the parameters of what depends on it.
+    """Return the revision that a fetched model is pinned to, a parameter of dependent jobs.
 
-    While the files that are there are of the revision in the lock file, this is what the lock file
-    said before they were fetched: `None` where it did not know the model, so that a first fetch,
-    which extends the lock file, changes no parameter. When the lock file names another revision,
-    it is that one; the model is fetched and its embeddings are computed anew.
+    While the downloaded files have the revision in the lock file, this is the revision in the lock
+    file before the download: `None` if it did not contain the model, so that a first download,
+    which extends the lock file, changes no parameter. If the lock file names another revision, it
+    is that one; the model is downloaded and its embeddings are recomputed.
     """
     pinned = lock.get(_key(entry), {}).get("revision")
     path = manifest_path(entry, models=models)
@@ -83,7 +83,7 @@ def pin(entry: Entry, lock: Lock, *, models: str | Path = MODELS) -> str | None:
 
 
 def check_lock(entries: Iterable[Entry], lock: Lock, *, models: str | Path = MODELS) -> None:
-    """Check that what was fetched earlier is what the lock file names of the same revision.
+    """Check that downloaded files have the checksums in the lock file, if the revision is the same.
 
     Raises
     ------
@@ -107,7 +107,19 @@ def check_lock(entries: Iterable[Entry], lock: Lock, *, models: str | Path = MOD
 def extend_lock(
     path: Path, key: str, revision: str | None, files: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Add what was fetched to the lock file; what it names already must be the same."""
+    """Add downloaded files to the lock file; those that it contains must have the same checksum.
+
+    Parameters
+    ----------
+    path
+        The lock file.
+    key
+        Repository or address of the model.
+    revision
+        Commit of the repository; None for an address.
+    files
+        Size and SHA-256 of the files, by name.
+    """
     import yaml
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +149,17 @@ def extend_lock(
 
 
 def mismatch(what: str, locked: str, actual: str, where: str | Path) -> InputError:
-    """The error for something that is not what the lock file names."""
+    """Return the error for something that differs from the lock file.
+
+    Parameters
+    ----------
+    what
+        What differs, such as `revision`.
+    locked, actual
+        Its value in the lock file, and the one that was found.
+    where
+        The file or address.
+    """
     return InputError(
         f"the {what} is {actual}",
         where=where,

@@ -19,7 +19,7 @@ Manifest = dict[str, Any]
 
 
 def is_fetched(entry: Entry) -> bool:
-    """Whether a resolved catalogue entry's files come from the network."""
+    """Return whether a resolved catalogue entry's files are downloaded."""
     source = entry.get("source") or {}
     return "hub" in source or "url" in source
 
@@ -32,7 +32,7 @@ def stored_name(entry: Entry) -> str:
 
 
 def manifest_path(entry: Entry, *, models: str | Path = MODELS) -> Path | None:
-    """The manifest that is there when a model's files are; `None` for models that are not fetched.
+    """Return the path of a fetched model's manifest; `None` for models that are not fetched.
 
     It lies beside the model's folder. An untrained model needs the architecture and tokenizer
     only, and so has a manifest of its own: it does not wait for weights.
@@ -50,7 +50,21 @@ def manifest_of(
     checksums: Mapping[str, Mapping[str, Any]],
     converted: dict[str, dict[str, str]],
 ) -> Manifest:
-    """What is there: files as published or, where they were converted, as stored."""
+    """Return the manifest of files as published or, if they were converted, as stored.
+
+    Parameters
+    ----------
+    source
+        The `source` of the catalogue entry.
+    revision
+        Commit of the repository; None if it is unknown.
+    folder
+        Where the files are.
+    checksums
+        Size and SHA-256 of the published files, by name.
+    converted
+        Name and SHA-256 of the original, by name of the converted file.
+    """
     gone = {origin["from"] for origin in converted.values()}
     files = {name: dict(file) for name, file in checksums.items() if name not in gone}
     for name in converted:

@@ -66,7 +66,7 @@ def to_safetensors(source: str | Path, target: str | Path) -> None:
 
 
 def safe_name(name: str) -> str | None:
-    """What a file of PyTorch's own format is called as safetensors; `None` for other files."""
+    """Return the safetensors name of a file in PyTorch's own format; `None` for other files."""
     single, index, shards = WEIGHTS[1]
     if name in (single, index) or re.fullmatch(shards, name):
         return name.replace("pytorch_model", "model", 1).replace(".bin", ".safetensors", 1)
@@ -74,7 +74,7 @@ def safe_name(name: str) -> str | None:
 
 
 def made_from(file: File, folder: Path) -> str | None:
-    """SHA-256 of the file from which its safetensors were made, if they are there and of it."""
+    """Return the SHA-256 of the file that existing safetensors were converted from, or None."""
     target = safe_name(file.name)
     if target is None or not (folder / target).is_file():
         return None

@@ -58,7 +58,7 @@ def fetch_url(name: str, url: str, *, path: Path, lock: Path) -> Manifest:
             fetch.download(url, download, size=size, sha256=checksum, label=name)
         except Unreachable as error:
             raise Unreachable(
-                f"the file of the model {name!r} is missing, and there is no network: "
+                f"the file of the model {name!r} is missing and could not be downloaded: "
                 f"{error.message}",
                 where=path,
                 expected=f"{published}, unpacked",

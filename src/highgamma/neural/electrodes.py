@@ -64,7 +64,7 @@ class Electrodes:
 
     @classmethod
     def from_names(cls, names: Sequence[str]) -> Electrodes:
-        """Describe electrodes of which nothing but the name is known."""
+        """Describe electrodes of which only the name is known."""
         unknown = (None,) * len(names)
         return cls(
             names=tuple(names),

@@ -67,7 +67,7 @@ class Montage:
         return self.reads_as_recorded and not self.average
 
     def lines(self, trend: FloatArray) -> FloatArray:
-        """Straight lines of the signals from those of the channels, (2, channel) to (2, signal)."""
+        """Return the signals' straight lines from the channels', (2, channel) to (2, signal)."""
         new = np.stack([sum(w * trend[:, i] for i, w in s) for s in self.sources], axis=1)
         if self.average:
             new -= trend[:, list(self.average)].mean(axis=1, keepdims=True) * self.subtracted

@@ -103,7 +103,7 @@ def channels(segment: Segment, names: Sequence[str]) -> pd.DataFrame:
             "the table has no column `type`",
             where=segment.channels,
             expected="BIDS channel types such as SEEG, ECOG, EKG, MISC",
-            remedy="add the column; it tells electrodes from other channels",
+            remedy="add the column; it distinguishes electrodes from other channels",
         )
     if not any(name in listed for name in names):
         raise InputError(

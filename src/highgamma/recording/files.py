@@ -175,7 +175,7 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
     if not re.fullmatch(r"sub-[A-Za-z0-9]+", participant) or not home.is_dir():
         known = sorted((p.name for p in base.glob("sub-*") if p.is_dir()), key=_natural)
         raise InputError(
-            f"there is no participant {participant!r}{nearest(participant, known)}",
+            f"no folder was found for participant {participant!r}{nearest(participant, known)}",
             where=base,
             expected=f"one of {', '.join(known)}" if known else "folders named sub-…",
             remedy="correct dataset.participants in the config",
@@ -186,7 +186,7 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
             f"{participant} has no recording",
             where=home,
             expected="a file ieeg/…_ieeg" + ", ".join(suffixes()),
-            remedy="download the recordings (the sidecars alone are not enough)",
+            remedy="download the recordings (the sidecars are not enough)",
         )
     chosen = [path for path in every if task is None or entities(path)[0].get("task") == task]
     if not chosen:

@@ -54,7 +54,7 @@ FORMATS: Registry[RecordingFormat] = Registry("format of recordings")
 
 
 def suffixes() -> list[str]:
-    """Suffixes of all recordings that can be read, the preferred ones first."""
+    """Return suffixes of all recordings that can be read, the preferred ones first."""
     return [suffix for form in FORMATS.values() for suffix in form.suffixes]
 
 

@@ -125,7 +125,7 @@ class Reader:
         for name in names:
             if name not in position:
                 raise InputError(
-                    f"there is no channel {name!r}{nearest(name, self.names)}",
+                    f"the recording has no channel {name!r}{nearest(name, self.names)}",
                     where=self.where,
                     expected=f"one of the {len(self.names)} channels, such as {self.names[0]!r}",
                     remedy="correct the channel's name in the config or in channels.tsv",

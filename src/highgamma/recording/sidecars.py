@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def channel_rows(segment: Segment) -> list[dict[str, str]]:
-    """The rows of channels.tsv as text, in the file's order.
+    """Return the rows of channels.tsv as text, in the file's order.
 
     Raises
     ------

@@ -82,7 +82,7 @@ def checked_fetch(fetch: Fetch, path: Path) -> Fetch:
 
 
 def piece_of(n_channels: int, *, chunk: int = 1) -> int:
-    """Samples read at a time: `BLOCK_BYTES` of all channels, but at least one chunk of the file.
+    """Return the samples read at a time: `BLOCK_BYTES`, but at least one chunk of the file.
 
     A file that is stored in compressed chunks unpacks each of them again for smaller pieces.
     """

@@ -157,7 +157,7 @@ def _source(
                 yield sound
         elif source == "file":
             raise InputError(
-                "there is no audio file next to the recording",
+                "no audio file was found next to the recording",
                 where=segment.signal,
                 expected="a WAV or FLAC file in the same folder whose name has the same entities",
                 remedy="put the file there, or choose another dataset.audio.source",

@@ -1,4 +1,4 @@
-"""The configuration, checked whole before anything runs, with its defaults filled in."""
+"""Check of the whole configuration before any job runs, and its defaults."""
 
 from __future__ import annotations
 
@@ -25,8 +25,18 @@ from highgamma.settings.fits import (
 def checked(config: Mapping[str, Any]) -> Settings:
     """Check a configuration against its schema and fill in the defaults.
 
-    All problems are named at once: unknown keys with the nearest known name, wrong types and
+    All problems are reported at once: unknown keys with the nearest known name, wrong types and
     values with what was expected.
+
+    Parameters
+    ----------
+    config
+        The configuration as the user wrote it; it is not changed.
+
+    Returns
+    -------
+    filled
+        A copy with every default filled in and every preset expanded.
 
     Raises
     ------
@@ -64,12 +74,17 @@ def _fill(values: Any, part: Mapping[str, Any]) -> None:
 
 
 def cross_checked(config: Mapping[str, Any]) -> None:
-    """Check what a schema cannot: names that refer to other keys, keys that contradict others.
+    """Check what a schema cannot: references to other keys, and keys that contradict others.
+
+    Parameters
+    ----------
+    config
+        The configuration with its defaults.
 
     Raises
     ------
     InputError
-        With all problems at once.
+        If there are problems; the message lists all of them.
     """
     problems = [
         f"dataset.{p}"
@@ -93,7 +108,7 @@ def _refuse(problems: list[str]) -> None:
 
 
 def _signal_problems(config: Mapping[str, Any]) -> list[str]:
-    """What is wrong with `neural`, and with what each further signal changes in it."""
+    """Return the problems of `neural`, and of the changes to it under `signals`."""
     problems = []
     for where, differing in [("neural", {})] + [
         (f"signals.{name}", given) for name, given in config["signals"].items()
@@ -129,18 +144,18 @@ def _analysis_problems(config: Mapping[str, Any]) -> list[str]:
         ]
         if analysis["signal"] not in signals:
             hint = nearest(analysis["signal"], signals)
-            problems.append(f"{where}.signal: there is no signal {analysis['signal']!r}{hint}")
-        told: set[str] = set()
+            problems.append(f"{where}.signal: unknown signal {analysis['signal']!r}{hint}")
+        reported: set[str] = set()
         for place, fit in _with_overrides(where, analysis):
             section = section_from(Analysis, fit, where=place)
-            # What is wrong with the analysis itself is not told again for every override.
-            problems += [f"{place}.{p}" for p in section.problems() if p not in told]
-            told |= set(section.problems())
+            # Problems of the analysis itself are not repeated for every override.
+            problems += [f"{place}.{p}" for p in section.problems() if p not in reported]
+            reported |= set(section.problems())
     return problems
 
 
 def _with_overrides(where: str, analysis: Settings) -> Iterator[tuple[str, Settings]]:
-    """An analysis as written and as overridden for each model: place and settings of a fit."""
+    """Yield key and settings of an analysis as written, then as overridden for each model."""
     fit = {key: value for key, value in analysis.items() if key not in CHOICES}
     yield where, fit
     for model, differing in analysis["overrides"].items():
@@ -153,23 +168,23 @@ def _timecourse_problems(config: Mapping[str, Any]) -> list[str]:
     for name in timecourse["analyses"] if timecourse["analyses"] != "all" else []:
         if name not in config["analyses"]:
             hint = nearest(name, list(config["analyses"]))
-            problems.append(f"timecourse.analyses: there is no analysis {name!r}{hint}")
+            problems.append(f"timecourse.analyses: unknown analysis {name!r}{hint}")
         elif config["analyses"][name]["unit"] != "frame":
             problems.append(f"timecourse.analyses: {name!r} is of words; words have no time course")
     if timecourse["window"][0] >= timecourse["window"][1]:
-        problems.append(f"timecourse.window: {timecourse['window']} is empty or runs backward")
+        problems.append(f"timecourse.window: {timecourse['window']} is empty or reversed")
     return problems
 
 
 def _published_problems(config: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the names in `published`."""
+    """Return the problems of the names in `published`."""
     published = config["published"]
     if published is None:
         return []
     analysis = published["analysis"]
     if analysis not in config["analyses"]:
         hint = nearest(analysis, list(config["analyses"]))
-        return [f"published.analysis: there is no analysis {analysis!r}{hint}"]
+        return [f"published.analysis: unknown analysis {analysis!r}{hint}"]
     fitted = analysis_models(config, analysis)
     return [
         f"published.models: {model!r} is not a model of {analysis}{nearest(model, fitted)}"
@@ -179,7 +194,7 @@ def _published_problems(config: Mapping[str, Any]) -> list[str]:
 
 
 def _unsimulated(config: Mapping[str, Any]) -> list[str]:
-    """Participants that are named and that the simulation does not describe."""
+    """Return problems of participants that are named but not described by the simulation."""
     noise = (config["demo"] or {}).get("noise")
     named = config["dataset"]["participants"]
     if noise is None or named == "all":
@@ -194,7 +209,7 @@ def _unsimulated(config: Mapping[str, Any]) -> list[str]:
 
 
 def _in_words(error: Any) -> list[str]:
-    """One problem in the user's words, each with the path of its key."""
+    """Return the problems of a schema error in plain words, each with the path of its key."""
     here = ".".join(str(part) for part in error.absolute_path)
     prefix = f"{here}: " if here else ""
     if error.validator == "additionalProperties":
@@ -211,7 +226,7 @@ def _in_words(error: Any) -> list[str]:
     expected = f" (expected: {described})" if described else ""
     if error.validator == "enum":
         hint = nearest(str(error.instance), [str(v) for v in error.validator_value])
-        return [f"{prefix}{error.instance!r} is none of {error.validator_value}{hint}"]
+        return [f"{prefix}{error.instance!r} is not one of {error.validator_value}{hint}"]
     if error.validator in ("oneOf", "not", "pattern"):
         return [f"{prefix}{error.instance!r} does not fit{expected}"]
     return [f"{prefix}{error.message}{expected}"]

@@ -1,4 +1,4 @@
-"""What a checked configuration fits: models of each analysis, settings of each fit."""
+"""The fits of a checked configuration: the models of each analysis, the settings of each fit."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CHOICES = tuple(
     for field in fields(AnalysisSettings)
     if field.name not in {fit.name for fit in fields(Analysis)}
 )
-"""Keys of an analysis that say what is fitted, not how."""
+"""Keys of an analysis that define what is fitted, not how."""
 
 POSITION = "position"
-"""The catalogue's model that knows nothing but the time, fitted with the others."""
+"""The catalogue's model of position features (the time only), fitted with the others."""
 
 NUISANCES = {"frame": "frame-nuisances", "word": "word-nuisances"}
 """The catalogue's model of the nuisances of each unit of analysis, fitted with the others."""
@@ -30,7 +30,7 @@ LEAKAGE_SPLITS = ("shuffled", "contiguous", "leave-one-word-out")
 
 
 def expanded(analyses: Mapping[str, Any]) -> Settings:
-    """Return the analyses, each preset replaced by those that it stands for."""
+    """Return the analyses by name, with each preset replaced by its analyses."""
     expanded_analyses: Settings = {}
     for name, given in analyses.items():
         preset = given.get("preset") is not None
@@ -51,7 +51,7 @@ def leakage(name: str, given: Mapping[str, Any]) -> Settings:
 
 
 def preset_problems(analyses: Mapping[str, Any]) -> list[str]:
-    """Return what stands in the way of presets: keys that they set, names that are taken."""
+    """Return the problems of presets: keys that they set themselves, names that already exist."""
     problems = []
     for name, given in analyses.items():
         if given.get("preset") is None:
@@ -74,8 +74,15 @@ def preset_problems(analyses: Mapping[str, Any]) -> list[str]:
 def analysis_models(config: Mapping[str, Any], analysis: str) -> list[str]:
     """Return the names of what an analysis fits: models (bands joined by `+`), controls, nuisances.
 
-    Position features are fitted with the same estimator wherever that uses its input; a joint fit
-    has its own bands instead.
+    Position features are added if the estimator uses its input, except to a joint fit, which has
+    its own bands.
+
+    Parameters
+    ----------
+    config
+        The configuration with its defaults.
+    analysis
+        Name of the analysis.
     """
     settings = config["analyses"][analysis]
     uses_input = ESTIMATORS[settings["estimator"]].uses_input
@@ -96,8 +103,8 @@ def embedded_models(config: Mapping[str, Any]) -> list[str]:
 def timecourse_analyses(config: Mapping[str, Any]) -> list[str]:
     """Return the analyses whose activity is followed around the onset of each word.
 
-    `all` are those of frames but for demonstrations and splits that leak, which show nothing of
-    the brain.
+    `all` selects the analyses of frames, except demonstrations and splits with leakage, whose
+    predictions do not reflect brain activity.
     """
     from highgamma.encoding.splits import SPLITS
 
@@ -114,7 +121,7 @@ def timecourse_analyses(config: Mapping[str, Any]) -> list[str]:
 
 
 def compared(config: Mapping[str, Any]) -> Settings | None:
-    """Return the run to compare with and the names of analyses and models there, or None."""
+    """Return the other run of a comparison, with its names of analyses and models, or None."""
     given = config.get("compare")
     if given is None:
         return None
@@ -123,11 +130,24 @@ def compared(config: Mapping[str, Any]) -> Settings | None:
 
 
 def fit_settings(config: Mapping[str, Any], analysis: str, model: str) -> Settings:
-    """Return what the fit of a model depends on: its analysis and the overrides for the model.
+    """Return the settings of a model's fit: those of its analysis, and its overrides.
 
-    The choices of models, layers and controls are left out: a model that is added, or a control
-    that is named later, leaves the fits of the others as they are. A control of a joint fit is
-    fitted by itself.
+    The choices of models, layers and controls are left out, so that adding a model or a control
+    does not change the other fits. A control of a joint fit is fitted separately.
+
+    Parameters
+    ----------
+    config
+        The configuration with its defaults.
+    analysis
+        Name of the analysis.
+    model
+        Name of the model; bands are joined by `+`.
+
+    Returns
+    -------
+    settings
+        With sorted keys.
     """
     settings = config["analyses"][analysis]
     settings = {**settings, **settings["overrides"].get(model, {})}
@@ -140,7 +160,7 @@ def fit_settings(config: Mapping[str, Any], analysis: str, model: str) -> Settin
 
 
 def in_order(settings: Mapping[str, Any]) -> Settings:
-    """Return the same settings with sorted keys: the order they are written in is no change."""
+    """Return the same settings with sorted keys, since their order has no meaning."""
     return {
         key: in_order(value) if isinstance(value, Mapping) else value
         for key, value in sorted(settings.items())
@@ -148,5 +168,5 @@ def in_order(settings: Mapping[str, Any]) -> Settings:
 
 
 def signal_settings(config: Mapping[str, Any], signal: str) -> Settings:
-    """Return the settings of a signal: those of `neural`, and what `signals` says differs."""
+    """Return the settings of a signal: those of `neural`, with its changes under `signals`."""
     return in_order({**config["neural"], **config["signals"].get(signal, {})})

@@ -1,4 +1,4 @@
-"""The configuration's reference and schema file, written from its sections."""
+"""The reference and the schema file of the configuration, generated from its sections."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _section(part: Mapping[str, Any], path: str) -> list[str]:
 
 
 def _has_defaults(entries: Mapping[str, Any]) -> bool:
-    """Whether a mapping's entries are sections of their own, not what differs from another."""
+    """Return whether a mapping's entries are complete sections, not changes to another one."""
     properties = entries.get("properties", {}).values()
     return any("default" in described for described in properties)
 

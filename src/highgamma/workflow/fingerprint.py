@@ -1,9 +1,9 @@
-"""Which library modules a script depends on, and one fingerprint of all their code.
+"""The modules that a script depends on, and one fingerprint of all their code.
 
 Snakemake reruns a job when its parameters change, but does not look into the modules that its
 script imports. A fingerprint among the parameters closes that gap: it changes when, and only
-when, the script or a module of this package that it reaches by imports does something else.
-Comments, docstrings and layout do nothing, and so change nothing.
+when, the code of the script, or of a module of this package that it imports, changes. Comments,
+docstrings and layout do not change it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,25 @@ PACKAGE = Path(__file__).parents[1]
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 ALL_MODULES = "."
-"""Stands for the modules beside a package's `__init__`, which a registry in it imports."""
+"""Name for all modules of a package whose `__init__` has a registry that imports them."""
 _SILENT = ("ctx", "kind", "type_comment")
 
 
 def fingerprint(script: str | Path, sources: Sources | None = None) -> str:
-    """SHA-256 (first 16 digits) over a script and every `highgamma` module it reaches."""
+    """Return a fingerprint of a script and of every `highgamma` module that it imports.
+
+    Parameters
+    ----------
+    script
+        The script.
+    sources
+        Source files that were read before; None reads them again.
+
+    Returns
+    -------
+    digits
+        The first 16 hexadecimal digits of a SHA-256.
+    """
     sources = sources or Sources()
     digest = hashlib.sha256()
     for path in (Path(script), *modules(script, sources)):
@@ -35,7 +48,7 @@ def fingerprint(script: str | Path, sources: Sources | None = None) -> str:
 
 
 def modules(script: str | Path, sources: Sources | None = None) -> list[Path]:
-    """Files of this package that `script` imports, directly or through one another, sorted.
+    """Return the files of this package that a script imports, directly or indirectly, sorted.
 
     Imports inside functions count. `from highgamma import name` counts `name` when it is a
     module. A package's `__init__` counts with each of its modules.
@@ -52,13 +65,13 @@ def modules(script: str | Path, sources: Sources | None = None) -> list[Path]:
 
 
 class Sources:
-    """Scripts and modules as they are now; each file is read once.
+    """The current scripts and modules; each file is read once.
 
     Parameters
     ----------
     kept
-        A file that keeps what was found out about a text, by its SHA-256, from one call to the
-        next: every job of a cluster asks for all fingerprints first. Damaged, it is made anew.
+        A file that caches the analysis of each text, by its SHA-256, between processes: every job
+        of a cluster first computes all fingerprints. A damaged file is recreated.
     """
 
     def __init__(self, kept: Path | None = None) -> None:
@@ -73,7 +86,7 @@ class Sources:
                 self._known = {str(k): (str(v[0]), list(v[1])) for k, v in content["texts"].items()}
 
     def read(self, path: Path) -> tuple[str, list[Path]]:
-        """SHA-256 of what a file does, and the files of this package that it imports."""
+        """Return the SHA-256 of a file's code, and the files of this package that it imports."""
         if path not in self._read:
             text = path.read_text(encoding="utf-8")
             key = _sha256(text)
@@ -88,7 +101,7 @@ class Sources:
         return self._read[path]
 
     def keep(self) -> None:
-        """Write what is new; where nothing can be written, nothing is kept."""
+        """Write new results to the cache; if it cannot be written, they are lost."""
         from highgamma.errors import InputError
         from highgamma.store import written_whole
 
@@ -99,7 +112,7 @@ class Sources:
 
 @cache
 def _parsed(text: str) -> tuple[str, list[str]]:
-    """SHA-256 of what a module's text does, and the names of this package that it imports."""
+    """Return the SHA-256 of a module's code, and the names of this package that it imports."""
     tree = ast.parse(text)
     return _sha256(code(tree)), _imported(tree)
 
@@ -109,9 +122,9 @@ def _sha256(text: str) -> str:
 
 
 def code(node: object) -> str:
-    """What a syntax tree does, as text: no comments, positions or docstrings.
+    """Return the code of a syntax tree as text, without comments, positions and docstrings.
 
-    Fields that are empty are left out: a newer Python adds some, and means nothing by it.
+    Empty fields are left out, since newer versions of Python add some.
     """
     if isinstance(node, list):
         return f"[{','.join(map(code, node))}]"
@@ -142,7 +155,7 @@ def _imported(tree: ast.Module) -> list[str]:
 
 
 def _is_registry_of_a_package(call: ast.Call) -> bool:
-    """Whether a call makes a `Registry` that imports the modules beside it."""
+    """Return whether a call creates a `Registry` that imports the modules of its package."""
     function = call.func.value if isinstance(call.func, ast.Subscript) else call.func
     return (
         isinstance(function, ast.Name)
@@ -152,7 +165,7 @@ def _is_registry_of_a_package(call: ast.Call) -> bool:
 
 
 def _files(name: str) -> list[Path]:
-    """The files that importing a dotted name of this package executes."""
+    """Return the files that are executed when a dotted name of this package is imported."""
     files: list[Path] = []
     folder = PACKAGE
     for part in name.split(".")[1:]:

@@ -1,4 +1,4 @@
-"""What every job does around its work: log, threads, and one message when the input is at fault."""
+"""The frame of every job: its log, its threads, and one message if the input is wrong."""
 
 from __future__ import annotations
 
@@ -29,11 +29,24 @@ def job(
 
     Thread counts are set before numpy or torch are imported, so import them inside the block.
     Progress goes to the log through the logger `highgamma`; warnings also go to the terminal.
-    The hub of models is switched off, except for a job that fetches (`network`), whose progress
-    goes to the terminal too.
     An `InputError` ends the process with its message and status 1, without a traceback; any
-    other error leaves its traceback in the log and is raised again. A damaged file of the results
-    is set aside, so that the next run makes it anew.
+    other error is logged with its traceback and raised again. A damaged file of the results is
+    set aside, so that the next run recomputes it.
+
+    Parameters
+    ----------
+    log
+        The log file, which is overwritten.
+    threads
+        Number of threads of numerical libraries.
+    network
+        Whether the job downloads files: the hub of models is available, and progress also goes
+        to the terminal.
+
+    Yields
+    ------
+    logger
+        The logger `highgamma`.
     """
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)

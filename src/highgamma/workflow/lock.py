@@ -1,8 +1,8 @@
-"""Locks that a killed run left behind are taken away, those of a living one are respected.
+"""Removal of the locks of killed runs; those of active runs are kept.
 
-Snakemake locks the files of a run until it ends; a run that is killed leaves its locks, and the
-next one is refused until somebody unlocks the folder by hand. The operating system knows better:
-it gives back a file lock (flock) when its process dies, however it dies.
+Snakemake locks the files of a run until it ends. A run that is killed leaves its locks, and the
+next one is refused until the folder is unlocked by hand. The operating system, in contrast,
+releases a file lock (flock) whenever its process ends.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ NAME = "highgamma.workflow.lock"
 
 
 def hold(folder: str | os.PathLike[str]) -> IO[str] | None:
-    """Say that this process runs in a folder, and clear the locks of runs that are dead.
+    """Register this process as a run in a folder, and remove the locks of runs that were killed.
 
-    Every run holds a shared lock on one file. Whoever can have it alone is alone. A run on another
-    machine may not be seen where the file system keeps locks to each machine; its name stands in
-    the file, and its locks are then left to whoever knows.
+    Every run holds a shared lock on one file. A process that obtains an exclusive lock on it is
+    the only run. On file systems with locks local to each machine, a run on another machine is
+    recognised by its machine's name in the file, and the locks are kept.
 
     Parameters
     ----------
@@ -29,7 +29,8 @@ def hold(folder: str | os.PathLike[str]) -> IO[str] | None:
 
     Returns
     -------
-    The open file, to be kept until the run ends; None where the file system has no such locks.
+    held
+        The open file, to be kept until the run ends; None if the file system has no such locks.
     """
     try:
         import fcntl
@@ -40,7 +41,7 @@ def hold(folder: str | os.PathLike[str]) -> IO[str] | None:
         place.mkdir(parents=True, exist_ok=True)
         held = open(place / NAME, "a+", encoding="utf-8")  # noqa: SIM115 (until the run ends)
     except OSError:
-        return None  # Snakemake says what is wrong with the folder
+        return None  # Snakemake reports what is wrong with the folder
     here = socket.gethostname()
     try:
         try:

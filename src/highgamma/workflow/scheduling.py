@@ -1,9 +1,9 @@
-"""Snakemake's scheduler, without the passes that it makes for nothing.
+"""Snakemake's scheduler without its unnecessary passes.
 
-Snakemake 9 limits how many jobs start within a time (`--max-jobs-per-timespan`, 100 a second unless
-told otherwise). To find out when it may start more, every pass of its scheduler sets a timer for
-the next one, and so does that one: each job that ends adds a pass a second for the rest of the
-run. After a hundred jobs they take half a core, after some hundreds a whole one.
+Snakemake 9 limits how many jobs start within a time (`--max-jobs-per-timespan`, 100 per second by
+default). To find out when it may start more, every pass of its scheduler sets a timer for
+the next one, and so does that one: each job that ends adds one pass per second for the rest of
+the run. After a hundred jobs they take half a core, after several hundred a whole one.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ from typing import Any
 
 
 def without_idle_passes() -> bool:
-    """Relieve Snakemake's scheduler of idle passes, and return whether that was possible.
+    """Remove idle passes from Snakemake's scheduler.
 
-    The scheduler is a private class of Snakemake. A version that has it elsewhere runs as it is,
-    only slower.
+    The scheduler is a private class of Snakemake. A version with another class is not changed,
+    and runs more slowly.
+
+    Returns
+    -------
+    removed
+        Whether the scheduler was changed.
     """
     try:
         module = import_module("snakemake.scheduling.job_scheduler")
@@ -27,15 +32,15 @@ def without_idle_passes() -> bool:
 
 
 def relieve(scheduler: Any) -> bool:
-    """Let a scheduler class look again only where jobs started within the limit's time.
+    """Let a scheduler class repeat a pass only if jobs started within the limit's time.
 
-    When none did, the limit held nothing back, and the next job that ends brings the next pass.
+    Otherwise the limit did not delay any job, and the end of the next job triggers the next pass.
 
     Parameters
     ----------
     scheduler
-        `snakemake.scheduling.job_scheduler.JobScheduler`; one that sets its timers in another way
-        stays as it is.
+        `snakemake.scheduling.job_scheduler.JobScheduler`; a class that sets its timers in another
+        way is not changed.
 
     Returns
     -------

@@ -17,16 +17,16 @@ from highgamma.selftest import files as selftest_files
 from highgamma.workflow import batches
 
 STIMULUS = "stimulus"
-"""Stands in the place of a participant for the sound that all participants hear."""
+"""Name used like a participant's for the sound that all participants hear."""
 
 Fit = tuple[str, str, str]
 """Analysis, participant and model."""
 
 
 class Study:
-    """A run, as its configuration, the catalogue and the data set's folders have it.
+    """A run, defined by its configuration, the catalogue and the data set's folders.
 
-    Nothing is opened but tables of participants: the graph is made from names.
+    Only tables of participants are opened; the graph is built from names.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class Study:
     analyses, models
         The analyses by name, and the names of all models whose embeddings they need.
     dataset, root
-        What concerns all participants, and the data set's folder. Who else takes part, and from
-        where, changes nobody's results.
+        Settings of the data set, and its folder. Participants and source are left out, since a
+        participant's results do not depend on them.
     results
         Folder of the run's results.
     """
@@ -69,7 +69,7 @@ class Study:
         self.is_demo = config["demo"] is not None
         self.results = Path("results") / config["run"]
         self.pins = _Pins([self.catalogue[name] for name in self.named], lock)
-        # Asked for every job of a large study.
+        # Called for every job of a large study.
         self.fit_settings = lru_cache(maxsize=None)(self._fit_settings)
         self.layer_batches = lru_cache(maxsize=None)(self._layer_batches)
         self.window = lru_cache(maxsize=None)(self._window)
@@ -84,7 +84,7 @@ class Study:
         Raises
         ------
         InputError
-            If one has no folder in a data set that is there, and is not simulated.
+            If one has no folder in an existing data set, and is not simulated.
         """
         dataset = self.config["dataset"]
         awaited = self.is_demo or (dataset["source"] and not self.root.is_dir())
@@ -113,7 +113,10 @@ class Study:
         return settings.in_order({"seed": demo["seed"], "gain_spread": spread, **size})
 
     def heard_by(self, participant: str) -> str:
-        """Return whose words and sound a participant's analyses take: the stimulus's, if shared."""
+        """Return the name whose words and sound the analyses of a participant use.
+
+        It is the participant's own, or `stimulus` if all participants heard the same.
+        """
         return participant if self.dataset["stimulus"] is None else STIMULUS
 
     # ------------------------------------------------------------------------ the data set
@@ -144,7 +147,7 @@ class Study:
         return catalogue.kind_of(self.catalogue[model]).role if model in self.catalogue else "model"
 
     def model_files(self, model: str) -> list[str]:
-        """Return the files of a model that must be there before it can run."""
+        """Return the files that a model requires before it can run."""
         entry = self.catalogue[model]
         manifest = models.manifest_path(entry)
         if manifest is not None:
@@ -152,7 +155,7 @@ class Study:
         return self._written_for_demo(entry) or catalogue.files_of(self.catalogue, model)
 
     def _written_for_demo(self, entry: Mapping[str, Any]) -> list[str]:
-        """Files of a model that the workflow writes itself, whether or not they are there yet."""
+        """Return a model's files that the workflow writes itself, whether or not they exist."""
         source = entry.get("source") or {}
         place = source.get("folder") or source.get("file")
         if not self.is_demo or not place:
@@ -161,7 +164,7 @@ class Study:
         return [str(path) for path in written if Path(place) in (path, path.parent)]
 
     def untrained_counterparts(self) -> dict[str, list[str]]:
-        """Return the untrained counterparts in the run of each trained model."""
+        """Return the names of the run's untrained counterparts, by trained model."""
         counterparts: dict[str, list[str]] = {}
         for name in self.models:
             base = self.catalogue[name]["base"]
@@ -170,18 +173,18 @@ class Study:
         return counterparts
 
     def gpus(self, model: str) -> int:
-        """Return the GPUs that a job of a model requests: none unless it is a network."""
+        """Return the number of GPUs that a job of a model requests; 0 unless it is a network."""
         network = catalogue.kind_of(self.catalogue[model]).is_network
         return int(self.config["gpus"]) if network and self.config["device"] != "cpu" else 0
 
     # ------------------------------------------------------------------------ fits
 
     def fitted_models(self, analysis: str) -> list[str]:
-        """Return the names of what an analysis fits."""
+        """Return the names of the models that an analysis fits; bands are joined by `+`."""
         return settings.analysis_models(self.config, analysis)
 
     def _fit_settings(self, analysis: str, model: str) -> settings.Settings:
-        """Settings of a fit: the analysis's, with what its model brings along."""
+        """Return the settings of a fit: those of the analysis, and those of the model."""
         fit = settings.fit_settings(self.config, analysis, model)
         if model in self.catalogue:
             entry = self.catalogue[model]
@@ -189,13 +192,13 @@ class Study:
         return fit
 
     def _window(self, analysis: str, model: str) -> str:
-        """Name of the word windows that a model is fitted to."""
+        """Return the name of the word windows that a model is fitted to."""
         fit = settings.fit_settings(self.config, analysis, model)
         start, stop = fit["window"]
         return f"{fit['signal']}_{fit['align']}_{start:.3f}_{stop:.3f}"
 
     def _layer_batches(self, analysis: str, model: str) -> list[list[int]]:
-        """The layers of a model that an analysis fits, a list of consecutive layers a job."""
+        """Return the layers of a model that an analysis fits, one list of layers per job."""
         if model not in self.catalogue:
             return [[0]]  # the bands of a joint fit make one fit
         known = catalogue.layers_of(self.catalogue, model)
@@ -216,7 +219,7 @@ class Study:
         return batches.batches(layers, size=size)
 
     def last_layer(self, analysis: str, model: str) -> int:
-        """Return the last of all layers that an analysis takes of a model."""
+        """Return the last layer of a model that an analysis fits."""
         return self.layer_batches(analysis, model)[-1][-1]
 
     def signal_file(self, analysis: str, participant: str, model: str) -> dict[str, str]:
@@ -242,7 +245,7 @@ class Study:
         return {"neural": f"{self.results}/{folder}/{participant}.nc"}
 
     def embedding_files(self, participant: str, model: str) -> list[str]:
-        """Return the embeddings that a fit takes, in the order of its bands."""
+        """Return the files of embeddings that a fit uses, in the order of its bands."""
         heard = self.heard_by(participant)
         return [f"{self.results}/embeddings/{name}/{heard}.nc" for name in model.split("+")]
 
@@ -284,9 +287,9 @@ class Study:
     # ------------------------------------------------------------------------ what is summarised
 
     def lacks(self, analysis: str, participant: str, model: str) -> tuple[str, str] | None:
-        """Return the first stage of a fit that did not finish with its missing file, or None.
+        """Return the first unfinished stage of a fit and its missing file, or None.
 
-        A job that fails leaves none of its files, not even those of an earlier run.
+        Snakemake removes the files of a failed job, also those of an earlier run.
         """
         signal = "targets" if self.analyses[analysis]["unit"] == "word" else "neural"
         outputs: dict[str, Iterable[str]] = {
@@ -347,7 +350,7 @@ class Study:
         return [self.results / f"contamination/{name}.nc" for name in self.summarised]
 
     def lacking(self) -> list[list[str]]:
-        """Return analysis, participant, model, stage and file of everything that is left out."""
+        """Return rows of what is left out: analysis, participant, model, stage, missing file."""
         left_out = [[*fit, *lack] for fit, lack in self.lacking_fits.items()]
         return left_out + [
             ["n/a", path.stem, "n/a", "contamination", str(path)]
@@ -366,10 +369,21 @@ class Study:
         ]
 
     def compared_files(self, compared: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return tables and scores of both runs of a comparison; the other must be finished."""
+        """Return tables and scores of both runs of a comparison.
+
+        Parameters
+        ----------
+        compared
+            The setting `compare`, from `settings.compared`.
+
+        Raises
+        ------
+        InputError
+            If no run is named, or the other run is not finished.
+        """
         if compared is None:
             raise InputError(
-                "there is no run to compare with",
+                "no run to compare with was named",
                 remedy="name it, as in `snakemake compare --config compare=<run>`",
             )
         here = {"electrodes": self.results / "electrodes.tsv", "scores": self.all_score_files}
@@ -380,7 +394,7 @@ class Study:
         return here | {f"other_{name}": paths for name, paths in there.items()}
 
     def unfinished(self) -> str:
-        """Return what to do about a run of which a part failed; nothing of a whole or new one."""
+        """Return advice for a run that finished in part; empty for a complete or a new run."""
         done = sum(self.lacks(*fit) is None for fit in self.all_fits)
         if self.present_only or done in (0, len(self.all_fits)):
             return ""
@@ -404,7 +418,7 @@ class Study:
         ]
 
     def selftest_files(self, folder: str | Path, participant: str) -> list[str]:
-        """Return what is kept of one simulated participant of the self-test."""
+        """Return the files of one simulated participant of the self-test."""
         return [str(path) for path in selftest_files.participant_files(folder, participant)]
 
 
@@ -426,7 +440,7 @@ class _Pins:
             self._pins[name, bool(entry.get("untrained"))] = models.pin(entry, locked)
 
     def of(self, entry: Mapping[str, Any]) -> Any:
-        """Return the revision of a model; None of models that are not fetched."""
+        """Return a model's revision; None for models that are not fetched."""
         if not models.is_fetched(entry):
             return None
         return self.stored(models.stored_name(entry), untrained=bool(entry.get("untrained")))
@@ -442,7 +456,7 @@ def layers_name(batch: Sequence[int]) -> str:
 
 
 def layers_of_name(model: str, layers: str) -> list[int] | str:
-    """Return the layers that a file of scores is named for; of bands the last of each is taken."""
+    """Return the layers in the name of a file of scores; `last` for the bands of a joint fit."""
     if "+" in model:
         return "last"
     first, *last = layers.split("-")
@@ -456,5 +470,5 @@ def window_of_name(window: str) -> dict[str, Any]:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """Return a pattern for these names alone: a file of another is no rule's, Snakemake says."""
+    """Return a regular expression that matches only these names, for wildcards of Snakemake."""
     return "|".join(re.escape(name) for name in sorted(names))

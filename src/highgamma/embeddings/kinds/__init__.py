@@ -261,7 +261,7 @@ class Kind:
         place = location(entry, models=given.models)
         if place is None or not place.exists():
             raise InputError(
-                "the model's files are not here",
+                "the model's files were not found",
                 where=place,
                 expected=self.files_in_words,
                 remedy=remedy(entry, models=given.models),

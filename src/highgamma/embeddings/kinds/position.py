@@ -1,4 +1,4 @@
-"""Features that know nothing but the time."""
+"""Features of the time only."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class _Tridiagonal:
     off_diagonal: Any
 
     def rotate(self, B: Real, *, transposed: bool) -> Real:
-        """Q B or Qᵀ B, (p, m), in Fortran order; an array already in that order is overwritten."""
+        """Return Q B or Qᵀ B, (p, m), in Fortran order; an array in that order is overwritten."""
         (ormqr,) = lapack(B.dtype, "ormqr")
         B = np.array(B, order="F", copy=transposed or None)
         # dsytrd (lower) leaves the first row alone, so that Q = diag(1, Q') and Q' is a product of
@@ -115,7 +115,7 @@ class _Tridiagonal:
         return B
 
     def solve(self, B: Real, alpha: float) -> Real:
-        """(T + αI)⁻¹ B."""
+        """Return (T + αI)⁻¹ B."""
         pttrf, pttrs = lapack(B.dtype, "pttrf", "pttrs")
         diagonal, off_diagonal, failed = pttrf(
             self.diagonal + B.dtype.type(alpha), self.off_diagonal
@@ -151,13 +151,13 @@ class DualModel:
     y_mean: FloatArray
 
     def predict(self, kernel_rows: FloatArray, alphas: FloatArray) -> FloatArray:
-        """Predictions (a, m, t) from ȳ, for kernel rows (m, n_train)."""
+        """Return predictions (a, m, t) from ȳ, for kernel rows (m, n_train)."""
         rotated = kernel_rows @ self.vectors
         shrunk = rotated[None] / (self.values + alphas[:, None])[:, None, :]
         return np.asarray(shrunk @ self.targets)
 
     def predict_each(self, kernel_rows: FloatArray, alpha: FloatArray) -> FloatArray:
-        """Predictions (m, t) from ȳ with each target's own penalty (t,)."""
+        """Return predictions (m, t) from ȳ with each target's own penalty (t,)."""
         rotated = kernel_rows @ self.vectors
         return np.asarray(rotated @ (self.targets / (self.values[:, None] + alpha)))
 

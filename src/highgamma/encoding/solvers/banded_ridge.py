@@ -69,12 +69,22 @@ class _Columns:
 
 
 def band_of_columns(widths: Sequence[int], *, copies: int = 1) -> IntArray:
-    """Number of the space of every column (p,): spaces side by side, repeated for every delay."""
+    """Return the feature space of each column (p,): all spaces, repeated for every delay."""
     return np.tile(np.repeat(np.arange(len(widths)), widths), copies).astype(np.int64)
 
 
 def drawn_shares(bands: int, *, draws: int, seed: int) -> FloatArray:
-    """Shares γ (draws, bands): equal ones first, then half each from Dirichlet(0.1) and (1)."""
+    """Draw shares γ (draws, bands): equal ones, then half each of Dirichlet(0.1) and (1).
+
+    Parameters
+    ----------
+    bands
+        Number of feature spaces.
+    draws
+        Number of draws.
+    seed
+        Seed of the draws.
+    """
     if bands == 1:
         return np.ones((1, 1))
     # himalaya's draws (`generate_dirichlet_samples`): its generator, concentrations in turn.
@@ -98,7 +108,7 @@ def nested_banded(
     statistics: BlockStatistics | None = None,
     compute: Compute = CPU,
 ) -> NestedFit:
-    """Nested cross-validation of banded ridge, shares and penalty chosen per target and fold.
+    """Fit banded ridge by nested cross-validation, with shares and penalty per target and fold.
 
     Parameters
     ----------
@@ -161,7 +171,23 @@ def refit_banded(
     statistics: BlockStatistics | None = None,
     compute: Compute = CPU,
 ) -> NestedFit:
-    """Fit and predict every outer fold with α (K, t) and shares (K, B, t) already chosen."""
+    """Fit and predict every outer fold with α (K, t) and shares (K, B, t) already chosen.
+
+    Parameters
+    ----------
+    design, targets, split
+        Features (n, p), targets (n, t), and the folds.
+    band
+        (p,) number of the feature space of each column.
+    alpha, share
+        (K, t) penalties and (K, B, t) shares.
+    standardize
+        Whether features are divided by their standard deviation.
+    statistics
+        The blocks' moments, if they are known (primal form).
+    compute
+        Where the expensive operations run.
+    """
     n, t = targets.shape
     fit = empty_fit(n, len(split.folds), t)
     fit.alpha, fit.chosen = alpha, {SHARE: share}
@@ -367,6 +393,21 @@ def banded_hat_rows(
     """Return for every target the map H (n_test, n) with ŷ − ȳ = H y, see `ridge.hat_rows`.
 
     Targets of the same shares and penalty have the same map, one array.
+
+    Parameters
+    ----------
+    design, split
+        Features (n, p) and the folds.
+    fold
+        Number of the outer fold.
+    fit
+        The fit whose penalties and shares are used.
+    band
+        (p,) number of the feature space of each column.
+    standardize
+        Whether features are divided by their standard deviation.
+    compute
+        Where the expensive operations run.
     """
     kernels = _kernels(design, split.folds[fold].train, band, standardize)
     train, test = np.flatnonzero(split.folds[fold].train), split.folds[fold].test
@@ -387,10 +428,22 @@ def banded_hat_rows(
 def skill_shares(
     parts: FloatArray, training_mean: FloatArray, targets: FloatArray, split: Split
 ) -> FloatArray:
-    """Product measure (B, t): each space's part of the joint held-out skill; they sum to it.
+    """Return the product measure (B, t): each space's part of the joint held-out skill.
 
-    Σŷ_b(2Δy − Δŷ)/ΣΔy² with Δŷ = Σ_b ŷ_b (Hoffman 1960; `himalaya.scoring.r2_score_split`). A
-    space whose part is against the others' can be negative. NaN where the target is constant.
+    The parts sum to the skill. Each is Σŷ_b(2Δy − Δŷ)/ΣΔy² with Δŷ = Σ_b ŷ_b (Hoffman 1960;
+    `himalaya.scoring.r2_score_split`). A space whose part opposes the others' can be negative. NaN
+    if the target is constant.
+
+    Parameters
+    ----------
+    parts
+        (B, n, t) prediction from each space, without the training mean.
+    training_mean
+        (K, t) mean of each fold's training targets.
+    targets
+        (n, t) measured values.
+    split
+        The folds.
     """
     y = targets - training_mean[split.block]
     total = (y * y).sum(axis=0)
@@ -402,10 +455,22 @@ def skill_shares(
 def r_shares(
     parts: FloatArray, training_mean: FloatArray, targets: FloatArray, split: Split
 ) -> FloatArray:
-    """Correlation split (B, t): each space's part of the joint pooled r; they sum to it.
+    """Return the correlation split (B, t): each space's part of the joint pooled r.
 
-    cov(Δy, ŷ_b)/(SD(Δy) SD(Δŷ)) (`himalaya.scoring.correlation_score_split`); NaN where the target
-    or the joint prediction is constant.
+    The parts sum to r. Each is cov(Δy, ŷ_b)/(SD(Δy) SD(Δŷ))
+    (`himalaya.scoring.correlation_score_split`); NaN if the target or the joint prediction is
+    constant.
+
+    Parameters
+    ----------
+    parts
+        (B, n, t) prediction from each space, without the training mean.
+    training_mean
+        (K, t) mean of each fold's training targets.
+    targets
+        (n, t) measured values.
+    split
+        The folds.
     """
     y = targets - training_mean[split.block]
     y = y - y.mean(axis=0)

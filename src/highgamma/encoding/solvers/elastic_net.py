@@ -50,7 +50,7 @@ def solve_elastic_net(
     l1_ratio: float,
     neighbour: Neighbour | None = None,
 ) -> FloatArray:
-    """Weights (p, a, t) of every penalty (a,), any order, or of each target's own (1, t).
+    """Return weights (p, a, t) for penalties (a,) in any order, or one per target (1, t).
 
     A neighbour's solution is started from; this one then takes its place.
     """
@@ -147,10 +147,21 @@ def choose_elastic_net(
     l1_ratio: float = 0.5,
     standardize: bool = False,
 ) -> tuple[FloatArray, FloatArray]:
-    """Plain cross-validation: the penalty (t,) of least pooled error, and the weights (p, t).
+    """Return the penalty (t,) of least cross-validated error, and the weights (p, t).
 
-    What `sklearn.linear_model.ElasticNetCV` does for one target, for all: each outer fold is held
-    out once, the final weights are those of all samples.
+    Does for all targets what `sklearn.linear_model.ElasticNetCV` does for one: each outer fold is
+    held out once, and the final weights are those of all samples.
+
+    Parameters
+    ----------
+    design, targets, split
+        Features (n, p), targets (n, t), and the folds.
+    alphas
+        Penalties to choose from.
+    l1_ratio
+        Share of the L1 penalty, 0 to 1.
+    standardize
+        Whether features are divided by their standard deviation.
     """
     statistics = block_statistics(design, targets, split)
     grid = np.asarray(alphas, dtype=np.float64)
@@ -178,7 +189,23 @@ def refit_elastic_net(
     statistics: BlockStatistics | None = None,
     outer: Sequence[int] | None = None,
 ) -> NestedFit:
-    """Fit and predict every outer fold with given penalties (K, t)."""
+    """Fit and predict every outer fold with given penalties (K, t).
+
+    Parameters
+    ----------
+    design, targets, split
+        Features (n, p), targets (n, t), and the folds.
+    alpha
+        (K, t) penalties.
+    l1_ratio
+        Share of the L1 penalty, 0 to 1.
+    standardize
+        Whether features are divided by their standard deviation.
+    statistics
+        The blocks' moments, if they are known.
+    outer
+        Numbers of the outer folds to fit; None for all.
+    """
     chosen = range(len(split.folds)) if outer is None else outer
     fit = empty_fit(len(targets), len(split.folds), targets.shape[1])
     fit.alpha = alpha
@@ -263,7 +290,7 @@ def nested_elastic_net(
     inner_scores: bool = True,
     outer: Sequence[int] | None = None,
 ) -> NestedFit:
-    """Nested cross-validation of the elastic net; one penalty means that none is chosen.
+    """Fit the elastic net by nested cross-validation; a single penalty is not chosen.
 
     Parameters
     ----------

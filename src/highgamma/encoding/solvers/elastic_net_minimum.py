@@ -50,23 +50,23 @@ class Quadratic(Protocol):
         ...
 
     def times(self, weights: FloatArray) -> FloatArray:
-        """G·weights, (p, m)."""
+        """Return G·weights, (p, m)."""
         ...
 
     def part(self, chosen: NDArray[np.intp]) -> FloatArray:
-        """G of some features, a new (a, a)."""
+        """Return G of some features, a new (a, a)."""
         ...
 
     def typical_eigenvalue(self) -> float:
-        """The median positive eigenvalue: a good step ρ for the splitting."""
+        """Return the median positive eigenvalue: a good step ρ for the splitting."""
         ...
 
     def shifted(self, rho: float) -> Shifted:
-        """How to apply 1.6·ρ(G + ρI)⁻¹."""
+        """Return a function that applies 1.6·ρ(G + ρI)⁻¹."""
         ...
 
     def samples(self, cross: FloatArray, yy: float) -> tuple[FloatArray, FloatArray, Any]:
-        """Samples X and y with c = Xᵀy, and a Gram matrix if there is one: scikit-learn's input."""
+        """Return scikit-learn's input: X and y with c = Xᵀy, and a Gram matrix if available."""
         ...
 
 
@@ -82,19 +82,19 @@ class Gram:
         return np.diagonal(self.gram)
 
     def times(self, weights: FloatArray) -> FloatArray:
-        """G·weights, (p, m)."""
+        """Return G·weights, (p, m)."""
         return self.gram @ weights
 
     def part(self, chosen: NDArray[np.intp]) -> FloatArray:
-        """G of some features, a new (a, a)."""
+        """Return G of some features, a new (a, a)."""
         return self.gram[chosen[:, None], chosen]
 
     def typical_eigenvalue(self) -> float:
-        """The median positive eigenvalue."""
+        """Return the median positive eigenvalue."""
         return _median_positive(np.linalg.eigvalsh(self.gram))
 
     def shifted(self, rho: float) -> Shifted:
-        """By the inverse, from a Cholesky factor."""
+        """Return a function that applies the inverse, from a Cholesky factor."""
         moved = self.gram.copy()
         moved.flat[:: len(moved) + 1] += rho
         potrf, potri = lapack(moved.dtype, "potrf", "potri")
@@ -104,7 +104,7 @@ class Gram:
         return lambda x, out: np.matmul(relaxed, x, out=out)
 
     def samples(self, cross: FloatArray, yy: float) -> tuple[FloatArray, FloatArray, Any]:
-        """With G, scikit-learn reads of X and y no more than the number of rows and Σy²."""
+        """Return X and y with Σy², and G, from which scikit-learn reads the rest."""
         return np.zeros((1, len(self.gram)), order="F"), np.array([np.sqrt(yy)]), self.gram
 
 
@@ -120,20 +120,20 @@ class GramByRows:
         return np.asarray(np.einsum("np,np->p", self.Z, self.Z))
 
     def times(self, weights: FloatArray) -> FloatArray:
-        """Zᵀ(Z·weights), (p, m)."""
+        """Return Zᵀ(Z·weights), (p, m)."""
         return np.asarray(self.Z.T @ (self.Z @ weights))
 
     def part(self, chosen: NDArray[np.intp]) -> FloatArray:
-        """G of some features, a new (a, a)."""
+        """Return G of some features, a new (a, a)."""
         some = self.Z[:, chosen]
         return np.asarray(some.T @ some)
 
     def typical_eigenvalue(self) -> float:
-        """The median positive eigenvalue, which ZZᵀ shares."""
+        """Return the median positive eigenvalue, which ZZᵀ shares."""
         return _median_positive(np.linalg.eigvalsh(self.Z @ self.Z.T))
 
     def shifted(self, rho: float) -> Shifted:
-        """By Woodbury's identity: ρ(G + ρI)⁻¹ = I − Zᵀ(ZZᵀ + ρI)⁻¹Z."""
+        """Return a function that applies ρ(G + ρI)⁻¹ = I − Zᵀ(ZZᵀ + ρI)⁻¹Z."""
         kernel = self.Z @ self.Z.T
         kernel.flat[:: len(kernel) + 1] += rho
         right = np.asarray(self.Z, dtype=np.float32)
@@ -147,7 +147,7 @@ class GramByRows:
         return apply
 
     def samples(self, cross: FloatArray, yy: float) -> tuple[FloatArray, FloatArray, Any]:
-        """The rows, and the shortest y with Zᵀy = c."""
+        """Return the rows, and the shortest y with Zᵀy = c."""
         y = np.asarray(np.linalg.lstsq(self.Z.T, cross, rcond=None)[0], dtype=np.float64)
         return np.asfortranarray(self.Z), y, False
 
@@ -159,10 +159,16 @@ def _median_positive(values: NDArray[Any]) -> float:
 
 @dataclass(slots=True)
 class Neighbour:
-    """What the solutions of a training set tell a similar one: where to start, and how to split.
+    """Starting values from the solutions of a similar training set.
 
-    weights (p, a, t) of the last solution, rho the splitting's step; None before the first. Where
-    one starts changes how long the way is, not where it ends.
+    They change the number of steps, not the solution.
+
+    Attributes
+    ----------
+    weights
+        (p, a, t) of the last solution; None before the first.
+    rho
+        Step of the splitting; None before the first solution.
     """
 
     weights: FloatArray | None = None
@@ -181,16 +187,31 @@ def minimise(
     neighbour: Neighbour,
     tolerance: float = TOLERANCE,
 ) -> FloatArray:
-    """Minima (p, m) for the columns of cross (p, m) with penalties λ₁, λ₂ (m,).
+    """Return the minima (p, m) for the columns of cross (p, m) with penalties λ₁, λ₂ (m,).
 
     Parameters
     ----------
+    quadratic
+        The quadratic form G (p, p).
+    cross
+        (p, m) Xᵀy of every target.
+    l1, l2
+        (m,) penalties λ₁ and λ₂.
+    l1_ratio
+        λ₁/(λ₁ + λ₂).
     yy
         (m,) Σy²; the tolerance is a duality gap relative to it.
     starts
         (p, m) near the minima, or None.
     neighbour
-        Its rho is taken, or set.
+        Its rho is used, or set.
+    tolerance
+        Largest duality gap of coordinate descent, relative to Σy².
+
+    Returns
+    -------
+    weights
+        (p, m) minima.
     """
     p, m = cross.shape
     weights = np.zeros((p, m))

@@ -52,7 +52,7 @@ class InnerScores:
         self.sst += sst
 
     def choose(self) -> tuple[IntArray, FloatArray]:
-        """Best penalty's index (t,) and its skill 1 − ΣSSE/ΣSST (t,).
+        """Return the best penalty's index (t,) and its skill 1 − ΣSSE/ΣSST (t,).
 
         Of equally good penalties the first; where the skill is not defined the last.
         """
@@ -69,7 +69,7 @@ class InnerScores:
 def best_penalties(
     scores: Mapping[int, InnerScores], folds: int, t: int
 ) -> tuple[IntArray, FloatArray]:
-    """Best penalties' indices and their skills by outer fold, (K, t) each; 0 and NaN elsewhere."""
+    """Return the best penalties (index) and their skills, (K, t) each; 0 and NaN elsewhere."""
     best = np.zeros((folds, t), dtype=np.int64)
     score = np.full((folds, t), np.nan)
     for i, of_fold in scores.items():
@@ -78,14 +78,14 @@ def best_penalties(
 
 
 def is_wide(shape: tuple[int, int], split: Split) -> bool:
-    """Whether the dual form is the smaller one: more features than training samples."""
+    """Return whether the dual form is smaller: more features than training samples."""
     return shape[1] > min(int(fold.train.sum()) for fold in split.folds)
 
 
 def inner_plan(
     split: Split, outer: Iterable[int]
 ) -> dict[frozenset[int], list[tuple[int, tuple[int, ...]]]]:
-    """Training sets (by the blocks they leave out) and the (outer fold, tested blocks) they serve.
+    """Return training sets (their left-out blocks) with their (outer fold, tested blocks).
 
     Outer fold i's inner fold that holds out blocks g trains without {i} ∪ g.
     """
@@ -100,14 +100,14 @@ def inner_plan(
 
 
 def gram_factor(gram: Real) -> Real | None:
-    """Lower Cholesky factor, or None where rounding leaves the matrix indefinite."""
+    """Return the lower Cholesky factor, or None if rounding makes the matrix indefinite."""
     (potrf,) = lapack(gram.dtype, "potrf")
     factor, failed = potrf(gram, lower=1, clean=1)
     return None if failed else np.asarray(factor)
 
 
 def squared_norms(gram: Real, factor: Real | None, weights: Real) -> Real:
-    """wᵀ gram w for every column (m,); half the multiplications where a factor is at hand."""
+    """Return wᵀ gram w for every column (m,), with half the multiplications given a factor."""
     if factor is None:
         return np.asarray(np.einsum("pm,pm->m", weights, gram @ weights))
     (trmm,) = blas(weights.dtype, "trmm")
@@ -118,12 +118,22 @@ def squared_norms(gram: Real, factor: Real | None, weights: Real) -> Real:
 def held_out_sums(
     test: Moments, squared: Real, model: Standardised, weights: Real
 ) -> tuple[Real, Real]:
-    """Squared error (m,) of each column's prediction and of the training mean (t,).
+    """Return the squared error (m,) of each column's prediction and of the training mean (t,).
 
     With ŷ = (x − mean)·w + ȳ, summed over the test rows:
     Σ(ŷ−ȳ)² = wᵀGw − 2 (Σx·w)(mean·w) + n (mean·w)²,
     Σ(y−ȳ)(ŷ−ȳ) = Σyx·w − (mean·w) Σy − ȳ Σx·w + n ȳ (mean·w).
-    `weights` (p, m) has m a multiple of t, target fastest; `squared` (m,) is wᵀGw.
+
+    Parameters
+    ----------
+    test
+        Moments of the test rows.
+    squared
+        (m,) wᵀGw of each column.
+    model
+        The training set, centred and scaled.
+    weights
+        (p, m) weights; m is a multiple of t, target fastest.
     """
     t = len(model.y_mean)
     sums = (test.x @ weights).reshape(-1, t)
@@ -143,7 +153,19 @@ def held_out_sums(
 def choose_primal(
     statistics: BlockStatistics, *, alphas: Sequence[float], standardize: bool, outer: Sequence[int]
 ) -> tuple[IntArray, FloatArray]:
-    """Each outer fold's best penalty (index) and its inner skill, (K, t) each."""
+    """Choose each outer fold's best penalty; return its index and inner skill, (K, t) each.
+
+    Parameters
+    ----------
+    statistics
+        The blocks' moments.
+    alphas
+        Penalties to choose from.
+    standardize
+        Whether features are divided by their standard deviation.
+    outer
+        Numbers of the outer folds.
+    """
     split = statistics.split
     t = statistics.targets.shape[1]
     scores = {i: InnerScores(np.zeros((len(alphas), t)), np.zeros(t)) for i in outer}
@@ -172,10 +194,24 @@ def inner_sums(
     model: Standardised,
     weights: Real,
 ) -> tuple[Real, Real] | None:
-    """Squared errors (a, t) and those of the training mean (t,) in an inner fold of outer fold i.
+    """Return squared errors (a, t), and of the training mean (t,), in an inner fold of fold i.
 
-    None where the gap leaves nothing of the inner fold. `factors` keeps the blocks' Cholesky
-    factors between calls; `weights` (p, a·t), target fastest, in raw feature units.
+    The result is None if the gap leaves no row of the inner fold.
+
+    Parameters
+    ----------
+    statistics
+        The blocks' moments.
+    factors
+        The blocks' Cholesky factors, kept between calls.
+    i
+        Number of the outer fold.
+    group
+        Blocks of the inner fold.
+    model
+        The training set, centred and scaled.
+    weights
+        (p, a·t) weights, target fastest, in raw feature units.
     """
     split = statistics.split
     p = statistics.design.shape[1]
@@ -202,7 +238,7 @@ def inner_sums(
 
 
 def squared_predictions(statistics: BlockStatistics, rows: IntArray, weights: Real) -> Real:
-    """Σ(x·w)² (m,) over rows, read in slabs."""
+    """Return Σ(x·w)² (m,) over rows, read in slabs."""
     squared = np.zeros(weights.shape[1], weights.dtype)
     for part in slabs(len(rows), sum(weights.shape)):
         product = statistics.centred_rows(rows[part]) @ weights
@@ -253,7 +289,7 @@ def fit_primal(
 def held_out_fold_sums(
     statistics: BlockStatistics, alpha: FloatArray, *, standardize: bool, outer: Sequence[int]
 ) -> FloatArray:
-    """Sums (5, K, t) of `scores.FoldSums` (sy, sf, syy, sff, syf) without forming predictions."""
+    """Return the sums (5, K, t) of `scores.FoldSums` without computing predictions."""
     sums = np.zeros((5, *alpha.shape))
     for i in outer:
         model = standardised(statistics, statistics.training([i]), standardize=standardize)
@@ -266,7 +302,7 @@ def held_out_fold_sums(
 def fold_sums_of_weights(
     statistics: BlockStatistics, i: int, model: Standardised, weights: Real
 ) -> FloatArray:
-    """Sums (5, t) over the held-out rows of fold i (sy, sf, syy, sff, syf) of one fit's weights."""
+    """Return one fit's sums (5, t) over the held-out rows of fold i: sy, sf, syy, sff, syf."""
     test = statistics.blocks[i]
     mean, y_mean = model.mean @ weights, model.y_mean
     sf = test.x @ weights - test.n * mean
@@ -294,9 +330,20 @@ def fold_sums_of_weights(
 def training_kernels(
     design: Design, masks: Sequence[Any], *, standardize: bool, feature_slab: int = 8192
 ) -> FloatArray:
-    """Kernels (k, n, n) of all samples, features centred and scaled by each training mask.
+    """Return the kernels (k, n, n) of all samples, centred and scaled by each training mask.
 
     kernel[s] = ZZᵀ with z = (x − mean_s)·scale_s over the features, summed over slabs of features.
+
+    Parameters
+    ----------
+    design
+        Features (n, p).
+    masks
+        (k, n) training masks.
+    standardize
+        Whether features are divided by their standard deviation.
+    feature_slab
+        Number of features that are read at a time.
     """
     n, p = design.shape
     everyone = np.arange(n, dtype=np.int64)
@@ -340,7 +387,7 @@ def choose_dual(
     outer: Sequence[int],
     compute: Compute = CPU,
 ) -> tuple[IntArray, FloatArray]:
-    """As `choose_primal`, from kernels."""
+    """Choose penalties as `choose_primal` does, from kernels."""
     n, t = targets.shape
     grid = np.asarray(alphas, dtype=np.float64)
     scores = {i: InnerScores(np.zeros((len(grid), t)), np.zeros(t)) for i in outer}
@@ -387,7 +434,7 @@ def fit_dual(
     outer: Sequence[int],
     compute: Compute = CPU,
 ) -> NestedFit:
-    """As `fit_primal`, from kernels."""
+    """Fit as `fit_primal` does, from kernels."""
     n, t = targets.shape
     fit = empty_fit(n, len(split.folds), t)
     fit.alpha = alpha
@@ -413,10 +460,23 @@ def hat_rows(
     standardize: bool,
     compute: Compute = CPU,
 ) -> dict[float, FloatArray]:
-    """For each distinct penalty of one outer fold, the map H (n_test, n) with ŷ − ȳ = H y.
+    """Return for each distinct penalty of a fold the map H (n_test, n) with ŷ − ȳ = H y.
 
     Columns of samples outside the training set are 0. H does not depend on y, so that it gives the
     predictions of every permuted y as well.
+
+    Parameters
+    ----------
+    design, split
+        Features (n, p) and the folds.
+    fold
+        Number of the outer fold.
+    alpha
+        (t,) penalties.
+    standardize
+        Whether features are divided by their standard deviation.
+    compute
+        Where the expensive operations run.
     """
     train = np.flatnonzero(split.folds[fold].train)
     test = split.folds[fold].test
@@ -439,7 +499,7 @@ def nested_ridge(
     outer: Sequence[int] | None = None,
     compute: Compute = CPU,
 ) -> NestedFit:
-    """Nested cross-validation of ridge regression, one penalty per target and outer fold.
+    """Fit ridge regression by nested cross-validation, one penalty per target and outer fold.
 
     Parameters
     ----------
@@ -503,7 +563,23 @@ def refit_ridge(
     outer: Sequence[int] | None = None,
     compute: Compute = CPU,
 ) -> NestedFit:
-    """Fit and predict every outer fold with penalties (K, t) that are already chosen."""
+    """Fit and predict every outer fold with penalties (K, t) that are already chosen.
+
+    Parameters
+    ----------
+    design, targets, split
+        Features (n, p), targets (n, t), and the folds.
+    alpha
+        (K, t) penalties.
+    standardize
+        Whether features are divided by their standard deviation.
+    dtype
+        Precision of the moments (primal form).
+    outer
+        Numbers of the outer folds to fit; None for all.
+    compute
+        Where the expensive operations run.
+    """
     chosen = range(len(split.folds)) if outer is None else outer
     if is_wide(design.shape, split):
         return fit_dual(

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def lapack(dtype: Any, *names: str) -> tuple[Any, ...]:
-    """LAPACK routines, such as `potrf`, for float64 or float32."""
+    """Return LAPACK routines, such as `potrf`, for float64 or float32."""
     from scipy.linalg import get_lapack_funcs
 
     routines: Any = get_lapack_funcs(names, dtype=dtype)
@@ -14,7 +14,7 @@ def lapack(dtype: Any, *names: str) -> tuple[Any, ...]:
 
 
 def blas(dtype: Any, *names: str) -> tuple[Any, ...]:
-    """BLAS routines, such as `trmm`, for float64 or float32."""
+    """Return BLAS routines, such as `trmm`, for float64 or float32."""
     from scipy.linalg import get_blas_funcs
 
     routines: Any = get_blas_funcs(names, dtype=dtype)
