@@ -81,7 +81,10 @@ def setting(
         "names": names, "entries": entries, "by_model": by_model,
     }  # fmt: skip
     if isinstance(default, dict | list):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+        # Neither has a hash; sections are keys of caches.
+        return dataclasses.field(
+            default_factory=lambda: type(default)(default), hash=False, metadata=metadata
+        )
     if default is _REQUIRED:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
