@@ -128,6 +128,7 @@ class ArtefactFinder:
         self._repeats = max(FEWEST_REPEATS, round(settings.clipping * recording.rate))
         self._blank = max(self._repeats, round(settings.blank * recording.rate))
         self._before = np.empty((0, n_channels))
+        self._still = np.zeros((2, n_channels), bool)
         self._largest = np.full(n_channels, -np.inf)
         self._smallest = np.full(n_channels, np.inf)
         # Of each channel: runs (first, stop, value) of one value, the last of which may go on.
@@ -141,12 +142,13 @@ class ArtefactFinder:
 
     def look(self, start: int, voltage: FloatArray) -> None:
         """Look at the samples from `start` on, (sample, channel); all before have been given."""
-        largest, smallest = voltage.max(axis=0), voltage.min(axis=0)
-        np.maximum(self._largest, largest, out=self._largest)
-        np.minimum(self._smallest, smallest, out=self._smallest)
-        still = np.zeros(voltage.shape[1], bool)
+        n_channels = voltage.shape[1]
+        repeating = np.zeros(n_channels, bool)
         batch = max(1, ROWS // self._block) * self._block
-        squares = np.empty((batch, voltage.shape[1]))
+        squares = np.empty((batch, n_channels))
+        # Differences of 0, with those of the two samples before the batch.
+        still = np.zeros((batch + 2, n_channels), bool)
+        still[:2] = self._still
         for row in range(0, len(voltage), batch):
             rows = voltage[row : row + batch]
             square = squares[: len(rows)]
@@ -158,10 +160,16 @@ class ArtefactFinder:
             else:
                 square[0] = square[1] if len(rows) > 1 else 0.0
             np.square(square, out=square)
-            still |= square.min(axis=0) == 0
+            np.equal(square, 0, out=still[2 : 2 + len(rows)])
+            here = still[: 2 + len(rows)]
+            repeating |= (here[2:] & here[1:-1] & here[:-2]).any(axis=0)
+            still[:2] = here[-2:].copy()
+            np.maximum(self._largest, rows.max(axis=0), out=self._largest)
+            np.minimum(self._smallest, rows.min(axis=0), out=self._smallest)
             self._look_at_differences(start + row, square)
+        self._still = still[:2].copy()
         before = len(self._before)
-        for channel in np.flatnonzero(still):
+        for channel in np.flatnonzero(repeating):
             values = np.concatenate([self._before[:, channel], voltage[:, channel]])
             self._look_for_runs(int(channel), start - before, values)
         whole = np.concatenate([self._before, voltage[-self._repeats :]])
