@@ -19,12 +19,14 @@ from highgamma.contamination.spectra import (
     frame_times,
     frames_apart,
     frequencies,
+    masked_frames,
     softened,
     spectrum,
     standardised,
     unit_phases,
 )
 from highgamma.errors import InputError
+from highgamma.neural.spans import Mask
 from highgamma.recording.reader import Reader
 
 LOG = logging.getLogger("highgamma")
@@ -140,7 +142,11 @@ def largest_within(excess: FloatArray, reach: int) -> FloatArray:
 
 
 def audit(
-    voices: Sequence[Reader | None], signals: Sequence[Reader], settings: ContaminationSettings
+    voices: Sequence[Reader | None],
+    signals: Sequence[Reader],
+    settings: ContaminationSettings,
+    *,
+    masks: Sequence[Mask] | None = None,
 ) -> SoundAudit:
     """Compare the excess of the diagonal with that of every circular shift of the sound.
 
@@ -156,6 +162,9 @@ def audit(
         The electrodes of each segment.
     settings
         The audit's settings.
+    masks
+        For each segment the samples of each electrode that are left out; frames that touch them
+        count for nothing.
 
     Raises
     ------
@@ -163,7 +172,10 @@ def audit(
         If there is no sound, if it does not overlap with the recording long enough, or if the rate
         is too low.
     """
+    if masks is None:
+        masks = [Mask.empty(len(s.names)) for s in signals]
     usable = [(v, s) for v, s in zip(voices, signals, strict=True) if v is not None]
+    masked = [m for v, m in zip(voices, masks, strict=True) if v is not None]
     if not usable:
         raise InputError(
             "there is no audio to compare the electrodes with",
@@ -175,6 +187,15 @@ def audit(
     times = [frame_times(pair, settings) for pair in usable]
     segments = [(v, s, t) for (v, s), t in zip(usable, times, strict=True) if len(t) > ahead]
     n_frames = sum(len(t) - ahead for *_, t in segments)
+    hidden = np.concatenate(
+        [
+            masked_frames(m, s, times=t, settings=settings)
+            for (_, s), t, m in zip(usable, times, masked, strict=True)
+            if len(t) > ahead
+        ]
+        or [np.zeros((0, 0), bool)],
+        axis=1,
+    )
     apart = int(np.ceil(settings.min_shift / settings.shift))
     if n_frames - 2 * apart + 1 < FEWEST:
         raise InputError(
@@ -200,7 +221,8 @@ def audit(
             axis=2,
         )
         amplitude = np.maximum(np.abs(spectra), np.finfo(np.float32).tiny)
-        level = standardised(np.log(amplitude))
+        level = standardised(np.log(amplitude), hidden[some])
+        spectra[np.broadcast_to(hidden[some, None], spectra.shape)] = 0
         matrix[some] = (voice.level @ level.transpose(0, 2, 1)) / voice.level.shape[1]
         moves = _advancing(unit_phases(spectra), voice.lengths, freqs, settings)
         shifted = excess_of_shifts(voice.moves, moves)

@@ -28,8 +28,8 @@ LOG = logging.getLogger("highgamma")
 KINDS = {
     "blank": "one value repeated exactly, as from a blanked amplifier",
     "clipping": "the largest or smallest value of the channel, repeated",
-    "step": "a jump from one sample to the next",
-    "burst": "large differences between samples for some time",
+    "step": "a jump from one sample to the next, or a spike, that stands alone",
+    "burst": "large differences between samples for 50 ms or longer, rare in the channel",
 }
 """Every kind of artefact and what it is."""
 
@@ -38,6 +38,15 @@ STRETCHES, STRETCH = 32, 0.5
 
 BURST = 0.05
 """s: the length of the blocks in which bursts are looked for."""
+
+FEW = 4
+"""Most differences within a block's length that are at least a third as large as a step: a step or
+spike stands alone, whereas speech that an electrode picks up has many large differences."""
+
+RARE = 0.02
+"""Share of a channel's blocks that are at least a third as far above the median as a burst, above
+which its bursts are kept: they are then no rare disturbance, but the upper end of what the channel
+records (the voice in a contaminated electrode, seizures)."""
 
 FEWEST_REPEATS = 4
 """Fewest samples of one value that count as clipped: three occur in coarsely digitised signals."""
@@ -61,11 +70,13 @@ class Thresholds:
     """Of each channel, all (channel,), µV; infinite for a channel without variation.
 
     step : largest difference between neighbouring samples. burst : largest root mean square of
-    the differences in a block. low, high : the range within which no value is a limit.
+    the differences in a block. high_block : a third as far above the median. low, high : the
+    range within which no value is a limit.
     """
 
     step: FloatArray
     burst: FloatArray
+    high_block: FloatArray
     low: FloatArray
     high: FloatArray
 
@@ -88,7 +99,7 @@ def thresholds(recording: Reader, settings: ArtefactSettings) -> Thresholds:
     count = min(STRETCHES, max(1, -(-recording.n_samples // length)))
     starts = [int(start) for start in np.unique(np.linspace(0, last, count).astype(np.int64))]
     values = np.stack([recording.read(start, start + length) for start in starts])
-    step, burst, low, high = np.full((4, values.shape[2]), np.inf)
+    step, burst, high_block, low, high = np.full((5, values.shape[2]), np.inf)
     low *= -1
     for channel in range(values.shape[2]):
         voltage = values[..., channel]
@@ -104,10 +115,11 @@ def thresholds(recording: Reader, settings: ArtefactSettings) -> Thresholds:
             # Of a few blocks the deviation is hardly known; it is at least a twentieth.
             spread = max(TO_DEVIATION * np.median(np.abs(power - usual)), usual / 20)
             burst[channel] = usual + settings.burst * spread
+            high_block[channel] = usual + settings.burst * spread / 3
         centre = np.median(voltage)
         beyond = BEYOND * TO_DEVIATION * np.median(np.abs(voltage - centre))
         low[channel], high[channel] = centre - beyond, centre + beyond
-    return Thresholds(step, burst, low, high)
+    return Thresholds(step, burst, high_block, low, high)
 
 
 class ArtefactFinder:
@@ -124,6 +136,7 @@ class ArtefactFinder:
     def __init__(self, recording: Reader, settings: ArtefactSettings) -> None:
         n_channels = len(recording.names)
         self._limits = thresholds(recording, settings)
+        self._n_samples = recording.n_samples
         self._block = block_samples(recording.rate)
         self._repeats = max(FEWEST_REPEATS, round(settings.clipping * recording.rate))
         self._blank = max(self._repeats, round(settings.blank * recording.rate))
@@ -134,6 +147,8 @@ class ArtefactFinder:
         # Of each channel: runs (first, stop, value) of one value, the last of which may go on.
         self._runs: list[list[tuple[int, int, float]]] = [[] for _ in range(n_channels)]
         self._steps: list[list[IntArray]] = [[] for _ in range(n_channels)]
+        # Of each channel: blocks that are at least a third as high as a burst.
+        self._high = np.zeros(n_channels, np.int64)
         self._bursts: list[list[IntArray]] = [[] for _ in range(n_channels)]
 
     def rows(self, most: int) -> int:
@@ -178,13 +193,19 @@ class ArtefactFinder:
     def _look_at_differences(self, start: int, square: FloatArray) -> None:
         """Steps and bursts in squared differences (sample, channel) of some blocks."""
         for channel in np.flatnonzero(square.max(axis=0) > np.square(self._limits.step)):
-            jumps = np.flatnonzero(square[:, channel] > np.square(self._limits.step[channel]))
+            limit = np.square(self._limits.step[channel])
+            jumps = np.flatnonzero(square[:, channel] > limit)
+            large = np.concatenate([[0], np.cumsum(square[:, channel] > limit / 9)])
+            from_, to = np.maximum(jumps - self._block // 2, 0), jumps + self._block // 2 + 1
+            around = large[np.minimum(to, len(square))] - large[from_]
+            jumps = jumps[around <= FEW]
             # A jump lies between a sample and the one before it.
             ends = start + np.stack([jumps - 1, jumps + 1], axis=1)
             self._steps[channel].append(np.maximum(ends, 0))
         whole = len(square) // self._block
         blocks = square[: whole * self._block].reshape(whole, self._block, square.shape[1])
         power = blocks.sum(axis=1)
+        self._high += (power > self._block * np.square(self._limits.high_block)).sum(axis=0)
         loud = power > self._block * np.square(self._limits.burst)
         for block, channel in zip(*np.nonzero(loud), strict=True):
             first = start + int(block) * self._block
@@ -215,7 +236,8 @@ class ArtefactFinder:
     def found(self) -> tuple[Found, ...]:
         """Return what was found in each channel: spans (span, 2) of samples by kind.
 
-        `[first, stop)` of every span; spans of one kind neither touch nor overlap.
+        `[first, stop)` of every span; spans of one kind neither touch nor overlap. Bursts of a
+        channel in which they are not rare are not returned.
         """
         found = []
         for channel, runs in enumerate(self._runs):
@@ -227,11 +249,14 @@ class ArtefactFinder:
                     spans["clipping"].append((first, stop))
                 elif stop - first >= self._blank:
                     spans["blank"].append((first, stop))
+            bursts = _joined(self._bursts[channel])
+            if self._high[channel] * self._block > RARE * self._n_samples:
+                bursts = NOTHING
             found.append(
                 {
                     **{kind: merged(np.array(some, np.int64)) for kind, some in spans.items()},
                     "step": _joined(self._steps[channel]),
-                    "burst": _joined(self._bursts[channel]),
+                    "burst": bursts,
                 }
             )
         return tuple(found)

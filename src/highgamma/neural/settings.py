@@ -39,9 +39,10 @@ class ArtefactSettings:
         above=0,
     )
     burst: float = setting(
-        25,
+        40,
         "Root mean square of the differences within 50 ms above which there is a burst, in robust "
-        "standard deviations above its median in the channel.",
+        "standard deviations above its median in the channel. Bursts are kept in a channel that "
+        "exceeds a third of this in more than 2 % of its time, as contaminated electrodes do.",
         above=0,
     )
     padding: float = setting(
