@@ -18,6 +18,7 @@ from highgamma.settings.fits import (
     analysis_models,
     expanded,
     preset_problems,
+    signal_settings,
 )
 
 
@@ -94,10 +95,9 @@ def _refuse(problems: list[str]) -> None:
 def _signal_problems(config: Mapping[str, Any]) -> list[str]:
     """What is wrong with `neural`, and with what each further signal changes in it."""
     problems = []
-    for where, differing in [("neural", {})] + [
-        (f"signals.{name}", given) for name, given in config["signals"].items()
-    ]:
-        whole = section_from(NeuralSettings, {**config["neural"], **differing}, where=where)
+    for name in ("high-gamma", *config["signals"]):
+        where = "neural" if name == "high-gamma" else f"signals.{name}"
+        whole = section_from(NeuralSettings, signal_settings(config, name), where=where)
         problems += [f"{where}.{problem}" for problem in whole.problems()]
     return problems
 
