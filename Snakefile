@@ -20,6 +20,7 @@ include: "workflow/rules/targets.smk"
 include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/encoding.smk"
 include: "workflow/rules/contamination.smk"
+include: "workflow/rules/quality.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/group.smk"
 include: "workflow/rules/timecourse.smk"
@@ -58,4 +59,5 @@ rule all:
         RESULTS / "report.html",
         RESULTS / "group.tsv",
         STUDY.timecourse_files,
+        STUDY.quality_files,
         RESULTS / "provenance.json",

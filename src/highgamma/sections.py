@@ -115,7 +115,8 @@ def schema_of(section: type[Section]) -> Schema:
 def partial_schema(section: type[Section], keys: Iterable[str] | None = None) -> Schema:
     """Return the schema of a mapping that states only what differs from a section.
 
-    Nothing in it is required or has a default, in nested sections neither. `keys` are those that may differ; all by default.
+    Nothing in it is required or has a default, in nested sections neither. `keys` are those that
+    may differ; all by default.
     """
     whole = schema_of(section)["properties"]
     allowed = list(whole) if keys is None else list(keys)

@@ -174,28 +174,18 @@ def audit(
     """
     if masks is None:
         masks = [Mask.empty(len(s.names)) for s in signals]
-    usable = [(v, s) for v, s in zip(voices, signals, strict=True) if v is not None]
-    masked = [m for v, m in zip(voices, masks, strict=True) if v is not None]
+    usable = [(v, s, m) for v, s, m in zip(voices, signals, masks, strict=True) if v is not None]
     if not usable:
         raise InputError(
             "there is no audio to compare the electrodes with",
             where="contamination",
             remedy="name the audio in the config (dataset.audio)",
         )
-    freqs = frequencies(settings, rate=min(min(v.rate, s.rate) for v, s in usable))
+    freqs = frequencies(settings, rate=min(min(v.rate, s.rate) for v, s, _ in usable))
     ahead = frames_apart(settings)
-    times = [frame_times(pair, settings) for pair in usable]
-    segments = [(v, s, t) for (v, s), t in zip(usable, times, strict=True) if len(t) > ahead]
-    n_frames = sum(len(t) - ahead for *_, t in segments)
-    hidden = np.concatenate(
-        [
-            masked_frames(m, s, times=t, settings=settings)
-            for (_, s), t, m in zip(usable, times, masked, strict=True)
-            if len(t) > ahead
-        ]
-        or [np.zeros((0, 0), bool)],
-        axis=1,
-    )
+    times = [frame_times(pair, settings) for *pair, _ in usable]
+    segments = [(v, s, t, m) for (v, s, m), t in zip(usable, times, strict=True) if len(t) > ahead]
+    n_frames = sum(len(t) - ahead for *_, t, _ in segments)
     apart = int(np.ceil(settings.min_shift / settings.shift))
     if n_frames - 2 * apart + 1 < FEWEST:
         raise InputError(
@@ -205,7 +195,8 @@ def audit(
             remedy="check that the audio belongs to the recording, or set contamination: "
             "{enabled: false}",
         )
-    voice = _heard([(v, t) for v, _, t in segments], freqs, settings)
+    voice = _heard([(v, t) for v, _, t, _ in segments], freqs, settings)
+    hidden = [masked_frames(m, s, times=t, settings=settings) for _, s, t, m in segments]
 
     n_freqs, n_electrodes = len(freqs), len(signals[0].names)
     reach = int(np.floor(DELAY / settings.shift + 1e-9))
@@ -217,12 +208,13 @@ def audit(
     for first in range(0, n_electrodes, block):
         some = slice(first, min(first + block, n_electrodes))
         spectra = np.concatenate(
-            [spectrum(s, some, times=t, freqs=freqs, settings=settings) for _, s, t in segments],
+            [spectrum(s, some, times=t, freqs=freqs, settings=settings) for _, s, t, _ in segments],
             axis=2,
         )
         amplitude = np.maximum(np.abs(spectra), np.finfo(np.float32).tiny)
-        level = standardised(np.log(amplitude), hidden[some])
-        spectra[np.broadcast_to(hidden[some, None], spectra.shape)] = 0
+        masked = np.concatenate([frames[some] for frames in hidden], axis=1)
+        level = standardised(np.log(amplitude), masked)
+        spectra[np.broadcast_to(masked[:, None], spectra.shape)] = 0
         matrix[some] = (voice.level @ level.transpose(0, 2, 1)) / voice.level.shape[1]
         moves = _advancing(unit_phases(spectra), voice.lengths, freqs, settings)
         shifted = excess_of_shifts(voice.moves, moves)

@@ -2,7 +2,8 @@
 
 `filters` holds the study's chain (`method: exact`), `spectral` the same chain in one pass through
 the frequency domain (`method: fft`), `references` the reference schemes, `artefacts` what is left
-out, `spans` how, `frames` the windows; `envelopes` joins them, one block of electrodes after another. This module writes the stage's file.
+out, `spans` how, `frames` the windows; `envelopes` joins them, one block of electrodes after
+another. This module writes the stage's file.
 """
 
 from __future__ import annotations

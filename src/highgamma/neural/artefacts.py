@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from highgamma.neural.settings import ArtefactSettings
 from highgamma.neural.spans import NOTHING, Mask, merged, widened
-from highgamma.recording.reader import Reader
+from highgamma.recording.reader import Reader, Values
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -155,7 +155,7 @@ class ArtefactFinder:
         """Return a length of pieces, at most about `most`, that holds whole blocks."""
         return max(1, most // self._block) * self._block
 
-    def look(self, start: int, voltage: FloatArray) -> None:
+    def look(self, start: int, voltage: Values) -> None:
         """Look at the samples from `start` on, (sample, channel); all before have been given."""
         n_channels = voltage.shape[1]
         repeating = np.zeros(n_channels, bool)

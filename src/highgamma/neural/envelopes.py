@@ -126,8 +126,9 @@ def rereference(
     """Look at every sample once, and read the recordings through a montage from then on.
 
     Artefacts are bridged before the reference is subtracted, so that those of one channel do not
-    enter the others, and masked with the padding around them. An electrode that is flat in any segment is kept, flagged and warned of; it is never subtracted
-    from another one, except in a bipolar pair, which is then flagged as flat.
+    enter the others, and masked with the padding around them. An electrode that is flat in any
+    segment is kept, flagged and warned of; it is never subtracted from another one, except in a
+    bipolar pair, which is then flagged as flat.
 
     Parameters
     ----------

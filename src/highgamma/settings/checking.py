@@ -9,6 +9,7 @@ from typing import Any
 from highgamma.encoding.analysis import Analysis
 from highgamma.errors import InputError, nearest
 from highgamma.neural.settings import NeuralSettings
+from highgamma.quality.settings import QualitySettings
 from highgamma.recording.settings import DatasetSettings, participant_labels
 from highgamma.sections import section_from
 from highgamma.settings.configuration import schema
@@ -77,6 +78,8 @@ def cross_checked(config: Mapping[str, Any]) -> None:
     ]
     problems += _signal_problems(config)
     problems += _analysis_problems(config)
+    section = section_from(QualitySettings, config["quality"], where="quality")
+    problems += [f"quality.{p}" for p in section.problems()]
     problems += _timecourse_problems(config)
     problems += _published_problems(config)
     problems += _unsimulated(config)
