@@ -199,6 +199,7 @@ class ArtefactFinder:
             from_, to = np.maximum(jumps - self._block // 2, 0), jumps + self._block // 2 + 1
             around = large[np.minimum(to, len(square))] - large[from_]
             jumps = jumps[around <= FEW]
+            square[jumps, channel] = 0  # what stands alone makes no burst
             # A jump lies between a sample and the one before it.
             ends = start + np.stack([jumps - 1, jumps + 1], axis=1)
             self._steps[channel].append(np.maximum(ends, 0))
@@ -245,9 +246,11 @@ class ArtefactFinder:
             low, high = self._limits.low[channel], self._limits.high[channel]
             for first, stop, value in runs:
                 at_limit = value in (self._largest[channel], self._smallest[channel])
-                if at_limit and not low <= value <= high:
+                blank = stop - first >= self._blank
+                # A blanked amplifier gives zeros, which may lie below all other values.
+                if at_limit and not low <= value <= high and not (blank and value == 0):
                     spans["clipping"].append((first, stop))
-                elif stop - first >= self._blank:
+                elif blank:
                     spans["blank"].append((first, stop))
             bursts = _joined(self._bursts[channel])
             if self._high[channel] * self._block > RARE * self._n_samples:
@@ -333,7 +336,7 @@ def report(counts: IntArray, masks: Sequence[Mask], recordings: Sequence[Reader]
     )
     for channel in np.flatnonzero(share > MUCH):
         LOG.warning(
-            "channel %s: %.3g %% of its samples are artefacts and left out (%s); write status "
+            "channel %s: %.3g %% of its samples are left out as artefacts (%s); write status "
             "'bad' in channels.tsv to leave the channel out, or set neural.artefacts: "
             "{enabled: false} to keep all samples",
             names[channel],

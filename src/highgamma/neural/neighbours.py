@@ -23,6 +23,10 @@ USUAL = 1.35
 neighbours. Between rows of two contacts, the narrowest grid, it is 1.41; on straight shafts
 localisation errors rarely reach 1.3 (electrodes.tsv of OpenNeuro ds003688, ds004993, ds005574)."""
 
+SHORTER = 1 / 3
+"""Share of a shaft's distances that are shorter than the usual spacing; in a grid of two columns
+half of them lead to the next row."""
+
 LONGEST_SHAFT = 18
 """Contacts of the longest depth electrodes for stereo-EEG; more that share a name are a grid, or
 several shafts."""
@@ -132,7 +136,8 @@ def _pairs_of_shaft(name: str, shaft: Shaft, electrodes: Electrodes) -> list[tup
     # Without coordinates consecutive numbers have to do.
     near = np.ones(len(contacts), bool)
     if len(known):
-        near = distance <= min(FARTHEST, USUAL * float(np.median(known)))
+        usual = float(np.quantile(known, SHORTER, method="lower"))
+        near = distance <= min(FARTHEST, USUAL * usual)
         if len(shaft) <= LONGEST_SHAFT:
             near |= np.isnan(distance)
     return [(contact, 1) for contact, is_near in zip(contacts, near, strict=True) if is_near]
