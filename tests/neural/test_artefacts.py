@@ -381,3 +381,42 @@ def test_frames_of_the_audit_that_touch_masked_samples_are_left_out():
     assert hidden[0].sum() <= touching.sum() + 2
     assert not hidden[1].any()
     assert replace(settings) == settings
+
+
+def test_the_audit_of_sound_leaves_masked_samples_out():
+    import xarray as xr
+
+    from highgamma.contamination.stage import contamination
+
+    rng = np.random.default_rng(0)
+    seconds, rate = 40, 16000
+    t = np.arange(seconds * rate) / rate
+    pitch = 150 + 40 * np.sin(2 * np.pi * 0.3 * t)
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
+    sound = (np.sin(phase) + 0.5 * np.sin(2 * phase)) * (t % 2 < 1)
+    sound += 1e-3 * rng.standard_normal(len(t))
+    audio = xr.Dataset(
+        {"audio": ("time", sound)}, coords={"time": t, "segment": ("time", np.zeros(len(t), int))}
+    )
+    clean = background(seconds, 2)
+    clean[:, 0] += 3 * ss.resample_poly(sound, 1024, rate)[: len(clean)]
+    data = clean.copy()
+    data[8 * SECOND : 11 * SECOND, 0] = 0
+    data[20 * SECOND :, 1] += 5000
+
+    def audited(of, artefacts):
+        where = neural.Electrodes.from_names(["A1", "A2"])
+        settings = ContaminationSettings()
+        return contamination(audio, [reader(of)], where, settings, artefacts=artefacts)
+
+    whole = audited(clean, None)
+    masked = audited(data, neural.ArtefactSettings())
+    bare = audited(data, None)
+    assert masked.p[0] < 0.01 and whole.p[0] < 0.01
+    # Correlations of amplitudes are those of the samples that are left, not those with a blank.
+    error = {
+        k: float(np.abs(v.matrix - whole.matrix).mean()) for k, v in (("on", masked), ("off", bare))
+    }
+    assert error["on"] < 0.5 * error["off"]
+    loud = {"step": 0.0, "burst": 0.1}
+    assert audited(clean, neural.ArtefactSettings(burst=loud["burst"])).equals(whole)
