@@ -43,6 +43,8 @@ class Samples:
     stimulus
         (m,) what was presented, equal where it repeats, −1 for nothing: the word, and for frames
         the word with the frames since its prompt. None where that is not known.
+    block
+        (m,) number of the fold that holds the sample out, if that is settled; −1 for none.
     spaces
         Where several models enter one fit: their names, in the features' order, with what gives
         each model's features (m, p_k).
@@ -57,6 +59,7 @@ class Samples:
     reach: float
     channels: dict[str, Any]
     stimulus: IntArray | None = None
+    block: IntArray | None = None
     spaces: tuple[tuple[str, Callable[[], Real]], ...] = ()
 
 
