@@ -21,6 +21,7 @@ include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/encoding.smk"
 include: "workflow/rules/contamination.smk"
 include: "workflow/rules/gain.smk"
+include: "workflow/rules/quality.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/group.smk"
 include: "workflow/rules/timecourse.smk"
@@ -59,4 +60,5 @@ rule all:
         RESULTS / "report.html",
         RESULTS / "group.tsv",
         STUDY.timecourse_files,
+        STUDY.quality_files,
         RESULTS / "provenance.json",

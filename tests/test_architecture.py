@@ -28,6 +28,7 @@ LAYERS = (
     "neural",
     "targets",
     "contamination",
+    "quality",
     "embeddings",
     "catalogue",
     "encoding",

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from highgamma.embeddings.kinds import KINDS
 from highgamma.encoding.columns import SCORE_COLUMNS
+from highgamma.quality.columns import QUALITY_COLUMNS, QUALITY_FLAGS
 from highgamma.settings import reference
-from highgamma.summary.columns import TABLES
+from highgamma.summary.columns import TABLES as SUMMARY_TABLES
 
 WHOLE: dict[str, Callable[[], str]] = {
     "docs/config.md": reference.reference,
@@ -25,6 +27,12 @@ WHOLE: dict[str, Callable[[], str]] = {
 
 PAGES = ("docs/files.md", "docs/models.md")
 """Pages with parts that are written."""
+
+TABLES: dict[str, Callable[[], Mapping[str, Any]]] = {
+    **SUMMARY_TABLES,
+    "quality": lambda: QUALITY_COLUMNS,
+}
+"""The columns of each table, by the table's name."""
 
 _PART = re.compile(r"<!-- (\w+): (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -46,9 +54,19 @@ def columns(name: str) -> str:
                 for c in SCORE_COLUMNS.values()
             ),
         )
+    if name == "quality":
+        return table(
+            ("column", "unit", "meaning"),
+            ((f"`{c.name}`", c.unit, c.meaning) for c in QUALITY_COLUMNS.values()),
+        )
     return table(
         ("column", "meaning"), ((f"`{c.name}`", c.meaning) for c in TABLES[name]().values())
     )
+
+
+def flags(name: str) -> str:
+    """Return the flags of the table of quality."""
+    return table(("flag", "meaning"), ((f"`{f.name}`", f.meaning) for f in QUALITY_FLAGS.values()))
 
 
 def kinds(name: str) -> str:
@@ -71,7 +89,7 @@ def _shown(value: object) -> str:
     return "–" if value is None or value == {} else f"`{json.dumps(value).strip(chr(34))}`"
 
 
-PARTS: dict[str, Callable[[str], str]] = {"columns": columns, "kinds": kinds}
+PARTS: dict[str, Callable[[str], str]] = {"columns": columns, "flags": flags, "kinds": kinds}
 """What a part of a page shows, by the first word of its comment."""
 
 

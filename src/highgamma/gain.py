@@ -322,8 +322,10 @@ def gains(
             continue
         names = [*both, *against]
         common, channels = _in_common([fit, *(fits[name] for name in names)])
-        here = {n: _aligned(fits[n], common, channels) for n in names}
-        fit = _aligned(fit, common, channels)
+        fit, *others = _where_all_are_known(
+            [_aligned(f, common, channels) for f in (fit, *(fits[n] for n in names))]
+        )
+        here = dict(zip(names, others, strict=True))
         deviations = {name: other.predicted for name, other in here.items()}
         with_model = stacked(
             [fit.predicted, *(deviations[n] for n in both)], fit.observed, fit.fold
@@ -355,6 +357,21 @@ def _in_common(fits: Sequence[Predictions]) -> tuple[IntArray, list[str]]:
         common = np.intersect1d(common, other.key)
     everywhere = set.intersection(*(set(fit.channels) for fit in fits))
     return common, [name for name in fits[0].channels if name in everywhere]
+
+
+def _where_all_are_known(fits: Sequence[Predictions]) -> list[Predictions]:
+    """Return fits in which what one of them lacks (an artefact, say) counts nothing in any."""
+    known = np.isfinite(fits[0].observed)
+    for fit in fits:
+        known = known & np.isfinite(fit.predicted)
+    return [
+        replace(
+            fit,
+            observed=np.where(known, fit.observed, 0.0),
+            predicted=np.where(known, fit.predicted, 0.0),
+        )
+        for fit in fits
+    ]
 
 
 def _aligned(fit: Predictions, common: IntArray, channels: Sequence[str]) -> Predictions:

@@ -53,7 +53,7 @@ class FoldSums:
     Attributes
     ----------
     n
-        (K, 1) numbers of samples.
+        (K, 1) numbers of samples, or (K, t) of targets that lack different samples.
     sy, sf, syy, sff, syf
         (…, K, t) ΣΔy, ΣΔŷ, ΣΔy², ΣΔŷ² and ΣΔyΔŷ.
     """
@@ -78,7 +78,8 @@ class FoldSums:
 
     def targets(self, index: Sequence[int]) -> FoldSums:
         """Return the sums of some targets."""
-        return FoldSums(self.n, *(getattr(self, name)[..., index] for name in SUMS))
+        n = self.n if self.n.shape[-1] == 1 else self.n[..., index]
+        return FoldSums(n, *(getattr(self, name)[..., index] for name in SUMS))
 
     def drawn(self, counts: FloatArray) -> FoldSums:
         """Return the sums over folds that are taken `counts` (draw, K) times: (draw, 1, t)."""

@@ -81,7 +81,10 @@ def setting(
         "names": names, "entries": entries, "by_model": by_model,
     }  # fmt: skip
     if isinstance(default, dict | list):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+        # Neither has a hash; sections are keys of caches.
+        return dataclasses.field(
+            default_factory=lambda: type(default)(default), hash=False, metadata=metadata
+        )
     if default is _REQUIRED:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -112,12 +115,21 @@ def schema_of(section: type[Section]) -> Schema:
 def partial_schema(section: type[Section], keys: Iterable[str] | None = None) -> Schema:
     """Return the schema of a mapping that states only what differs from a section.
 
-    Nothing in it is required or has a default. `keys` are those that may differ; all by default.
+    Nothing in it is required or has a default, in nested sections neither. `keys` are those that
+    may differ; all by default.
     """
     whole = schema_of(section)["properties"]
     allowed = list(whole) if keys is None else list(keys)
-    properties = {key: {k: v for k, v in whole[key].items() if k != "default"} for key in allowed}
+    properties = {key: _without_defaults(whole[key]) for key in allowed}
     return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _without_defaults(schema: Schema) -> Schema:
+    bare = {key: value for key, value in schema.items() if key != "default"}
+    if "properties" in bare:
+        nested = bare["properties"].items()
+        bare["properties"] = {key: _without_defaults(value) for key, value in nested}
+    return bare
 
 
 def keys_by_model(section: type[Section]) -> list[str]:

@@ -181,10 +181,23 @@ def _check(part: xr.Dataset, path: Path) -> None:
 
 
 def _training_means(observed: FloatArray, fold: IntArray, sums: FoldSums) -> FloatArray:
-    """Return ȳ_train (fold, channel), from Σ(y − ȳ_train) and Σy over a fold's held-out frames."""
+    """ȳ_train (fold, channel), from Σ(y − ȳ_train) and Σy over the fold's held-out frames.
+
+    NaN in a fold of which a channel has no frame.
+    """
     total = np.zeros(sums.sy.shape)
-    np.add.at(total, fold, observed)
-    return np.asarray((total - sums.sy) / sums.n)
+    np.add.at(total, fold, np.nan_to_num(observed))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((total - sums.sy) / sums.n)
+
+
+def _without_gaps(values: FloatArray) -> FloatArray:
+    """Fill gaps of (trial, time) with the mean over trials, which counts for nothing."""
+    missing = ~np.isfinite(values)
+    if not missing.any() or missing.all():
+        return values
+    count = np.maximum((~missing).sum(axis=0), 1)
+    return np.where(missing, np.where(missing, 0, values).sum(axis=0) / count, values)
 
 
 # ------------------------------------------------------------------------------------- trials
@@ -376,7 +389,7 @@ def _over_trials(
     r, p, mean_y, mean_f = np.full((4, n_channels, index.shape[1]), np.nan)
     band = np.full(n_channels, np.nan)
     for k in range(n_channels):
-        y, f = held_out.observed[index, k], held_out.predicted[index, k]
+        y, f = (_without_gaps(v[index, k]) for v in (held_out.observed, held_out.predicted))
         mean_y[k], mean_f[k] = y.mean(axis=0), f.mean(axis=0)
         r[k] = r_over_trials(y, f)
         if orders is not None and np.isfinite(r[k]).any():

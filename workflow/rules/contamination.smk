@@ -22,7 +22,8 @@ rule contamination:
         participant="{participant}",
         dataset=DATASET,
         settings=settings.in_order(config["contamination"]),
-        reference=config["neural"]["reference"],
+        # Of the signal only what changes the electrodes before they are filtered.
+        signal={key: config["neural"][key] for key in ("reference", "grids", "artefacts")},
         code=code("contamination"),
     message:
         "{wildcards.participant}: audit of sound in the electrodes"

@@ -12,6 +12,7 @@ rule provenance:
             )
         ],
         timecourses=STUDY.timecourse_files,
+        quality=STUDY.quality_files,
         audio=expand(RESULTS / "audio/{recorded}.nc", recorded=STUDY.recorded),
         files=lambda wildcards: sorted(
             {path for name in STUDY.recorded for path in or_say(STUDY.recording_files, name)}

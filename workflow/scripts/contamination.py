@@ -13,7 +13,8 @@ with job(snakemake.log[0], threads=snakemake.threads):
 
     participant, dataset = snakemake.params.participant, snakemake.params.dataset
     settings = section_from(ContaminationSettings, snakemake.params.settings, where="contamination")
-    electrodes = neural.read_electrodes(snakemake.input.channels)
+    signal = neural.neural_settings(snakemake.params.signal)
+    electrodes = neural.read_electrodes(snakemake.input.channels).on_grids(signal.grids)
     segments = find(dataset["root"], participant, task=dataset.get("task"))
     with open_channels(segments, electrodes.names) as recordings:
         audited = contamination(
@@ -21,7 +22,8 @@ with job(snakemake.log[0], threads=snakemake.threads):
             recordings,
             electrodes,
             settings,
-            reference=snakemake.params.reference,
+            reference=signal.reference,
+            artefacts=signal.artefacts,
         )
     write_dataset(
         audited,
@@ -31,6 +33,6 @@ with job(snakemake.log[0], threads=snakemake.threads):
             "participant": participant,
             "dataset": dict(dataset),
             "settings": dict(snakemake.params.settings),
-            "reference": snakemake.params.reference,
+            "signal": dict(snakemake.params.signal),
         },
     )

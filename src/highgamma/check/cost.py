@@ -33,6 +33,8 @@ FILTER_S = {"exact": 2.0e-7, "fft": 2.0e-8}
 """CPU seconds a sample and channel (300 s of 64 channels; `high-gamma-mne` in results.json)."""
 AUDIT_S = 1.7e-7
 """CPU seconds a sample and channel (demo: 221,508 × 25, 0.9 s)."""
+QUALITY_S = 1.0e-7
+"""CPU seconds a sample and channel (300 s of 127 channels)."""
 RECORD_S = 0.006
 """CPU seconds a second of sound (demo: 216 s, 1.4 s)."""
 ACOUSTIC_S = 0.0005
@@ -179,6 +181,10 @@ def _contamination(run: PlannedRun, participant: str) -> Cost:
     return Cost(START_S + AUDIT_S * size.values, 400, 26.5e3 * size.electrodes)
 
 
+def _quality(run: PlannedRun, participant: str) -> Cost:
+    return Cost(START_S + QUALITY_S * run.size(participant).values, 400, 300e3)
+
+
 def _embeddings(run: PlannedRun, model: str, participant: str) -> Cost:
     entry, size = run.entries[model], run.size(participant)
     kind = catalogue.kind_of(entry)
@@ -245,6 +251,7 @@ COSTS: dict[str, Callable[..., Cost]] = {
     "neural_signal": _neural,
     "targets": _targets,
     "contamination": _contamination,
+    "quality": _quality,
     "embeddings": _embeddings,
     "encoding": _encoding,
     "summary": _tables,

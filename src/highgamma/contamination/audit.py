@@ -19,12 +19,14 @@ from highgamma.contamination.spectra import (
     frame_times,
     frames_apart,
     frequencies,
+    masked_frames,
     softened,
     spectrum,
     standardised,
     unit_phases,
 )
 from highgamma.errors import InputError
+from highgamma.neural.spans import Mask
 from highgamma.recording.reader import Reader
 
 LOG = logging.getLogger("highgamma")
@@ -140,7 +142,11 @@ def largest_within(excess: FloatArray, reach: int) -> FloatArray:
 
 
 def audit(
-    voices: Sequence[Reader | None], signals: Sequence[Reader], settings: ContaminationSettings
+    voices: Sequence[Reader | None],
+    signals: Sequence[Reader],
+    settings: ContaminationSettings,
+    *,
+    masks: Sequence[Mask] | None = None,
 ) -> SoundAudit:
     """Compare the excess of the diagonal with that of every circular shift of the sound.
 
@@ -156,6 +162,9 @@ def audit(
         The electrodes of each segment.
     settings
         The audit's settings.
+    masks
+        For each segment the samples of each electrode that are left out; frames that touch them
+        count for nothing.
 
     Raises
     ------
@@ -163,18 +172,20 @@ def audit(
         If there is no sound, if its overlap with the recording is too short, or if the rate is too
         low.
     """
-    usable = [(v, s) for v, s in zip(voices, signals, strict=True) if v is not None]
+    if masks is None:
+        masks = [Mask.empty(len(s.names)) for s in signals]
+    usable = [(v, s, m) for v, s, m in zip(voices, signals, masks, strict=True) if v is not None]
     if not usable:
         raise InputError(
             "there is no audio to compare the electrodes with",
             where="contamination",
             remedy="name the audio in the config (dataset.audio)",
         )
-    freqs = frequencies(settings, rate=min(min(v.rate, s.rate) for v, s in usable))
+    freqs = frequencies(settings, rate=min(min(v.rate, s.rate) for v, s, _ in usable))
     ahead = frames_apart(settings)
-    times = [frame_times(pair, settings) for pair in usable]
-    segments = [(v, s, t) for (v, s), t in zip(usable, times, strict=True) if len(t) > ahead]
-    n_frames = sum(len(t) - ahead for *_, t in segments)
+    times = [frame_times(pair, settings) for *pair, _ in usable]
+    segments = [(v, s, t, m) for (v, s, m), t in zip(usable, times, strict=True) if len(t) > ahead]
+    n_frames = sum(len(t) - ahead for *_, t, _ in segments)
     apart = int(np.ceil(settings.min_shift / settings.shift))
     if n_frames - 2 * apart + 1 < FEWEST:
         raise InputError(
@@ -184,7 +195,8 @@ def audit(
             remedy="check that the audio belongs to the recording, or set contamination: "
             "{enabled: false}",
         )
-    voice = _heard([(v, t) for v, _, t in segments], freqs, settings)
+    voice = _heard([(v, t) for v, _, t, _ in segments], freqs, settings)
+    hidden = [masked_frames(m, s, times=t, settings=settings) for _, s, t, m in segments]
 
     n_freqs, n_electrodes = len(freqs), len(signals[0].names)
     reach = int(np.floor(DELAY / settings.shift + 1e-9))
@@ -196,11 +208,13 @@ def audit(
     for first in range(0, n_electrodes, block):
         some = slice(first, min(first + block, n_electrodes))
         spectra = np.concatenate(
-            [spectrum(s, some, times=t, freqs=freqs, settings=settings) for _, s, t in segments],
+            [spectrum(s, some, times=t, freqs=freqs, settings=settings) for _, s, t, _ in segments],
             axis=2,
         )
         amplitude = np.maximum(np.abs(spectra), np.finfo(np.float32).tiny)
-        level = standardised(np.log(amplitude))
+        masked = np.concatenate([frames[some] for frames in hidden], axis=1)
+        level = standardised(np.log(amplitude), masked)
+        spectra[np.broadcast_to(masked[:, None], spectra.shape)] = 0
         matrix[some] = (voice.level @ level.transpose(0, 2, 1)) / voice.level.shape[1]
         moves = _advancing(unit_phases(spectra), voice.lengths, freqs, settings)
         shifted = excess_of_shifts(voice.moves, moves)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from highgamma.contamination.settings import ContaminationSettings
 from highgamma.errors import InputError
+from highgamma.neural.frames import Windows
+from highgamma.neural.spans import Mask
 from highgamma.recording.reader import Reader
 
 FloatArray = NDArray[np.float64]
@@ -121,8 +123,28 @@ def spectrum(
     return spectra
 
 
-def standardised(values: Float32Array | FloatArray) -> Float32Array:
-    """Scale to mean 0 and mean square 1 over the last axis; 0 throughout if nothing varies."""
+def masked_frames(
+    mask: Mask, signals: Reader, *, times: FloatArray, settings: ContaminationSettings
+) -> NDArray[np.bool_]:
+    """Tell which frames of each electrode touch masked samples, (channel, frame)."""
+    first = np.floor((times - signals.start - settings.window / 2) * signals.rate).astype(np.int64)
+    width = int(np.ceil(settings.window * signals.rate)) + 1
+    return mask.masked(Windows(first, first + width)) > 0
+
+
+def standardised(
+    values: Float32Array | FloatArray, hidden: NDArray[np.bool_] | None = None
+) -> Float32Array:
+    """Scale to mean 0 and mean square 1 over the last axis; 0 throughout if nothing varies.
+
+    Frames `hidden` (channel, frame) of `values` (channel, F, frame) are left out, and become 0.
+    """
+    if hidden is not None and hidden.any():
+        whole = np.zeros(values.shape, np.float32)
+        for into, some, left_out in zip(whole, values, hidden, strict=True):
+            if not left_out.all():
+                into[:, ~left_out] = standardised(some[:, ~left_out])
+        return whole
     centred = values - values.mean(axis=-1, keepdims=True, dtype=np.float64)
     deviation = np.sqrt(np.mean(np.square(centred), axis=-1, keepdims=True, dtype=np.float64))
     scale = np.where(deviation > 0, deviation, np.inf)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,6 +57,7 @@ def contamination(
     settings: ContaminationSettings,
     *,
     reference: str = "none",
+    artefacts: neural.ArtefactSettings | None = None,
 ) -> xr.Dataset:
     """Audit every electrode, as it is analysed and as it was recorded.
 
@@ -74,6 +75,9 @@ def contamination(
         The audit's settings.
     reference
         The reference scheme of the neural stage.
+    artefacts
+        What the neural stage takes for artefacts. They are left out, except bursts: a burst may be
+        the sound that the audit looks for.
 
     Returns
     -------
@@ -89,18 +93,22 @@ def contamination(
         See `audit` and `neural.rereference`.
     """
     voices = voice_readers(audio, len(recordings))
-    prepared = neural.rereference(recordings, electrodes, reference)
+    if artefacts is not None:
+        artefacts = replace(artefacts, burst=np.inf)
+    prepared = neural.rereference(recordings, electrodes, reference, artefacts=artefacts)
     judged = any(voice is not None for voice in voices)
     if not judged:
         LOG.warning("there is no audio (dataset.audio): contamination cannot be judged")
 
-    def audited(signals: Sequence[Reader]) -> SoundAudit:
+    def audited(signals: Sequence[Reader], masks: Sequence[neural.Mask]) -> SoundAudit:
         if not judged:
             return unjudged(len(signals[0].names))
-        return audit(voices, signals, settings)
+        return audit(voices, signals, settings, masks=masks)
 
-    analysed = audited(prepared.recordings)
-    as_recorded = analysed if prepared.montage.is_as_recorded else audited(recordings)
+    analysed = audited(prepared.recordings, prepared.masks)
+    as_recorded = analysed
+    if not prepared.montage.is_as_recorded:
+        as_recorded = audited(prepared.recorded, prepared.recorded_masks)
     return _dataset(
         analysed,
         as_recorded,

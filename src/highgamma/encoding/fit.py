@@ -16,6 +16,7 @@ from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.columns import Fits
 from highgamma.encoding.compute import CPU, Compute
 from highgamma.encoding.estimators import ESTIMATORS
+from highgamma.encoding.groups import fitted_in_groups
 from highgamma.encoding.lags import finite_delayed, lag_frames, rows_read
 from highgamma.encoding.layer import Fitted, LayerProblem, fit_lags, fit_layer
 from highgamma.encoding.outcome import outcome
@@ -45,6 +46,7 @@ are unsafe: the variance of a correlation of two such series is (1 + ab)/(1 − 
 independent words (Bartlett 1946), 1.04 here, and .05 becomes .054."""
 
 
+@fitted_in_groups
 def fit_analysis(
     samples: Samples,
     *,
@@ -212,6 +214,7 @@ def _split(
         gap=gap,
         step=1.0 / samples.rate if samples.rate else 0.0,
         seed=nulls.seed_from(seed, *names, "split"),
+        block=None if samples.block is None else samples.block[usable.kept],
     )
     for what, count in usable.counts.items():
         if count:

@@ -48,6 +48,8 @@ class Samples:
         the word with the frames since its prompt. None where that is not known.
     windows
         Of words, the envelope in frames with every word's window, where it is given.
+    block
+        (m,) number of the fold that holds the sample out, if that is settled; −1 for none.
     spaces
         Where several models, or several groups of features, enter one fit: their names, in the
         features' order, with what gives each one's features (m, p_k).
@@ -63,6 +65,7 @@ class Samples:
     channels: dict[str, Any]
     stimulus: IntArray | None = None
     windows: Windowed | None = None
+    block: IntArray | None = None
     spaces: tuple[tuple[str, Callable[[], Real]], ...] = ()
 
 

@@ -311,6 +311,7 @@ def split_rows(
     gap: float = 0.5,
     step: float = 0.0,
     seed: int = 0,
+    block: IntArray | None = None,
 ) -> Split:
     """Divide rows into outer folds and their inner folds.
 
@@ -333,6 +334,9 @@ def split_rows(
         Duration in s that a row stands for (one frame), for the length of a fold.
     seed
         For the shuffled split.
+    block
+        (n,) number of the fold that holds each row out, if it is settled; numbers without a row
+        are passed over.
 
     Raises
     ------
@@ -340,10 +344,15 @@ def split_rows(
         A contiguous fold shorter than the gap, or a fold that leaves nothing to train on.
     """
     chosen = SPLITS[scheme]
-    block = chosen.blocks(rows, folds=folds, seed=seed)
+    settled = block is not None
+    if block is None:
+        block = chosen.blocks(rows, folds=folds, seed=seed)
+    else:
+        block = np.unique(block, return_inverse=True)[1].astype(np.int64)
     gap = gap if ("frame" if step > 0 else "word") in chosen.purged else 0.0
     n_blocks = int(block.max()) + 1
-    if chosen.needs_long_folds and gap > 0:
+    # Where folds are settled, some rows of each may be absent: they are longer than they seem.
+    if chosen.needs_long_folds and gap > 0 and not settled:
         _refuse_short_folds(rows, block, gap=gap, step=step)
     outer = []
     nearest_pair = np.inf

@@ -1,8 +1,9 @@
 """High-gamma and other band-limited amplitude: filter, envelope, frames, reference, scale.
 
 `filters` holds the study's chain (`method: exact`), `spectral` the same chain in one pass through
-the frequency domain (`method: fft`), `references` the reference schemes, `frames` the windows;
-`envelopes` joins them, one block of electrodes after another. This module writes the stage's file.
+the frequency domain (`method: fft`), `references` the reference schemes, `artefacts` what is left
+out, `spans` how, `frames` the windows; `envelopes` joins them, one block of electrodes after
+another. This module writes the stage's file.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from highgamma.neural.artefacts import KINDS
 from highgamma.neural.electrodes import Electrodes, read_electrodes
 from highgamma.neural.envelopes import (
     PreparedRecordings,
@@ -28,7 +30,8 @@ from highgamma.neural.envelopes import (
     valid_frames,
 )
 from highgamma.neural.references import REFERENCES
-from highgamma.neural.settings import NeuralSettings, neural_settings
+from highgamma.neural.settings import ArtefactSettings, NeuralSettings, neural_settings
+from highgamma.neural.spans import Mask
 from highgamma.recording.reader import Reader
 
 if TYPE_CHECKING:
@@ -36,9 +39,12 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "KINDS",
     "REFERENCES",
+    "ArtefactSettings",
     "Electrodes",
     "HighGamma",
+    "Mask",
     "NeuralSettings",
     "PreparedRecordings",
     "channel_coordinates",
@@ -77,7 +83,7 @@ class HighGamma:
         (frame,), 0 within the edge of a segment, else 1.
     blocks
         Frames, electrodes and their values (frame, electrode), computed when they are iterated
-        over.
+        over; NaN where artefacts mask too much of a frame.
     """
 
     prepared: PreparedRecordings
@@ -154,11 +160,19 @@ def channel_coordinates(prepared: PreparedRecordings) -> dict[str, Any]:
 
 
 def frame_coordinates(frames: HighGamma) -> xr.Dataset:
-    """Return everything of the stage's file except the values."""
+    """Return everything of the stage's file except the frames' values."""
     import xarray as xr
 
+    prepared = frames.prepared
+    left_out = {"units": "1", "long_name": "share of the samples that artefacts mask"}
+    counts = {"long_name": "artefacts found in the recorded channels"}
     return xr.Dataset(
+        {
+            "masked_share": ("channel", prepared.masked_share, left_out),
+            "artefacts": (("kind", "channel"), prepared.artefacts.astype(np.int32), counts),
+        },
         coords={
+            "kind": ("kind", np.array(list(KINDS), dtype=object)),
             "time": (
                 "time",
                 frames.time,
@@ -170,9 +184,13 @@ def frame_coordinates(frames: HighGamma) -> xr.Dataset:
                 frames.valid,
                 {"long_name": "0: within the edge of a segment", "edge_s": frames.settings.edge},
             ),
-            **channel_coordinates(frames.prepared),
+            **channel_coordinates(prepared),
         },
-        attrs={"rate_hz": 1 / frames.settings.shift},
+        attrs={
+            "rate_hz": 1 / frames.settings.shift,
+            "masked_share": float(prepared.masked_share.mean()),
+            "artefact_channels": int((prepared.masked_share > 0).sum()),
+        },
     )
 
 

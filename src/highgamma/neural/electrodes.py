@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,9 @@ class Electrodes:
         (electrode,); None where unknown.
     positions
         (electrode, 3), mm, NaN where unknown.
+    grids
+        Rows and columns of the grids whose geometry is known, by the name of their shaft; their
+        contacts are numbered row by row.
     """
 
     names: tuple[str, ...]
@@ -38,6 +41,7 @@ class Electrodes:
     shafts: tuple[str | None, ...]
     contacts: tuple[int | None, ...]
     positions: FloatArray
+    grids: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def from_table(cls, channels: pd.DataFrame) -> Electrodes:
@@ -73,6 +77,10 @@ class Electrodes:
             contacts=unknown,
             positions=np.full((len(names), 3), np.nan),
         )
+
+    def on_grids(self, grids: Mapping[str, tuple[int, int]]) -> Electrodes:
+        """Return the same electrodes with the geometry of their grids."""
+        return replace(self, grids={name: (size[0], size[1]) for name, size in grids.items()})
 
     def __len__(self) -> int:
         return len(self.names)

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from highgamma.neural.artefacts import KINDS, left_out, report
 from highgamma.neural.electrodes import Electrodes
 from highgamma.neural.filters import exact_envelopes
 from highgamma.neural.frames import Windows, settings_windows, window_means
 from highgamma.neural.montage import Montage, rereferenced
 from highgamma.neural.references import montage
-from highgamma.neural.settings import NeuralSettings, check_recording
+from highgamma.neural.settings import ArtefactSettings, NeuralSettings, check_recording
+from highgamma.neural.spans import Mask, bridged
 from highgamma.neural.spectral import envelope_means, envelope_stretches
 from highgamma.neural.survey import survey
 from highgamma.recording.reader import Reader
@@ -55,18 +57,35 @@ class PreparedRecordings:
         (signal,), the anatomical label of each; None where unknown.
     trends
         For each segment (2, signal): the straight lines, see `Survey`.
+    masks
+        For each segment the samples of each signal that are left out.
+    recorded, recorded_masks
+        For each segment the channels before re-referencing, artefacts bridged, and their mask.
+    artefacts
+        (kind, signal), how often each kind was found in the channels that make up a signal.
     """
 
     recordings: tuple[Reader, ...]
     montage: Montage
     regions: tuple[str | None, ...]
     trends: tuple[FloatArray, ...]
+    masks: tuple[Mask, ...]
+    recorded: tuple[Reader, ...]
+    recorded_masks: tuple[Mask, ...]
+    artefacts: NDArray[np.int64]
+
+    @property
+    def masked_share(self) -> FloatArray:
+        """Share of the samples of all segments that are left out, (signal,)."""
+        lengths = [r.n_samples for r in self.recordings]
+        shares = [m.share(n) for m, n in zip(self.masks, lengths, strict=True)]
+        return np.average(shares, axis=0, weights=lengths)
 
 
 def prepare(
     recordings: Sequence[Reader], electrodes: Electrodes, settings: NeuralSettings
 ) -> PreparedRecordings:
-    """Check recordings against the settings, find flat electrodes, and apply the reference.
+    """Check recordings against the settings, find artefacts, and apply the reference.
 
     Parameters
     ----------
@@ -89,16 +108,27 @@ def prepare(
             n_samples=recording.n_samples,
             where=recording.where,
         )
-    return rereference(recordings, electrodes, settings.reference)
+    return rereference(
+        recordings,
+        electrodes.on_grids(settings.grids),
+        settings.reference,
+        artefacts=settings.artefacts,
+    )
 
 
 def rereference(
-    recordings: Sequence[Reader], electrodes: Electrodes, reference: str
+    recordings: Sequence[Reader],
+    electrodes: Electrodes,
+    reference: str,
+    *,
+    artefacts: ArtefactSettings | None = None,
 ) -> PreparedRecordings:
     """Look at every sample once, and read the recordings through a montage from then on.
 
-    An electrode that is flat in any segment is kept, flagged and warned of; it is never subtracted
-    from another one, except in a bipolar pair, which is then flagged as flat.
+    Artefacts are bridged before the reference is subtracted, so that those of one channel do not
+    enter the others, and masked with the padding around them. An electrode that is flat in any
+    segment is kept, flagged and warned of; it is never subtracted from another one, except in a
+    bipolar pair, which is then flagged as flat.
 
     Parameters
     ----------
@@ -106,13 +136,16 @@ def rereference(
         As in `prepare`.
     reference
         Name of the reference scheme.
+    artefacts
+        What counts as an artefact; without it, or if it is not enabled, none is looked for.
 
     Raises
     ------
     InputError
         If samples are missing, or if the reference leaves no electrode.
     """
-    surveys = [survey(recording) for recording in recordings]
+    wanted = artefacts if artefacts is not None and artefacts.enabled else None
+    surveys = [survey(recording, artefacts=wanted) for recording in recordings]
     for recording, surveyed in zip(recordings, surveys, strict=True):
         for name, is_flat in zip(electrodes.names, surveyed.flat, strict=True):
             if is_flat:
@@ -124,11 +157,31 @@ def rereference(
                     recording.where or "the recording",
                 )
     signals = montage(reference, electrodes, np.any([s.flat for s in surveys], axis=0))
+    recorded, masks = tuple(recordings), tuple(Mask.empty(len(electrodes)) for _ in recordings)
+    counts = np.zeros((len(KINDS), len(electrodes)), np.int64)
+    if wanted is not None:
+        # A channel that is flat throughout is flagged as such; it has no other samples to keep.
+        always_flat = np.all([s.flat for s in surveys], axis=0)
+        found = [
+            left_out(recording, surveyed.artefacts, always_flat, wanted)
+            for recording, surveyed in zip(recordings, surveys, strict=True)
+        ]
+        recorded = tuple(
+            bridged(recording, some.bridges)
+            for recording, some in zip(recordings, found, strict=True)
+        )
+        masks = tuple(some.mask for some in found)
+        counts = np.sum([some.counts for some in found], axis=0)
+        report(counts, masks, recordings)
     return PreparedRecordings(
-        recordings=tuple(rereferenced(recording, signals) for recording in recordings),
+        recordings=tuple(rereferenced(recording, signals) for recording in recorded),
         montage=signals,
         regions=tuple(electrodes.regions[i] for i in signals.origin),
         trends=tuple(signals.lines(s.trend) for s in surveys),
+        masks=tuple(mask.through(signals) for mask in masks),
+        recorded=recorded,
+        recorded_masks=masks,
+        artefacts=signals.counted(counts),
     )
 
 
@@ -195,10 +248,11 @@ def envelope_blocks(
                 trend=trend[:, electrodes],
                 windows=segment_windows,
                 settings=settings,
+                mask=mask,
                 threads=threads,
             )
-            for recording, trend, segment_windows in zip(
-                prepared.recordings, prepared.trends, windows, strict=True
+            for recording, trend, mask, segment_windows in zip(
+                prepared.recordings, prepared.trends, prepared.masks, windows, strict=True
             )
         ]
         LOG.info("high-gamma: %d of %d channels", electrodes.stop, n_electrodes)
@@ -240,8 +294,8 @@ def _frames_in_time(
 ) -> Iterator[tuple[slice, slice, FloatArray]]:
     n_electrodes, before = len(prepared.montage), 0
     blocks = [slice(a, min(a + FFT_READ, n_electrodes)) for a in range(0, n_electrodes, FFT_READ)]
-    for recording, trend, segment_windows in zip(
-        prepared.recordings, prepared.trends, windows, strict=True
+    for recording, trend, mask, segment_windows in zip(
+        prepared.recordings, prepared.trends, prepared.masks, windows, strict=True
     ):
         stretches = envelope_stretches(
             recording,
@@ -249,6 +303,7 @@ def _frames_in_time(
             trend=trend,
             windows=segment_windows,
             settings=settings,
+            mask=mask,
             threads=threads,
         )
         for rows, electrodes, means in stretches:
@@ -261,11 +316,23 @@ def _frames_in_time(
 
 
 def _exact_means(
-    recording: Reader, electrodes: slice, *, windows: Windows, settings: NeuralSettings, **_: Any
+    recording: Reader,
+    electrodes: slice,
+    *,
+    windows: Windows,
+    settings: NeuralSettings,
+    mask: Mask,
+    **_: Any,
 ) -> FloatArray:
     voltage = np.asarray(recording.read(channels=electrodes), dtype=np.float64)
+    signals = range(*electrodes.indices(len(recording.names)))
+    means = np.empty((settings.bands, len(windows), len(signals)))
     envelopes = exact_envelopes(voltage, rate=recording.rate, settings=settings)
-    return np.stack([window_means(envelope, windows) for envelope in envelopes])
+    for band, envelope in enumerate(envelopes):
+        mask.silence(envelope.T, first=0, signals=signals)
+        means[band] = window_means(envelope, windows)
+    mask.correct(means.transpose(0, 2, 1), windows, electrodes)
+    return means
 
 
 def _exact_block(n_samples: int, n_windows: int) -> int:
@@ -303,7 +370,8 @@ def scaled(
     `log`: natural logarithm of the mean amplitude (not the mean of logarithms). `robust`:
     `(a - median) / (1.4826 MAD)`. Several sub-bands: each `(a - mean) / standard deviation` (or
     robustly), then the mean over sub-bands. Medians, means and deviations are those of the valid
-    frames of the whole recording; an electrode without any deviation becomes 0.
+    frames of the whole recording that are not missing; an electrode without any deviation becomes
+    0.
 
     Parameters
     ----------
@@ -330,12 +398,29 @@ def scaled(
         counted = amplitudes[valid]
         if settings.scale == "log":
             counted = np.log(np.maximum(counted, SILENCE))
-        if settings.scale == "robust":
-            centre = np.median(counted, axis=0)
-            spread = 1.4826 * np.median(np.abs(counted - centre), axis=0)
-        else:
-            centre, spread = counted.mean(axis=0), counted.std(axis=0)
+        centre, spread = _centre_and_spread(counted, robust=settings.scale == "robust")
         # Rounding leaves a constant channel a deviation of some 1e-16 of its mean.
         constant = spread <= 1e-12 * np.abs(centre)
         total += np.where(constant, 0.0, (band - centre) / np.where(constant, 1.0, spread))
     return total / len(values)
+
+
+def _centre_and_spread(values: FloatArray, *, robust: bool) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation, or their robust counterparts, over axis 0 without missing values.
+
+    They are NaN for an electrode of which every value is missing.
+    """
+    there = np.isfinite(values)
+    if not there.all():
+        parts = [
+            _centre_and_spread(some[known, None], robust=robust)
+            if known.any()
+            else (np.full(1, np.nan),) * 2
+            for some, known in zip(values.T, there.T, strict=True)
+        ]
+        centre, spread = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return centre, spread
+    if robust:
+        centre = np.median(values, axis=0)
+        return centre, 1.4826 * np.median(np.abs(values - centre), axis=0)
+    return values.mean(axis=0), values.std(axis=0)

@@ -15,6 +15,10 @@ BoolArray = NDArray[np.bool_]
 Sources = tuple[tuple[int, float], ...]
 """The recorded channels in one signal: pairs of index and weight."""
 
+WEIGHT = 0.25
+"""Smallest weight of a recorded channel that makes up a signal, so that its artefacts are the
+signal's: that of a neighbour in a Laplacian. An average of more channels is not made up by one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Montage:
@@ -65,6 +69,15 @@ class Montage:
     def is_as_recorded(self) -> bool:
         """Whether nothing is changed."""
         return self.reads_as_recorded and not self.average
+
+    def makers(self, signal: int) -> list[int]:
+        """Return the recorded channels that make up a signal: those of some weight in it."""
+        return [i for i, weight in self.sources[signal] if abs(weight) >= WEIGHT]
+
+    def counted(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Sum what was counted in channels (…, channel) over those that make up each signal."""
+        signals = range(len(self))
+        return np.stack([counts[..., self.makers(i)].sum(axis=-1) for i in signals], axis=-1)
 
     def lines(self, trend: FloatArray) -> FloatArray:
         """Return the signals' straight lines from the channels', (2, channel) to (2, signal)."""

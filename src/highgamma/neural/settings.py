@@ -15,6 +15,52 @@ from highgamma.sections import checked_section, setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArtefactSettings:
+    """What counts as an artefact in the recorded voltage, and how much around it is left out."""
+
+    enabled: bool = setting(
+        True, "Whether artefacts are bridged before the filter and their samples left out."
+    )
+    blank: float = setting(
+        0.05,
+        "Shortest stretch of one exactly repeated value that counts as blanked, in seconds.",
+        above=0,
+    )
+    clipping: float = setting(
+        0.004,
+        "Shortest stretch at the channel's largest or smallest value that counts as clipped, in "
+        "seconds; at least four samples.",
+        above=0,
+    )
+    step: float = setting(
+        25,
+        "Difference between neighbouring samples above which there is a step, in robust standard "
+        "deviations (1.4826 median absolute deviation) of the channel's differences.",
+        above=0,
+    )
+    burst: float = setting(
+        40,
+        "Root mean square of the differences within 50 ms above which there is a burst, in robust "
+        "standard deviations above its median in the channel. Bursts are kept in a channel that "
+        "exceeds a third of this in more than 2 % of its time, as contaminated electrodes do.",
+        above=0,
+    )
+    padding: float = setting(
+        0.25,
+        "Seconds on either side of an artefact that are left out with it, for the filters to "
+        "settle.",
+        minimum=0,
+    )
+    most: float = setting(
+        0.5,
+        "Share of a window's samples that may be left out; a window (of a frame or word) with more "
+        "has no value.",
+        minimum=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NeuralSettings:
     """How an envelope is computed from a voltage; the defaults are the study's."""
 
@@ -41,6 +87,17 @@ class NeuralSettings:
     )
     shift: float = setting(0.01, "Step from one window to the next, in seconds.", above=0)
     reference: str = setting("none", "Re-referencing before the filter.", choices=REFERENCES)
+    grids: dict[str, tuple[int, int]] = setting(
+        {},
+        "Rows and columns of grids, by the letters of their contacts' names, as in `{G: [8, 8]}`; "
+        "contacts are numbered row by row. Without it, neighbours are found by contact number and "
+        "distance.",
+        minimum=1,
+    )
+    artefacts: ArtefactSettings = setting(
+        ArtefactSettings(),
+        "Which stretches of a channel are artefacts; they are reported and left out.",
+    )
     scale: Literal["amplitude", "log", "robust"] = setting(
         "amplitude",
         "`amplitude` in µV, its logarithm `log`, or `robust` (minus median, over median absolute "

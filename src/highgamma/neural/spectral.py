@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from highgamma.neural.filters import sections
 from highgamma.neural.frames import Piece, Windows, cut_piece, piece_sums
 from highgamma.neural.settings import NeuralSettings
+from highgamma.neural.spans import Mask
 from highgamma.recording.reader import Reader
 
 FloatArray = NDArray[np.float64]
@@ -67,6 +68,7 @@ def envelope_means(
     trend: FloatArray,
     windows: Windows,
     settings: NeuralSettings,
+    mask: Mask | None = None,
     threads: int = 1,
     piece: int = PIECE,
 ) -> FloatArray:
@@ -85,6 +87,8 @@ def envelope_means(
         Where means are wanted; pieces without any are not read.
     settings
         Settings of the signal.
+    mask
+        Samples of the recording's channels that are left out.
     threads
         Groups of channels at a time.
     piece
@@ -108,9 +112,12 @@ def envelope_means(
                     last=last,
                     trend=trend,
                     settings=settings,
+                    mask=mask,
                     pool=pool,
                 )
     sums /= windows.stop - windows.start
+    if mask is not None:
+        mask.correct(sums, windows, channels)
     return sums
 
 
@@ -121,6 +128,7 @@ def envelope_stretches(
     trend: FloatArray,
     windows: Windows,
     settings: NeuralSettings,
+    mask: Mask | None = None,
     threads: int = 1,
     piece: int = PIECE,
 ) -> Iterator[tuple[slice, slice, FloatArray]]:
@@ -134,7 +142,7 @@ def envelope_stretches(
         Channels that are read at a time.
     windows
         Neither their starts nor their stops may decrease.
-    recording, trend, settings, threads, piece
+    recording, trend, settings, mask, threads, piece
         As in `envelope_means`.
 
     Yields
@@ -164,12 +172,17 @@ def envelope_stretches(
                     last=last,
                     trend=trend[:, block],
                     settings=settings,
+                    mask=mask,
                     pool=pool,
                 )
                 sums[:, :, : held[number].shape[2]] += held[number]
                 held[number] = sums[:, :, done - begin :].copy()
                 if done > begin:
-                    yield slice(begin, done), block, sums[:, :, : done - begin] / width[begin:done]
+                    means = sums[:, :, : done - begin] / width[begin:done]
+                    if mask is not None:
+                        some = Windows(windows.start[begin:done], windows.stop[begin:done])
+                        mask.correct(means, some, block)
+                    yield slice(begin, done), block, means
 
 
 def pieces(settings: NeuralSettings, recording: Reader, *, piece: int) -> list[tuple[int, int]]:
@@ -200,6 +213,7 @@ def envelope_sums(
     last: int,
     trend: FloatArray,
     settings: NeuralSettings,
+    mask: Mask | None,
     pool: ThreadPoolExecutor,
 ) -> FloatArray:
     """Sum the envelopes of samples [first, last) within the windows that they touch.
@@ -210,8 +224,8 @@ def envelope_sums(
         The windows within the piece.
     trend
         Of the channels.
-    recording, channels, settings
-        As in `envelope_means`.
+    recording, channels, settings, mask
+        As in `envelope_means`; masked samples are left out of the sums.
 
     Returns
     -------
@@ -227,6 +241,7 @@ def envelope_sums(
     size = fft.next_fast_len(samples.shape[1], real=True)
     factors = [_analytic_factor(settings, rate, band, size) for band in bands]
     sums = np.empty((len(bands), len(samples), len(cut.start)))
+    every = range(*channels.indices(len(recording.names)))
 
     def add(group: slice) -> None:
         spectrum = fft.rfft(samples[group], size, axis=1)
@@ -235,6 +250,8 @@ def envelope_sums(
             np.multiply(spectrum[:, passing], factor, out=analytic[:, passing])
             analytic = fft.ifft(analytic, axis=1, overwrite_x=True)
             envelope = np.abs(analytic[:, overlap : overlap + last - first])
+            if mask is not None:
+                mask.silence(envelope, first=first, signals=every[group])
             sums[band, group] = piece_sums(envelope, cut)
 
     list(pool.map(add, [slice(a, a + GROUP) for a in range(0, len(samples), GROUP)]))

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.errors import InputError
+from highgamma.neural.artefacts import ArtefactFinder, Found
+from highgamma.neural.settings import ArtefactSettings
 from highgamma.recording.reader import Reader
 
 FloatArray = NDArray[np.float64]
@@ -23,14 +25,21 @@ class Survey:
         (channel,); whether all samples have one value.
     trend
         (2, channel), the least-squares line: value at sample 0, µV, and slope, µV a sample.
+    artefacts
+        What was found in each channel; empty if nothing was looked for.
     """
 
     flat: NDArray[np.bool_]
     trend: FloatArray
+    artefacts: tuple[Found, ...] = ()
 
 
-def survey(recording: Reader, *, piece: int = 2**21) -> Survey:
+def survey(
+    recording: Reader, *, artefacts: ArtefactSettings | None = None, piece: int = 2**21
+) -> Survey:
     """Look at every sample of a segment once, `piece` values at a time.
+
+    Artefacts are found in the same pass, if there are settings for them.
 
     The line is the closed form `slope = Σ (t - t̄) x / Σ (t - t̄)²`,
     `value = x̄ - slope t̄`. A channel is flat where all samples equal the first.
@@ -47,6 +56,10 @@ def survey(recording: Reader, *, piece: int = 2**21) -> Survey:
     flat = np.ones(n_channels, bool)
     first: FloatArray | None = None
     step = max(1, piece // max(1, n_channels))
+    finder = None
+    if artefacts is not None:
+        finder = ArtefactFinder(recording, artefacts)
+        step = finder.rows(step)
     for start in range(0, n_samples, step):
         stop = min(start + step, n_samples)
         voltage = recording.read(start, stop)
@@ -59,6 +72,8 @@ def survey(recording: Reader, *, piece: int = 2**21) -> Survey:
         if not np.isfinite(moments).all():
             missing += (~np.isfinite(voltage)).sum(axis=0)
         sums += moments
+        if finder is not None and not missing.any():
+            finder.look(start, voltage)
     if missing.any():
         worst = int(missing.argmax())
         others = int((missing > 0).sum()) - 1
@@ -74,4 +89,5 @@ def survey(recording: Reader, *, piece: int = 2**21) -> Survey:
     # Σ (t - t̄)² of N consecutive numbers
     slope = sums[1] / max(1.0, n_samples * (n_samples**2 - 1) / 12)
     value = sums[0] / n_samples - slope * middle
-    return Survey(flat=flat, trend=np.stack([value, slope]))
+    found = () if finder is None else finder.found()
+    return Survey(flat=flat, trend=np.stack([value, slope]), artefacts=found)

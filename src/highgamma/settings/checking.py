@@ -10,6 +10,7 @@ from highgamma.embeddings.nuisances import FRAME_GROUPS, WORD_GROUPS
 from highgamma.encoding.analysis import Analysis
 from highgamma.errors import InputError, nearest
 from highgamma.neural.settings import NeuralSettings
+from highgamma.quality.settings import QualitySettings
 from highgamma.recording.settings import DatasetSettings, participant_labels
 from highgamma.sections import section_from
 from highgamma.settings.configuration import schema
@@ -19,6 +20,7 @@ from highgamma.settings.fits import (
     analysis_models,
     expanded,
     preset_problems,
+    signal_settings,
 )
 
 
@@ -92,6 +94,8 @@ def cross_checked(config: Mapping[str, Any]) -> None:
     ]
     problems += _signal_problems(config)
     problems += _analysis_problems(config)
+    section = section_from(QualitySettings, config["quality"], where="quality")
+    problems += [f"quality.{p}" for p in section.problems()]
     problems += _timecourse_problems(config)
     problems += _published_problems(config)
     problems += _unsimulated(config)
@@ -110,10 +114,9 @@ def _refuse(problems: list[str]) -> None:
 def _signal_problems(config: Mapping[str, Any]) -> list[str]:
     """Return the problems of `neural`, and of the changes to it under `signals`."""
     problems = []
-    for where, differing in [("neural", {})] + [
-        (f"signals.{name}", given) for name, given in config["signals"].items()
-    ]:
-        whole = section_from(NeuralSettings, {**config["neural"], **differing}, where=where)
+    for name in ("high-gamma", *config["signals"]):
+        where = "neural" if name == "high-gamma" else f"signals.{name}"
+        whole = section_from(NeuralSettings, signal_settings(config, name), where=where)
         problems += [f"{where}.{problem}" for problem in whole.problems()]
     return problems
 

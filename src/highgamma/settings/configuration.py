@@ -13,6 +13,7 @@ from highgamma.demo.settings import DemoSettings
 from highgamma.encoding.analysis import AnalysisSettings
 from highgamma.group import GroupSettings
 from highgamma.neural.settings import NeuralSettings
+from highgamma.quality.settings import QualitySettings
 from highgamma.recording.settings import DatasetSettings
 from highgamma.sections import Schema, partial_schema, schema_of, setting
 from highgamma.selftest.settings import SelftestSettings
@@ -93,6 +94,9 @@ class Configuration:
     contamination: ContaminationSettings = setting(
         ContaminationSettings(),
         "The audit of sound in the electrodes (Roussel et al. 2020).",
+    )
+    quality: QualitySettings = setting(
+        QualitySettings(), "From which value on a measure of a recording is flagged."
     )
     selftest: SelftestSettings = setting(
         SelftestSettings(),

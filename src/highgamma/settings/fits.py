@@ -168,5 +168,11 @@ def in_order(settings: Mapping[str, Any]) -> Settings:
 
 
 def signal_settings(config: Mapping[str, Any], signal: str) -> Settings:
-    """Return the settings of a signal: those of `neural`, with its changes under `signals`."""
-    return in_order({**config["neural"], **config["signals"].get(signal, {})})
+    """Return the settings of a signal: those of `neural`, and what `signals` says differs.
+
+    Of a section within, such as `artefacts`, it states the keys that differ.
+    """
+    whole = dict(config["neural"])
+    for key, value in config["signals"].get(signal, {}).items():
+        whole[key] = {**whole[key], **value} if isinstance(value, Mapping) else value
+    return in_order(whole)

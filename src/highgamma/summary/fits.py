@@ -179,7 +179,9 @@ def _filled(scores: xr.Dataset, name: str, *dims: str) -> FloatArray:
 def fold_sums(scores: xr.Dataset) -> FoldSums:
     """Return the folds' sums of one fit, each as (layer, fold, channel)."""
     dims = ("layer", "fold", "channel")
-    n = np.asarray(scores["fold_n"].values, dtype=np.float64)[:, None]
+    n = np.asarray(scores["fold_n"].transpose("fold", ...).values, dtype=np.float64)
+    # Channels that lack different samples have counts of their own.
+    n = n if n.ndim > 1 else n[:, None]
     return FoldSums(n, *(_filled(scores, f"fold_{name}", *dims) for name in SUMS))
 
 
@@ -290,8 +292,8 @@ def summarise_fit(fit: Fit) -> FitSummary:
         null_best=fit.null_best.astype(np.float64),
         p=p,
     )
-    # Filtering turns a constant signal into rounding noise, which also counts as flat.
-    flat = np.sum(sums.syy[0], axis=0) <= FLAT_BELOW**2 * np.sum(sums.n)
+    # Filtering leaves rounding noise of a constant: such a signal is flat.
+    flat = np.sum(sums.syy[0], axis=0) <= FLAT_BELOW**2 * np.sum(sums.n, axis=0)
     if "flat" in scores.variables:
         flat = flat | (_filled(scores, "flat", "channel") > 0)
     constant = np.nan_to_num(_filled(scores, "intercept_only", *each)) > 0
@@ -324,7 +326,7 @@ def summarise_fit(fit: Fit) -> FitSummary:
         distance_s=fit.distance_s,
         leaky=fit.leaky,
         tested=bool(fit.n_permutations) or bool(np.isfinite(p).any()),
-        n_samples=int(np.sum(sums.n)),
+        n_samples=int(np.sum(sums.n, axis=0).max(initial=0)),
         channels=channel_names(scores),
         places=_places(scores),
         layers=layers,

@@ -349,6 +349,14 @@ class Study:
             return []
         return [self.results / f"contamination/{name}.nc" for name in self.summarised]
 
+    @cached_property
+    def quality_files(self) -> list[Path]:
+        """The tables of quality of the summarised participants."""
+        if not self.config["quality"]["enabled"]:
+            return []
+        files = [self.results / f"quality/{name}.tsv" for name in self.summarised]
+        return [path for path in files if not self.present_only or path.is_file()]
+
     def lacking(self) -> list[list[str]]:
         """Return rows of what is left out: analysis, participant, model, stage, missing file."""
         left_out = [[*fit, *lack] for fit, lack in self.lacking_fits.items()]
