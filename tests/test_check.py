@@ -272,10 +272,12 @@ def test_a_model_of_ones_own_with_all_its_files_is_there(folder: Path) -> None:
     network(folder / "mine")
     found = checked(**mine())
     assert found.problems.every == []
-    # Every analysis fits position beside its models.
+    # Every analysis fits position and nuisances with its models.
     assert {state.name: state.state for state in found.models} == {
         "mine": "there",
         "position": "there",
+        "frame-nuisances": "there",
+        "word-nuisances": "there",
     }
 
 
@@ -342,9 +344,9 @@ def test_jobs_are_planned_before_the_data_set_is_fetched(tmp_path: Path, monkeyp
     )
     counted = {total.rule: total.jobs for total in found.totals}
     assert counted["recording"] == counted["neural"] == 2
-    # Two participants, `mel` and position, two analyses.
-    assert counted["embeddings"] == 2 * 2
-    assert counted["encoding"] == 2 * 2 * 2
+    # Two participants, `mel`, position and nuisances (of words and of frames), two analyses.
+    assert counted["embeddings"] == 2 * 4
+    assert counted["encoding"] == 2 * 2 * 3
     assert "is taken to have 300 s" in told(found)
     assert not found.ok
     assert not (tmp_path / "data").exists()

@@ -11,12 +11,13 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.stats import pearsonr
 
 from highgamma import scores
+from highgamma.embeddings.nuisances import VOICE_LAGS_S
 from highgamma.embeddings.position import position_embeddings
 from highgamma.encoding import cost, nulls
 from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.components import principal_components
 from highgamma.encoding.fit import fit_analysis
-from highgamma.encoding.samples import frame_samples, layer_numbers, word_samples
+from highgamma.encoding.samples import frame_samples, layer_numbers, voiced_shares, word_samples
 from highgamma.encoding.surrogates import word_permutations
 from highgamma.errors import InputError
 from highgamma.store import read_dataset, write_dataset
@@ -436,6 +437,20 @@ def test_frames_paint_words_from_voice_onset_to_offset():
     )
     assert (values[(time >= 4.0) & (time < 4.5)] == 0).all()
     assert (values[(time >= 1.0) & (time < 3.0)] == embeddings.embedding[1, 0].values).all()
+
+
+def test_the_voice_s_share_of_a_window_is_the_overlap_of_the_two():
+    words = word_table(3)  # prompts at 1, 4, 7 s, voices from half a second later to 1.2 s later
+    words.loc[2, ["voice_onset", "voice_offset"]] = np.nan
+    start, segment = words["onset"].to_numpy(), np.zeros(3, dtype=int)
+    shares = voiced_shares(words, start, start + 1.0, segment)
+    for k, lag in enumerate(VOICE_LAGS_S):
+        for word in range(2):
+            grid = start[word] - lag + (np.arange(10_000) + 0.5) / 10_000
+            voiced = ((grid >= start[word] + 0.5) & (grid < start[word] + 1.2)).mean()
+            assert shares[word, k] == pytest.approx(voiced, abs=1e-3)
+    # A voice that was not found lasts as long as the prompt.
+    assert shares[2, 0] == 1.0
 
 
 def test_unknown_settings_and_layers_are_answered_with_what_was_meant():

@@ -24,20 +24,27 @@ def predictions(observed, predicted, *, folds=5, block=10):
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])
-def test_weights_are_those_of_scipy_s_non_negative_least_squares(k):
+def test_weights_are_those_of_scipy_s_bounded_least_squares(k):
     rng = np.random.default_rng(k)
     for _ in range(40):
-        A, b = rng.standard_normal((12, k)), rng.standard_normal(12)
-        expected, _ = scipy.optimize.nnls(A, b)
-        found = gain.non_negative_weights((A.T @ A)[None], (A.T @ b)[None])[0]
-        np.testing.assert_allclose(found, expected, atol=1e-7)
+        A, b = rng.standard_normal((12, k)), 2 * rng.standard_normal(12)
+        expected = scipy.optimize.lsq_linear(A, b, bounds=(0, 1), method="bvls").x
+        found = gain.bounded_weights((A.T @ A)[None], (A.T @ b)[None])[0]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_prediction_of_nothing_has_no_weight():
     parts = np.zeros((2, 2, 2))
     parts[:, 0, 0] = 4.0
-    weights = gain.non_negative_weights(parts, np.array([[2.0, 0.0], [-2.0, 0.0]]))
+    weights = gain.bounded_weights(parts, np.array([[2.0, 0.0], [-2.0, 0.0]]))
     np.testing.assert_allclose(weights, [[0.5, 0], [0, 0]], atol=1e-8)
+
+
+def test_twins_share_their_weight():
+    A = np.random.default_rng(0).standard_normal((20, 1))
+    twins = np.concatenate([A, A], axis=1)
+    weights = gain.bounded_weights((twins.T @ twins)[None], (twins.T @ (1.5 * A))[None, :, 0])
+    assert weights.sum() == pytest.approx(1.5, abs=1e-5)
 
 
 def test_stacked_predictions_take_their_weights_from_the_other_folds():
@@ -50,9 +57,9 @@ def test_stacked_predictions_take_their_weights_from_the_other_folds():
         out = fold == number
         for t in range(3):
             A = np.stack([part[~out, t] for part in parts], axis=1)
-            weights, _ = scipy.optimize.nnls(A, observed[~out, t])
+            weights = scipy.optimize.lsq_linear(A, observed[~out, t], bounds=(0, 1)).x
             expected = np.stack([part[out, t] for part in parts], axis=1) @ weights
-            np.testing.assert_allclose(found[out, t], expected, atol=1e-6)
+            np.testing.assert_allclose(found[out, t], expected, atol=1e-4)
 
 
 def test_p_is_the_larger_of_two_t_tests():

@@ -50,8 +50,10 @@ EVERYTHING = {
     "neural": 2,
     "targets": 2,
     "contamination": 2,
-    "embeddings": 2 * 4,
-    "encoding": 2 * (4 + 2),
+    "quality": 2,
+    "embeddings": 2 * 6,
+    "encoding": 2 * (5 + 3),
+    "gain": 2 * 2,
     "timecourse": 2,
     "summary": 1,
     "group": 1,
@@ -59,15 +61,27 @@ EVERYTHING = {
     "provenance": 1,
 }
 # What reads what a rule writes: of fits those to words and those to frames.
-FITS = {"encoding of words": 2 * 4, "encoding of frames": 2 * 2}
+FITS = {"encoding of words": 2 * 5, "encoding of frames": 2 * 3}
+GAINS = {"gain of words": 2, "gain of frames": 2}
 READ_BY = {
-    "recording": ["neural", "targets", "contamination", "embeddings", *FITS, "timecourse"],
+    "recording": [
+        "neural",
+        "targets",
+        "contamination",
+        "embeddings",
+        *FITS,
+        "timecourse",
+        "quality",
+    ],
     "neural": ["encoding of frames"],
     "targets": ["encoding of words"],
     "embeddings": [*FITS],
     "contamination": ["summary", "report"],
-    "encoding of words": ["summary", "report"],
-    "encoding of frames": ["summary", "timecourse"],
+    "encoding of words": ["gain of words", "summary", "report"],
+    "encoding of frames": ["gain of frames", "summary", "timecourse"],
+    "gain of words": ["summary"],
+    "gain of frames": ["summary"],
+    "quality": ["provenance"],
     "timecourse": ["report"],
     "summary": ["group", "report"],
     "group": ["report"],
@@ -252,9 +266,12 @@ def another_revision(study: Study) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (another_penalty, {"encoding": 2 * 4, **TABLES}),
-        (another_band, {"neural": 2, "targets": 2, "encoding": 12, "timecourse": 2, **TABLES}),
-        (another_seed, {"encoding": 12, "timecourse": 2, **TABLES}),
+        (another_penalty, {"encoding": 2 * 5, "gain": 2, **TABLES}),
+        (
+            another_band,
+            {"neural": 2, "targets": 2, "encoding": 16, "gain": 4, "timecourse": 2, **TABLES},
+        ),
+        (another_seed, {"encoding": 16, "gain": 4, "timecourse": 2, **TABLES}),
         (
             another_file_of_a_participant,
             {name: n // 2 for name, n in EVERYTHING.items() if n > 1} | TABLES,
@@ -263,12 +280,19 @@ def another_revision(study: Study) -> None:
             one_more_participant,
             {name: n // 2 for name, n in EVERYTHING.items() if n > 1} | TABLES,
         ),
-        (one_more_model, {"embeddings": 2, "encoding": 2, **TABLES}),
-        (one_more_analysis, {"targets": 2, "encoding": 2 * 2, **TABLES}),
-        (one_more_control, {"encoding": 2, "timecourse": 2, **TABLES}),
+        (one_more_model, {"embeddings": 2, "encoding": 2, "gain": 2, **TABLES}),
+        (one_more_analysis, {"targets": 2, "encoding": 2 * 3, "gain": 2, **TABLES}),
+        (one_more_control, {"encoding": 2, "gain": 2, "timecourse": 2, **TABLES}),
         (
             another_revision,  # the twin's architecture is the revision's, too
-            {"model": 1, "architecture": 1, "embeddings": 2 * 2, "encoding": 2 * 2, **TABLES},
+            {
+                "model": 1,
+                "architecture": 1,
+                "embeddings": 2 * 2,
+                "encoding": 2 * 2,
+                "gain": 2,
+                **TABLES,
+            },
         ),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
@@ -415,7 +439,7 @@ def test_a_module_reruns_the_rules_whose_scripts_import_it_and_what_reads_them(
     expected: dict[str, int] = {}
     for jobs in rerun:
         rule = jobs.split()[0]
-        expected[rule] = expected.get(rule, 0) + {**EVERYTHING, **FITS}[jobs]
+        expected[rule] = expected.get(rule, 0) + {**EVERYTHING, **FITS, **GAINS}[jobs]
     assert (package / module).is_file() and expected
     with (package / module).open("a") as opened:
         opened.write("\nANOTHER_NAME = 1\n")

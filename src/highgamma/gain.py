@@ -6,11 +6,12 @@ and controls C, two predictors are formed,
 
     with the model  ŷ_M = w_0 m + Σ_{j ∈ N} w_j c_j,    without  ŷ_C = Σ_{j ∈ N ∪ C} v_j c_j,
 
-whose weights are non-negative least squares on the other folds (stacking: Breiman, Machine Learning
-24:49, 1996). The gain is the difference of their skills, [Σ(y − ŷ_C)² − Σ(y − ŷ_M)²] / Σy², and its
-p is one-sided, from t-tests of the differences of squared errors (Diebold & Mariano, Journal of
-Business & Economic Statistics 13:253, 1995) over blocks of neighbouring samples, for their
-autocorrelation, and over folds, whose samples share weights; the larger p counts.
+whose weights are least squares on the other folds, within 0 and 1 (stacking: Breiman, Machine
+Learning 24:49, 1996; each prediction is held out and shrunk already). The gain is the difference of
+their skills, [Σ(y − ŷ_C)² − Σ(y − ŷ_M)²] / Σy², and its p is one-sided, from t-tests of the
+differences of squared errors (Diebold & Mariano, Journal of Business & Economic Statistics 13:253,
+1995) over blocks of neighbouring samples, for their autocorrelation, and over folds, whose samples
+share weights; the larger p counts.
 
 Nuisances are on both sides: what an electrode has in common with them neither helps nor hurts a
 model. Controls are on one side alone: of two equal proxies of the same thing neither gains.
@@ -37,6 +38,8 @@ BLOCK_S = 5.0
 """Length of a block of frames, s: longer than high-gamma's autocorrelation after drift is out."""
 BLOCK_WORDS = 4
 """Neighbouring words in a block."""
+SWEEPS, PRECISION = 1000, 1e-7
+"""Most sweeps over the weights, and the change of a weight at which they end."""
 LEAST_BLOCKS = 8
 """Blocks below which there is no test."""
 TOGETHER = "together"
@@ -49,7 +52,7 @@ COLUMNS = {
     "p": "one-sided p of the gain",
     "n_blocks": "blocks of neighbouring samples that the test is over",
 }
-"""Columns of `gain/<analysis>/<participant>.tsv` and what they hold."""
+"""Columns of `scores/<analysis>/<participant>/gain.tsv` and what they hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,36 +160,34 @@ def read_fits(paths: Sequence[str | Path]) -> dict[str, Predictions]:
     return {model: read_predictions(files) for model, files in folders.items()}
 
 
-def non_negative_weights(gram: FloatArray, cross: FloatArray) -> FloatArray:
-    """Return w ≥ 0 that minimises wᵀ G w − 2 wᵀ c.
+def bounded_weights(gram: FloatArray, cross: FloatArray) -> FloatArray:
+    """Return the weights within [0, 1] that minimise wᵀ G w − 2 wᵀ c.
+
+    By cyclic coordinate descent, which converges for a convex function over a box (Luo & Tseng,
+    Journal of Optimization Theory and Applications 72:7, 1992).
 
     Parameters
     ----------
     gram
-        (…, k, k) G, positive semi-definite; k is small: every subset of weights is tried, and the
-        best of those whose least squares are non-negative is the minimum.
+        (…, k, k) G, positive semi-definite.
     cross
         (…, k) c.
     """
     k = cross.shape[-1]
-    scale = np.sqrt(np.einsum("...ii->...i", gram))
-    scale = np.where(scale > 0, scale, 1.0)
-    gram = gram / (scale[..., :, None] * scale[..., None, :])
-    gram = gram + 1e-10 * np.eye(k)
-    cross = cross / scale
-    best = np.zeros(cross.shape[:-1])
+    diagonal = np.einsum("...ii->...i", gram)
+    scale = np.where(diagonal > 0, diagonal, 1.0)
     weights = np.zeros(cross.shape)
-    for number in range(1, 2**k):
-        some = [j for j in range(k) if number >> j & 1]
-        part = gram[..., some, :][..., some]
-        solved = np.linalg.solve(part, cross[..., some][..., None])[..., 0]
-        explained = np.einsum("...j,...j->...", solved, cross[..., some])
-        better = (solved >= 0).all(axis=-1) & (explained > best)
-        best = np.where(better, explained, best)
-        full = np.zeros(cross.shape)
-        full[..., some] = solved
-        weights = np.where(better[..., None], full, weights)
-    return np.asarray(weights / scale)
+    for _ in range(SWEEPS):
+        largest = 0.0
+        for j in range(k):
+            rest = np.einsum("...i,...i->...", gram[..., j, :], weights)
+            step = (cross[..., j] - rest) / scale[..., j]
+            new = np.where(diagonal[..., j] > 0, np.clip(weights[..., j] + step, 0, 1), 0.0)
+            largest = max(largest, float(np.nan_to_num(np.abs(new - weights[..., j])).max()))
+            weights[..., j] = new
+        if largest < PRECISION:
+            break
+    return weights
 
 
 def stacked(parts: Sequence[FloatArray], observed: FloatArray, fold: IntArray) -> FloatArray:
@@ -215,7 +216,7 @@ def stacked(parts: Sequence[FloatArray], observed: FloatArray, fold: IntArray) -
         for b in range(a, k):
             sums = np.add.reduceat((parts[a] * parts[b])[order], starts, axis=0)
             gram[:, :, a, b] = gram[:, :, b, a] = sums
-    weights = non_negative_weights(gram.sum(axis=0) - gram, cross.sum(axis=0) - cross)
+    weights = bounded_weights(gram.sum(axis=0) - gram, cross.sum(axis=0) - cross)
     for a in range(k):
         prediction += weights[rank, :, a] * parts[a]
     return prediction

@@ -91,9 +91,9 @@ def test_only_the_rows_needed_are_read(folder: Path) -> None:
 
 
 def test_another_width_than_the_catalogues_names_both_numbers(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"10 features .* says 300"):
+    with pytest.raises(InputError, match=r"10 features .* states 300"):
         static.read_vectors(folder / "lee_fasttext.bin", ["the"], width=300)
-    with pytest.raises(InputError, match=r"10 features .* says 300"):
+    with pytest.raises(InputError, match=r"10 features .* states 300"):
         static.read_vectors(folder / "lee_fasttext.vec", ["the"], width=300)
 
 

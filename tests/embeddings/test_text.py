@@ -310,9 +310,9 @@ def test_an_untrained_network_needs_no_weights(saved, tmp_path: Path) -> None:
 
 
 def test_sizes_other_than_the_catalogues_are_named_with_both_numbers(saved) -> None:
-    with pytest.raises(InputError, match=r"3 blocks.* says 12"):
+    with pytest.raises(InputError, match=r"3 blocks.* states 12"):
         load_network({**entry("text"), "layers": 12}, saved("gpt2"), device="cpu")
-    with pytest.raises(InputError, match=r"32 features.* says 768"):
+    with pytest.raises(InputError, match=r"32 features.* states 768"):
         load_network({**entry("text"), "width": 768}, saved("gpt2"), device="cpu")
 
 

@@ -44,6 +44,8 @@ def fitted(samples, **changes):
     settings = {"unit": samples.unit, "alphas": [1.0, 100.0], "permutations": 19} | changes
     if samples.unit == "frame":
         settings |= {"folds": 5}
+    else:
+        settings |= {"surrogates": "permutation"}
     analysis = analysis_from(settings)
     return fit_analysis(samples, analysis=analysis, layers=[0, 1], seed=1, names=("sub-01", "a"))
 

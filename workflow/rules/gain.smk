@@ -5,7 +5,8 @@ rule gain:
     input:
         scores=lambda wildcards: STUDY.scores_of(wildcards.analysis, wildcards.participant),
     output:
-        gain=RESULTS / "gain/{analysis}/{participant}.tsv",
+        # With the scores, so that a batch of the tables takes both of the same fits.
+        gain=RESULTS / "scores/{analysis}/{participant}/gain.tsv",
     log:
         LOGS / "gain/{analysis}/{participant}.log",
     benchmark:

@@ -31,13 +31,18 @@ RATE_S = 1.0
 QUIET = 1e-4
 """Share of the loudest frame's amplitude below which sound counts as silence (−80 dB)."""
 
+VOICE = "voice"
+"""Name of the group that says whether there is voice."""
+VOICE_LAGS_S = (0.0, 0.1, 0.2, 0.3)
+"""Lags of the signal behind the voice in windows of words, s."""
 FRAME_GROUPS = {
-    "voice": "whether a word is being said",
+    VOICE: "whether a word is being said",
     "prompt": "whether a word is being shown, where words are shown",
     "envelope": "the sound's amplitude, and its logarithm",
     "word-rate": "words a second",
 }
 WORD_GROUPS = {
+    VOICE: "share of the window in which a word is being said",
     "duration": "how long the word is said, s",
     "latency": "from the prompt to the voice, s",
     "length": "characters of the word",
@@ -145,6 +150,9 @@ def _loudness(
 
 def word_nuisances(words: Words, audio: Audio, *, language: str | None) -> Embeddings:
     """Return the nuisances of words, one feature a group; a missing value is the group's mean.
+
+    The voice's share is of an analysis's window, and is added where the window is known
+    (`encoding.samples`).
 
     Parameters
     ----------

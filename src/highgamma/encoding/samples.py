@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from highgamma.embeddings.nuisances import VOICE, VOICE_LAGS_S
 from highgamma.embeddings.stream import GROUPS
 from highgamma.encoding.analysis import Analysis
 from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Rows
@@ -113,11 +114,12 @@ Spaces = tuple[tuple[str, Callable[[], Real]], ...]
 
 
 def _grouped(
-    embeddings: xr.Dataset, analysis: Analysis
+    embeddings: xr.Dataset, analysis: Analysis, further: Mapping[str, Real] | None = None
 ) -> Callable[[Features], tuple[Features, Spaces]]:
     """Return what takes the groups of features that enter, and gives each by itself.
 
-    Embeddings without groups stay as they are. A group that this participant's embeddings lack
+    `further` groups (m, p_k) follow those of the embeddings. Embeddings without groups stay as they
+    are. A group that this participant's embeddings lack
     (there is no sound, say) is left out.
     """
     written = embeddings.attrs.get(GROUPS)
@@ -127,16 +129,22 @@ def _grouped(
     for name, width in json.loads(written):
         columns[name] = slice(edges, edges + width)
         edges += width
+    for name, values in (further or {}).items():
+        columns[name] = slice(edges, edges + values.shape[1])
+        edges += values.shape[1]
     chosen = list(columns) if analysis.groups is None else list(analysis.groups)
     known = [name for name in chosen if name in columns] or list(columns)[:1]
 
     def of_groups(features: Features) -> tuple[Features, Spaces]:
+        def whole(layer: int) -> Real:
+            return np.concatenate([features(layer), *(further or {}).values()], axis=1)
+
         def together(layer: int) -> Real:
-            values = features(layer)
+            values = whole(layer)
             return np.concatenate([values[:, columns[name]] for name in known], axis=1)
 
         def alone(name: str) -> Real:
-            return np.asarray(features(0)[:, columns[name]])
+            return np.asarray(whole(0)[:, columns[name]])
 
         return together, tuple((name, partial(alone, name)) for name in known)
 
@@ -220,7 +228,9 @@ def word_samples(
         return np.asarray(place(_layer(embeddings, layer), trial, len(words)))[index]
 
     by_unit = {"word": of_words, "frame": of_frames, "trial-frame": of_trials}
-    features, spaces = _grouped(embeddings, analysis)(by_unit[unit])
+    features, spaces = _grouped(
+        embeddings, analysis, {VOICE: voiced_shares(words, start, stop, segment)}
+    )(by_unit[unit])
     usable = np.asarray(target["valid"].values) > 0
     usable &= np.isfinite(start) & np.isfinite(stop)
     return Samples(
@@ -236,6 +246,38 @@ def word_samples(
         windows=None if envelope is None else _windows(envelope, target, start, stop, segment),
         spaces=spaces,
     )
+
+
+def voiced_shares(
+    words: pd.DataFrame, start: FloatArray, stop: FloatArray, segment: IntArray
+) -> FloatArray:
+    """Return the share of each window in which a word is said, (window, lag).
+
+    An electrode that follows the voice alone has this, at the lag of its response, as its mean over
+    the window, whatever is said.
+
+    Parameters
+    ----------
+    words
+        The table of words; a voice that was not found lasts as long as the prompt.
+    start, stop, segment
+        (window,) ends, s, and recording of each window.
+    """
+    voice = {
+        edge: words[f"voice_{edge}"].fillna(words[edge]).to_numpy(dtype=np.float64)
+        for edge in ("onset", "offset")
+    }
+    of_word = words["segment"].to_numpy(dtype=np.int64)
+    shares = np.zeros((len(start), len(VOICE_LAGS_S)))
+    for number in np.unique(segment):
+        here, said = np.flatnonzero(segment == number), of_word == number
+        for k, lag in enumerate(VOICE_LAGS_S):
+            a, b = start[here, None] - lag, stop[here, None] - lag
+            inside = np.minimum(b, voice["offset"][said]) - np.maximum(a, voice["onset"][said])
+            with np.errstate(invalid="ignore"):
+                total = np.nansum(np.clip(inside, 0, None), axis=1) / (b - a)[:, 0]
+            shares[here, k] = np.minimum(np.nan_to_num(total), 1.0)
+    return shares
 
 
 def _windows(

@@ -65,10 +65,10 @@ PLAIN: dict[str, dict[str, Any]] = {
 
 SURROGATES = 199
 """Surrogates that every analysis draws here, whatever it states: p has the same size with more."""
-SNR = (0.1, 0.4)
+SNR = {"frame": (0.1, 0.4), "word": (1.0, 4.0)}
 """Signal-to-noise ratios of electrodes that follow a nuisance."""
-PLANTED_SNR = {"frame": (0.03, 0.1, 0.4), "word": (0.4, 1.6, 6.4)}
-"""The same of planted ones, by the unit of analysis; a word's mean holds more of slow noise."""
+PLANTED_SNR = {"frame": (0.03, 0.1, 0.4), "word": (1.0, 4.0, 16.0)}
+"""The same of planted ones, of words over means of their windows."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def planted(chosen: Configured, *, count: int, sizes_alone: bool) -> list[Plante
     if sizes_alone:
         return plan
     kinds = WORD_KINDS if chosen.unit == "word" else FRAME_KINDS
-    plan += [Planted(kind, snr, count) for kind in kinds for snr in SNR]
+    plan += [Planted(kind, snr, count) for kind in kinds for snr in SNR[chosen.unit]]
     plan += [Planted("meaning", snr, count) for snr in PLANTED_SNR[chosen.unit]]
     return [*plan, Planted("sound", 0.2, 2 * count)]
 
@@ -207,9 +207,14 @@ def electrodes(
         language="en" if listening or name.startswith("demo") else "nl",
     )  # fmt: skip
     plan = planted(chosen, count=count, sizes_alone=name in PLAIN)
-    text = next((m for m in chosen.findings() if _is_text(chosen, m)), "")
+    window = chosen.fit(chosen.findings()[0]).window if chosen.unit == "word" else None
+    text = next((m for m in reversed(chosen.findings()) if _is_text(chosen, m)), "")
     values = np.concatenate(
-        [scene.electrodes(p.kind, snr=p.snr, count=p.count, model=text) for p in plan], axis=1
+        [
+            scene.electrodes(p.kind, snr=p.snr, count=p.count, model=text, window=window)
+            for p in plan
+        ],
+        axis=1,
     )
     truth = {
         f"E{k:04d}": p for k, p in enumerate([part for part in plan for _ in range(part.count)])

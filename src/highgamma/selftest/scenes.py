@@ -35,7 +35,7 @@ SECONDS = 300.0
 AUDIO_RATE = 800.0
 """Samples of the sound per second: it carries an envelope, no speech."""
 BANDS = 23
-WIDTH, LAYERS = 60, 4
+WIDTH, LAYERS = 32, 4
 """Features and layers of stand-ins; trained text models have all layers, others one."""
 MEANING_LAYER, COMPONENTS = 2, 4
 """The layer, and how many of its leading features, that electrodes of meaning follow."""
@@ -269,7 +269,7 @@ class Scene:
                 known = sorted(set(self.words["word"]))
                 rows = np.searchsorted(known, self.words["word"].to_numpy(dtype=str))
                 drawn = rng.standard_normal((1, len(known), WIDTH))[:, rows]
-            return self._of_words(drawn if kind == "text" else drawn[:1])
+            return self._of_words(drawn if kind == "text" or untrained else drawn[[MEANING_LAYER]])
         if kind == "speech":
             heard = self.random_network(name)
             if not untrained:
@@ -357,7 +357,15 @@ class Scene:
             rate[here] += np.exp(-0.5 * (self.time[here] - onset) ** 2)
         return rate[:, None]
 
-    def electrodes(self, kind: str, *, snr: float, count: int, model: str = "") -> FloatArray:
+    def electrodes(
+        self,
+        kind: str,
+        *,
+        snr: float,
+        count: int,
+        model: str = "",
+        window: tuple[float, float] | None = None,
+    ) -> FloatArray:
         """Return (frame, electrode) signals of electrodes of one kind.
 
         Parameters
@@ -370,6 +378,8 @@ class Scene:
             Number of electrodes.
         model
             The text model whose meaning they follow.
+        window
+            Of words (s after the prompt): variances are then those of means over it.
         """
         values = self.noise(count, f"{kind} {snr:g}")
         if kind == "noise":
@@ -381,8 +391,28 @@ class Scene:
             drawn = self.vectors(model)
             meaning = unit(drawn[min(MEANING_LAYER, len(drawn) - 1)]) @ directions
             meaning = unit(self._without_nuisances(meaning))
-            values = values + np.sqrt(snr) * self.drive("on-off", meaning)
-        return np.asarray(values + np.sqrt(snr) * self.drive(kind, meaning))
+            values = values + 0.3 * self.drive("on-off", meaning)
+        drive = self.drive(kind, meaning)
+        gain = np.sqrt(snr)
+        if window is not None and kind != "drift":
+            gain = (
+                gain
+                * self.means(values, window).std(axis=0)
+                / self.means(drive, window).std(axis=0)
+            )
+        return np.asarray(values + gain * drive)
+
+    def means(self, values: FloatArray, window: tuple[float, float]) -> FloatArray:
+        """Return means (word, electrode) over the words' windows, s after the prompt."""
+        onsets = zip(self.columns.onset, self.columns.segment, strict=True)
+        return np.stack(
+            [
+                values[
+                    (self.segment == s) & (self.time >= a + window[0]) & (self.time < a + window[1])
+                ].mean(axis=0)
+                for a, s in onsets
+            ]
+        )
 
     def _without_nuisances(self, values: FloatArray) -> FloatArray:
         """Word values (word, m) less what frequency and length say of them."""
@@ -411,12 +441,7 @@ class Scene:
 
         start = self.columns.onset + window[0]
         stop = self.columns.onset + window[1]
-        means = np.stack(
-            [
-                values[(self.segment == s) & (self.time >= a) & (self.time < b)].mean(axis=0)
-                for a, b, s in zip(start, stop, self.columns.segment, strict=True)
-            ]
-        )
+        means = self.means(values, window)
         return xr.Dataset(
             {"target": (("word", "channel"), means)},
             coords={

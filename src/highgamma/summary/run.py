@@ -218,9 +218,9 @@ def read_channels(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
 
 
 def read_gains(paths: Iterable[str | Path]) -> dict[tuple[str, str], pd.DataFrame]:
-    """Read the tables of gains by analysis and participant, named by folder and file."""
+    """Read the tables of gains by analysis and participant, which are the names of its folders."""
     return {
-        (Path(p).parent.name, Path(p).stem): store.read_table(
+        (Path(p).parent.parent.name, Path(p).parent.name): store.read_table(
             p, strings=("model", "channel", "against")
         )
         for p in sorted(map(str, paths))

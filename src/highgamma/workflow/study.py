@@ -272,7 +272,7 @@ class Study:
     def gain_files(self) -> list[str]:
         """The tables of gains of all analyses and participants that have a fit in the tables."""
         pairs = dict.fromkeys(fit[:2] for fit in self.fits)
-        return [f"{self.results}/gain/{a}/{p}.tsv" for a, p in pairs]
+        return [f"{self.results}/scores/{a}/{p}/gain.tsv" for a, p in pairs]
 
     @cached_property
     def all_fits(self) -> list[Fit]:

@@ -9,6 +9,7 @@ from highgamma.embeddings.kinds import KINDS, SHIFT, Entry, Given, Kind, Option,
 from highgamma.embeddings.nuisances import (
     FRAME_GROUPS,
     LAGS_S,
+    VOICE_LAGS_S,
     WORD_GROUPS,
     frame_nuisances,
     word_nuisances,
@@ -62,7 +63,7 @@ class Nuisances(Kind):
     def width(self, entry: Entry, size: RecordingSize) -> int:
         """Return the number of features."""
         if entry["unit"] == "word":
-            return len(WORD_GROUPS)
+            return len(WORD_GROUPS) - 1 + len(VOICE_LAGS_S)
         return (len(FRAME_GROUPS) + 1) * len(LAGS_S)
 
     def samples(self, entry: Entry, size: RecordingSize) -> float:
