@@ -7,9 +7,16 @@ import pytest
 from worlds import frames, words
 
 from highgamma.encoding.analysis import analysis_from
-from highgamma.encoding.drift import features_without, slow_functions, targets_without
+from highgamma.encoding.drift import (
+    features_without,
+    slow_functions,
+    targets_without,
+    words_without,
+)
 from highgamma.encoding.fit import fit_analysis
 from highgamma.encoding.samples import Samples
+from highgamma.encoding.splits import Rows
+from highgamma.encoding.surrogates import windowed
 
 
 def residual(values, time, segment, *, period):
@@ -47,6 +54,74 @@ def test_words_are_placed_in_the_middle_of_their_windows():
     expected = residual(values, rows.start + 0.5, rows.segment, period=60.0)
     basis = slow_functions(rows, 60.0)
     np.testing.assert_allclose(values - basis @ (basis.T @ values), expected, atol=1e-9)
+
+
+def envelope(*, recordings=2, words=40, channels=5, seed=0):
+    """An envelope that wanders, the words' windows in it, and the means over these."""
+    rng = np.random.default_rng(seed)
+    each = 1300
+    time = np.tile((np.arange(each) + 0.5) / 10.0, recordings)
+    segment = np.repeat(np.arange(recordings), each)
+    values = rng.standard_normal((len(time), channels)).cumsum(axis=0)
+    start = np.tile(3.0 * np.arange(words) + 1.0, recordings)
+    windows = windowed(
+        values, time, segment, start=start, stop=start + 1.0,
+        window_segment=np.repeat(np.arange(recordings), words), rate=10.0,
+    )  # fmt: skip
+    return values, time, segment, windows
+
+
+def looped_means(values, windows):
+    return np.stack(
+        [
+            values[windows.segment == s][a:b].mean(axis=0)
+            for a, b, s in zip(windows.first, windows.stop, windows.window_segment, strict=True)
+        ]
+    )
+
+
+def test_words_lose_the_drift_of_their_envelope():
+    values, time, segment, windows = envelope()
+    targets, moved = words_without(looped_means(values, windows), windows, 60.0)
+    left = residual(values, time, segment, period=60.0) + values.mean(axis=0)
+    np.testing.assert_allclose(moved.values, left, atol=1e-8)
+    np.testing.assert_allclose(targets, looped_means(left, windows), atol=1e-8)
+    same, untouched = words_without(targets, windows, None)
+    assert same is targets and untouched is windows
+
+
+def test_missing_frames_count_as_their_recordings_mean():
+    values, time, segment, windows = envelope()
+    values[300:340, 1] = np.nan
+    _, moved = words_without(np.zeros((80, 5)), windows, 60.0)
+    assert np.isnan(moved.values[300:340, 1]).all()
+    filled = values.copy()
+    filled[300:340, 1] = np.nanmean(values[segment == 0, 1])
+    left = residual(filled, time, segment, period=60.0)[:, 1] + filled[:, 1].mean()
+    known = np.isfinite(values[:, 1])
+    np.testing.assert_allclose(moved.values[known, 1], left[known], atol=1e-8)
+
+
+def test_more_features_than_words_find_nothing_in_noise():
+    rng = np.random.default_rng(7)
+    n, words, channels = 3000, 100, 40
+    time, start = (np.arange(n) + 0.5) / 10.0, 3.0 * np.arange(words) + 0.5
+    values = rng.standard_normal((n, channels))
+    zeros = np.zeros(words, dtype=int)
+    windows = windowed(
+        values, time, np.zeros(n, dtype=int), start=start, stop=start + 1.0,
+        window_segment=zeros, rate=10.0,
+    )  # fmt: skip
+    X = rng.standard_normal((words, 300))
+    samples = Samples(
+        unit="word", targets=looped_means(values, windows), features=lambda layer: X,
+        rows=Rows(start, start + 1.0, zeros, np.arange(words), np.arange(words)),
+        usable=np.ones(words, dtype=bool), rate=0.0, reach=0.0,
+        channels={"channel": ("channel", [f"LA{k}" for k in range(channels)])}, windows=windows,
+    )  # fmt: skip
+    settings = {"unit": "word", "split": "leave-one-word-out", "permutations": 0}
+    fit = fit_analysis(samples, analysis=analysis_from(settings), layers=[0], names=("a",))
+    assert float(fit.skill.mean()) < 0.005
 
 
 def test_nothing_is_removed_without_a_period():

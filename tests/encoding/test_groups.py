@@ -45,7 +45,7 @@ def fitted(samples, **changes):
     if samples.unit == "frame":
         settings |= {"folds": 5}
     else:
-        settings |= {"surrogates": "permutation"}
+        settings |= {"surrogates": "permutation", "drift": None}
     analysis = analysis_from(settings)
     return fit_analysis(samples, analysis=analysis, layers=[0, 1], seed=1, names=("sub-01", "a"))
 

@@ -21,7 +21,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     analysis = analysis_from(params.analysis)
     words = read_table(snakemake.input.words, strings=("word", "segment_label"))
     if analysis.unit == "word":
-        envelope = read_dataset(snakemake.input.neural) if analysis.shifts_windows else None
+        envelope = read_dataset(snakemake.input.neural) if analysis.reads_envelope else None
         signal = read_dataset(snakemake.input.target)
         samples_of = partial(word_samples, envelope=envelope)
     else:

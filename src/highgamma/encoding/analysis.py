@@ -184,6 +184,11 @@ class Analysis:
         return self.unit == "word" and self.surrogates == "shift" and self.permutations > 0
 
     @property
+    def reads_envelope(self) -> bool:
+        """Whether a fit to words takes the envelope in frames, for drift or surrogates."""
+        return self.unit == "word" and (self.drift is not None or self.shifts_windows)
+
+    @property
     def lag_span(self) -> float:
         """Width of the lag range in seconds; it is added to the purge gap."""
         return 0.0 if self.lags is None else float(self.lags[1] - self.lags[0])

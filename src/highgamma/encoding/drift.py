@@ -3,16 +3,24 @@
 Nonsense correlations between two series that both drift are common, and neither circular shifts
 nor permutations account for them: a trend is not stationary (Harris, bioRxiv 2020.11.29.402719;
 Yuan & Shou, PLOS Biology 2024). What is slower than a given period, and the mean of each
-recording, is therefore taken out of both sides before anything is fitted, and out of every
-surrogate.
+recording, is therefore taken out before anything is fitted.
+
+Frames: out of features, signal and every surrogate. Words: out of the envelope in frames, before it
+is averaged in their windows, and shifted so for the null. Words themselves are too few to be
+projected: k dimensions taken out of both sides of n words tie each word to the others by the same
+sums, and a model with more features than words finds a word that is left out from these alone (a
+skill of 0.998 on pure noise, 100 words, 10 cosines).
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from highgamma.encoding.splits import FloatArray, IntArray, Rows
 from highgamma.encoding.statistics import Real, slabs
+from highgamma.encoding.surrogates import Windowed, window_means
 
 LARGEST_SHARE = 0.25
 """Most of a recording's samples that its slow functions may count."""
@@ -64,6 +72,38 @@ def targets_without(targets: FloatArray, basis: FloatArray) -> FloatArray:
     if not basis.shape[1]:
         return targets
     return np.asarray(without(targets, basis) + targets.mean(axis=0))
+
+
+def words_without(
+    targets: FloatArray, windows: Windowed, period: float | None
+) -> tuple[FloatArray, Windowed]:
+    """Return targets of words and their envelope without what is slow in the envelope.
+
+    Parameters
+    ----------
+    targets
+        (n, t) means over the words' windows.
+    windows
+        The envelope in frames, and the words' windows in it.
+    period
+        The shortest period (s) that counts as drift; None for none.
+    """
+    if period is None:
+        return targets, windows
+    none = np.full(len(windows.time), -1)
+    rows = Rows(windows.time, windows.time, windows.segment, none, none)
+    basis = slow_functions(rows, period)
+    values = np.array(windows.values)
+    for number in np.unique(windows.segment):
+        here = windows.segment == number
+        # A missing frame counts as the recording's mean.
+        known = np.isfinite(values[here])
+        total = np.where(known, values[here], 0.0).sum(axis=0)
+        values[here] = np.where(known, values[here], total / np.maximum(known.sum(axis=0), 1))
+    slow = basis @ (basis.T @ values) - values.mean(axis=0)
+    return targets - window_means(replace(windows, values=slow)), replace(
+        windows, values=windows.values - slow
+    )
 
 
 def features_without(values: Real, rows: IntArray, basis: FloatArray) -> Real:

@@ -99,24 +99,17 @@ def fit_analysis(
     first, widths = _first_features(samples, analysis, layers[0])
     usable = usable_samples(samples, first, delays)
     split, gap = _split(samples, usable, analysis, delays, seed=seed, names=names)
-    segment = samples.rows.segment[usable.kept]
-    slow = drift.slow_functions(samples.rows.take(usable.kept), analysis.drift)
-    targets = np.ascontiguousarray(samples.targets[usable.kept][:, usable.live])
-    problem = LayerProblem(
-        analysis=analysis,
-        targets=drift.targets_without(targets, slow),
-        split=split,
-        kept=usable.kept,
-        surrogates=_surrogates(samples, usable, analysis, slow, seed=seed, names=names),
-        shuffle=_shuffled_order(samples, segment, nulls.seed_from(seed, *names, "shuffle")),
-        drift=slow,
+    samples = _words_without_drift(samples, analysis)
+    problem = replace(
+        _problem(samples, usable, analysis, split, seed=seed, names=names),
         widths=widths,
-        search=nulls.seed_from(seed, *names, "bands"),
         compute=compute,
     )
-    untested = replace(problem, surrogates=_none(len(segment)))
+    untested = replace(problem, surrogates=_none(len(usable.kept)))
     rows_of_features = rows_read(usable.kept, delays)
-    slow_of_features = drift.slow_functions(samples.rows.take(rows_of_features), analysis.drift)
+    slow_of_features = drift.slow_functions(
+        samples.rows.take(rows_of_features), _period(samples, analysis)
+    )
     only_last = not ESTIMATORS[analysis.estimator].chooses_layers(analysis)
     last_layer = layers[-1] if last_layer is None else last_layer
     fitted: list[Fitted] = []
@@ -126,7 +119,7 @@ def fit_analysis(
         values = first if number == 0 else _features(samples, usable, layer, layers[0], delays)
         values = drift.features_without(values, rows_of_features, slow_of_features)
         if number == 0 and analysis.surrogates == "permutation" and analysis.permutations:
-            _warn_of_neighbours(problem, np.asarray(values[usable.kept], dtype=np.float64), segment)
+            _warn_of_neighbours(problem, samples, values)
         if analysis.lag_mode == "curve" and analysis.lags is not None:
             outcome_of_layer, curve = fit_lags(problem, values, delays)
             curves.append(curve)
@@ -138,13 +131,7 @@ def fit_analysis(
         else:
             outcome_of_layer = fit_layer(problem, values, delays)
         fitted.append(outcome_of_layer)
-        r = scores.pooled_r(outcome_of_layer.sums)
-        r = r[np.isfinite(r)] if np.isfinite(r).any() else np.array([np.nan])
-        logger.info(
-            "layer %d (%d of %d): median r %.3f, best %.3f, %.1f s",
-            *(layer, number + 1, len(layers)),
-            *(float(np.median(r)), float(r.max()), time.monotonic() - began),
-        )
+        _tell(outcome_of_layer, f"layer {layer} ({number + 1} of {len(layers)})", began)
     alone = []
     if analysis.bands is None:
         for _, read in samples.spaces:
@@ -161,6 +148,45 @@ def fit_analysis(
         seed=seed,
     )
     return outcome(fits, usable, gap=gap)
+
+
+def _period(samples: Samples, analysis: Analysis) -> float | None:
+    """Shortest period that counts as drift of samples; of words it is out of the envelope."""
+    return analysis.drift if samples.unit == "frame" else None
+
+
+def _problem(
+    samples: Samples,
+    usable: Usable,
+    analysis: Analysis,
+    split: Split,
+    *,
+    seed: int,
+    names: Sequence[str],
+) -> LayerProblem:
+    """What all layers share: targets less drift, surrogates, and an order that knows nothing."""
+    slow = drift.slow_functions(samples.rows.take(usable.kept), _period(samples, analysis))
+    targets = np.ascontiguousarray(samples.targets[usable.kept][:, usable.live])
+    segment = samples.rows.segment[usable.kept]
+    return LayerProblem(
+        analysis=analysis,
+        targets=drift.targets_without(targets, slow),
+        split=split,
+        kept=usable.kept,
+        surrogates=_surrogates(samples, usable, analysis, slow, seed=seed, names=names),
+        shuffle=_shuffled_order(samples, segment, nulls.seed_from(seed, *names, "shuffle")),
+        search=nulls.seed_from(seed, *names, "bands"),
+    )
+
+
+def _tell(fitted: Fitted, what: str, began: float) -> None:
+    """Log how a layer came out."""
+    r = scores.pooled_r(fitted.sums)
+    r = r[np.isfinite(r)] if np.isfinite(r).any() else np.array([np.nan])
+    logger.info(
+        "%s: median r %.3f, best %.3f, %.1f s",
+        *(what, float(np.median(r)), float(r.max()), time.monotonic() - began),
+    )
 
 
 def _first_features(
@@ -226,9 +252,24 @@ def _split(
     return split, gap
 
 
-def _warn_of_neighbours(problem: LayerProblem, features: FloatArray, segment: IntArray) -> None:
+def _words_without_drift(samples: Samples, analysis: Analysis) -> Samples:
+    """Samples of words whose targets and envelope have no drift; those of frames as they are."""
+    if not analysis.reads_envelope:
+        return samples
+    if samples.windows is None:
+        raise InputError(
+            "drift of words and their null are taken from the envelope, and there is none",
+            where="analyses: drift, surrogates",
+            remedy="set drift: null and surrogates: permutation",
+        )
+    targets, windows = drift.words_without(samples.targets, samples.windows, analysis.drift)
+    return replace(samples, targets=targets, windows=windows)
+
+
+def _warn_of_neighbours(problem: LayerProblem, samples: Samples, values: Real) -> None:
     """Warn if neighbouring words are so alike that permutations are no null for them."""
-    of_features = lag_one(features, segment)
+    segment = samples.rows.segment[problem.kept]
+    of_features = lag_one(np.asarray(values[problem.kept], dtype=np.float64), segment)
     of_targets = lag_one(problem.targets, segment)
     if of_features * of_targets > UNSAFE:
         logger.warning(
@@ -258,15 +299,10 @@ def _surrogates(
         return _none(len(segment))
     null_seed = nulls.seed_from(seed, *names, "null")
     if analysis.shifts_windows:
-        if samples.windows is None:
-            raise InputError(
-                "the null of words shifts the envelope, and there is none",
-                where="analyses: surrogates",
-                remedy="set surrogates: permutation",
-            )
+        assert samples.windows is not None
         signal = samples.windows.take(usable.kept, usable.live)
         shifts = window_shifts(signal, count=count, min_shift=analysis.min_shift, seed=null_seed)
-        return ShiftedWindows(signal, shifts, slow)
+        return ShiftedWindows(signal, shifts)
     if samples.unit == "word":
         orders = word_permutations(
             segment, count=count, block=analysis.permutation_block, seed=null_seed

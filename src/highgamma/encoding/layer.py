@@ -39,8 +39,6 @@ class LayerProblem:
         The surrogates of the targets; none for a fit that is not tested.
     shuffle
         (n,) an order of the samples.
-    drift
-        (n, k) basis of what was taken out of the targets.
     widths, search
         Widths of the feature spaces of a joint fit, and the seed of its draws.
     compute
@@ -53,7 +51,6 @@ class LayerProblem:
     kept: IntArray
     surrogates: Surrogates
     shuffle: IntArray
-    drift: FloatArray
     widths: tuple[int, ...] = ()
     search: int = 0
     compute: Compute = CPU
@@ -80,7 +77,6 @@ class LayerProblem:
             split=self.split,
             analysis=self.analysis,
             spaces=self.spaces(values, delays) if self.widths else None,
-            removed=self.drift.shape[1],
             compute=self.compute,
         )
 

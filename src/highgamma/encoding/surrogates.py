@@ -5,8 +5,8 @@ envelope is shifted so and averaged in the same windows (`ShiftedWindows`), whic
 autocorrelation of both sides; or words change places (`word_permutations`), which does not, and is
 for features and signals whose neighbouring words are unrelated.
 
-What was taken out of the observed signal as drift is taken out of every surrogate again: a signal
-without its slow part, moved, has a slow part.
+What was taken out of frames as drift is taken out of every surrogate again: a signal without its
+slow part, moved, has a slow part.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class Windowed:
     ----------
     values
         (frame, t), finite or NaN; only frames that can be used, in time order by recording.
-    segment
-        (frame,) number of the recording.
+    time, segment
+        (frame,) s, and number of the recording.
     first, stop
         (n,) frames of each sample's window: the first, and the one after the last, counted from
         the first frame of the sample's recording.
@@ -106,6 +106,7 @@ class Windowed:
     """
 
     values: FloatArray
+    time: FloatArray
     segment: IntArray
     first: IntArray
     stop: IntArray
@@ -157,6 +158,7 @@ def windowed(
         last[known] = np.searchsorted(frames, stop[known])
     return Windowed(
         values=values,
+        time=time,
         segment=segment,
         first=first,
         stop=np.maximum(last, first + 1),
@@ -177,12 +179,10 @@ class ShiftedWindows:
         The envelope in frames, of the channels that are fitted.
     shifts
         (P, recordings) frames that each recording is shifted by, recordings in ascending order.
-    drift
-        (n, k) orthonormal basis of what is taken out again; (n, 0) for nothing.
     """
 
-    def __init__(self, signal: Windowed, shifts: IntArray, drift: FloatArray) -> None:
-        self._signal, self._shifts, self._drift = signal, shifts, drift
+    def __init__(self, signal: Windowed, shifts: IntArray) -> None:
+        self._signal, self._shifts = signal, shifts
         self._recordings: list[tuple[IntArray, FloatArray, FloatArray | None]] = []
         for number in np.unique(signal.window_segment):
             values = signal.values[signal.segment == number]
@@ -215,7 +215,14 @@ class ShiftedWindows:
                 whole = sums[-1, channels] / np.maximum(counts[-1, channels], 1)
                 means = np.where(known > 0, totals / np.maximum(known, 1), whole)
             series[:, :, here] = np.moveaxis(means, 2, 0)
-        return without_drift(series.astype(dtype, copy=False), self._drift)
+        return series.astype(dtype, copy=False)
+
+
+def window_means(signal: Windowed) -> FloatArray:
+    """Return means (n, t) of a signal over the windows; NaN if a window has no frame."""
+    unmoved = np.zeros((1, len(np.unique(signal.window_segment))), dtype=np.int64)
+    nothing = np.empty((0, 0))
+    return ShiftedWindows(signal, unmoved).series(nothing, slice(None), slice(0, 1))[:, 0].T
 
 
 def _cumulative(values: FloatArray) -> FloatArray:

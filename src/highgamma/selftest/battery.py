@@ -159,7 +159,7 @@ def configured(name: str, folder: str | Path) -> Configured:
 
 
 @dataclass(frozen=True, slots=True)
-class Planted:
+class PlantedGroup:
     """Electrodes of one kind and signal-to-noise ratio (NaN of noise)."""
 
     kind: str
@@ -167,15 +167,15 @@ class Planted:
     count: int
 
 
-def planted(chosen: Configured, *, count: int, sizes_alone: bool) -> list[Planted]:
+def planted(chosen: Configured, *, count: int, sizes_alone: bool) -> list[PlantedGroup]:
     """Return the electrodes that an analysis is tested on."""
-    plan = [Planted("noise", float("nan"), 4 * count)]
+    plan = [PlantedGroup("noise", float("nan"), 4 * count)]
     if sizes_alone:
         return plan
     kinds = WORD_KINDS if chosen.unit == "word" else FRAME_KINDS
-    plan += [Planted(kind, snr, count) for kind in kinds for snr in SNR[chosen.unit]]
-    plan += [Planted("meaning", snr, count) for snr in PLANTED_SNR[chosen.unit]]
-    return [*plan, Planted("sound", 0.2, 2 * count)]
+    plan += [PlantedGroup(kind, snr, count) for kind in kinds for snr in SNR[chosen.unit]]
+    plan += [PlantedGroup("meaning", snr, count) for snr in PLANTED_SNR[chosen.unit]]
+    return [*plan, PlantedGroup("sound", 0.2, 2 * count)]
 
 
 def electrodes(

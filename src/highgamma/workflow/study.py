@@ -10,6 +10,7 @@ from typing import Any
 
 from highgamma import catalogue, compare, models, settings
 from highgamma.demo.files import MODEL_FILES, participant_files
+from highgamma.encoding.analysis import analysis_from
 from highgamma.errors import InputError
 from highgamma.recording import files
 from highgamma.recording.settings import participant_labels
@@ -228,16 +229,15 @@ class Study:
         if chosen["unit"] == "word":
             window = self.window(analysis, model)
             files = {"target": f"{self.results}/targets/{window}/{participant}.nc"}
-            # Surrogates of words shift the envelope.
-            if self._shifts_windows(analysis, model):
+            # Drift and surrogates of words are taken from the envelope.
+            if self._reads_envelope(analysis, model):
                 files |= self._frames(chosen["signal"], participant)
             return files
         return self._frames(chosen["signal"], participant)
 
-    def _shifts_windows(self, analysis: str, model: str) -> bool:
-        """Return whether surrogates of a fit to words are made from the envelope."""
-        fit = self.fit_settings(analysis, model)
-        return bool(fit["surrogates"] == "shift" and fit["permutations"])
+    def _reads_envelope(self, analysis: str, model: str) -> bool:
+        """Return whether a fit to words takes the envelope in frames."""
+        return analysis_from(self.fit_settings(analysis, model)).reads_envelope
 
     def _frames(self, signal: str, participant: str) -> dict[str, str]:
         """Return the file of a signal in frames."""

@@ -57,8 +57,6 @@ class Task:
         Numbers of the outer folds that are fitted; None for all of them.
     spaces
         The feature spaces, where several models enter one fit.
-    removed
-        Dimensions that were taken out of features and targets (`encoding.drift`).
     compute
         Where the heavy operations run.
     """
@@ -69,7 +67,6 @@ class Task:
     analysis: Analysis
     outer: Sequence[int] | None = None
     spaces: Spaces | None = None
-    removed: int = 0
     compute: Compute = CPU
 
     @property

@@ -85,7 +85,6 @@ class Ridge(Estimator):
                 task.split,
                 standardize=task.analysis.standardize,
                 outer=task.folds,
-                removed=task.removed,
             )
         return self.statistics(task)
 

@@ -41,8 +41,6 @@ class Decomposition:
         (n, r) U.
     held_out
         (n_test, r) the held-out features times V D: a prediction is ``held_out @ (z/(d² + α))``.
-    samples
-        Number of training samples, less the dimensions that were taken out of them.
     """
 
     train: IntArray
@@ -50,7 +48,6 @@ class Decomposition:
     squares: FloatArray
     basis: FloatArray
     held_out: FloatArray
-    samples: float
 
     def rotated(self, targets: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return z (r, t), ‖y‖² (t,) and the training means (t,) of targets (all samples, t)."""
@@ -66,7 +63,7 @@ class Decomposition:
 
         Of equally good penalties the first; NaN and the last where a target is constant.
         """
-        n, shrink = self.samples, alphas[:, None] / (self.squares + alphas[:, None])
+        n, shrink = len(self.train), alphas[:, None] / (self.squares + alphas[:, None])
         energy = z * z
         residual = np.maximum(squared - energy.sum(axis=0) + shrink**2 @ energy, 0.0)
         free = 1.0 - (1.0 + (1.0 - shrink).sum(axis=1)) / n
@@ -93,7 +90,6 @@ def decompositions(
     *,
     standardize: bool,
     outer: Sequence[int],
-    removed: int = 0,
 ) -> dict[int, Decomposition]:
     """Decompose the training features of outer folds, from the smaller of two Gram matrices.
 
@@ -107,8 +103,6 @@ def decompositions(
         Divide features by their SD over the training set; they are always centred.
     outer
         Numbers of the folds.
-    removed
-        Dimensions that were taken out of all samples (`encoding.drift`).
     """
     n, p = design.shape
     everyone = np.arange(n, dtype=np.int64)
@@ -118,7 +112,6 @@ def decompositions(
     for i in outer:
         fold = split.folds[i]
         train, test = np.flatnonzero(fold.train), fold.test
-        samples = len(train) * (1.0 - removed / n)
         if p >= len(train):
             kernel = training_kernels(design, [fold.train], standardize=standardize)[0]
             squares, basis = np.linalg.eigh(kernel[np.ix_(train, train)])
@@ -136,7 +129,7 @@ def decompositions(
             squares, axes = squares[there], axes[:, there]
             basis = (Z @ axes) / np.sqrt(squares)
             held_out = ((X[test] - mean) * scale @ axes) * np.sqrt(squares)
-        found[i] = Decomposition(train, test, squares, basis, held_out, samples)
+        found[i] = Decomposition(train, test, squares, basis, held_out)
     return found
 
 
