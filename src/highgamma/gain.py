@@ -33,6 +33,7 @@ from highgamma.scores import best_candidates
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
 BLOCK_S = 5.0
 """Length of a block of frames, s: longer than high-gamma's autocorrelation after drift is out."""
@@ -42,6 +43,8 @@ SWEEPS, PRECISION = 1000, 1e-7
 """Most sweeps over the weights, and the change of a weight at which they end."""
 LEAST_BLOCKS = 8
 """Blocks below which there is no test."""
+NEEDED = ("inner_score", "prediction", "training_mean", "observed")
+"""Variables of a score file that a gain is made from."""
 TOGETHER = "together"
 """In the place of a control: all nuisances and controls at once, which the verdict asks for."""
 COLUMNS = {
@@ -109,7 +112,7 @@ def read_predictions(paths: Sequence[str | Path]) -> Predictions:
     InputError
         A file without predictions.
     """
-    inner, predictions = [], []
+    datasets = []
     for path in sorted(map(str, paths)):
         with store.open_dataset(path) as opened:
             lacking = [n for n in ("prediction", "training_mean") if n not in opened]
@@ -119,31 +122,43 @@ def read_predictions(paths: Sequence[str | Path]) -> Predictions:
                     where=path,
                     remedy="delete the file and run again; the workflow recreates it",
                 )
-            # A file's prediction is of its own best layer.
-            score = opened["inner_score"].transpose("layer", "fold", "channel").values
-            best = best_candidates(score)[None]
-            inner.append(np.take_along_axis(score, best, axis=0)[0])
-            predictions.append(opened["prediction"].transpose("sample", "channel").values)
-            names = ("observed", "training_mean", "fold_of_sample", "time", "segment", "word_index")
-            scored = opened[[n for n in names if n in opened.variables]].load()
-            unit = str(opened.attrs.get("unit", "frame"))
-    fold = np.asarray(scored["fold_of_sample"].values, dtype=np.int64)
+            names = (*NEEDED, "time", "segment", "word_index", "fold_of_sample")
+            datasets.append(opened[[n for n in names if n in opened.variables]].load())
+    return predictions_of(datasets)
+
+
+def predictions_of(files: Sequence[xr.Dataset]) -> Predictions:
+    """Return a fit's held-out predictions from what its score files hold.
+
+    Parameters
+    ----------
+    files
+        Scores of some layers each. A file's prediction is of its own best layer; for each fold and
+        channel the file with the best inner score counts.
+    """
+    inner = []
+    for scores in files:
+        score = scores["inner_score"].transpose("layer", "fold", "channel").values
+        inner.append(np.take_along_axis(score, best_candidates(score)[None], axis=0)[0])
+    first = files[0]
+    fold = np.asarray(first["fold_of_sample"].values, dtype=np.int64)
     chosen = best_candidates(np.stack(inner))
-    predicted = np.asarray(predictions[0], dtype=np.float64)
-    for number, prediction in enumerate(predictions[1:], start=1):
+    predicted = np.zeros((len(fold), first.sizes["channel"]))
+    for number, scores in enumerate(files):
+        prediction = scores["prediction"].transpose("sample", "channel").values
         predicted = np.where((chosen == number)[fold], prediction, predicted)
-    mean = np.asarray(scored["training_mean"].transpose("fold", "channel").values)[fold]
-    segment = np.asarray(scored["segment"].values, dtype=np.int64)
-    if unit == "word":
-        place = np.asarray(scored["word_index"].values, dtype=np.int64)
+    mean = np.asarray(first["training_mean"].transpose("fold", "channel").values)[fold]
+    segment = np.asarray(first["segment"].values, dtype=np.int64)
+    if first.attrs.get("unit") == "word":
+        place = np.asarray(first["word_index"].values, dtype=np.int64)
         block = place // BLOCK_WORDS
     else:
-        time = np.asarray(scored["time"].values, dtype=np.float64)
+        time = np.asarray(first["time"].values, dtype=np.float64)
         place = np.round(time * 1e6).astype(np.int64)
         block = np.floor(time / BLOCK_S).astype(np.int64)
-    observed = np.asarray(scored["observed"].transpose("sample", "channel").values) - mean
+    observed = np.asarray(first["observed"].transpose("sample", "channel").values) - mean
     return Predictions(
-        channels=[str(name) for name in scored["channel"].values],
+        channels=[str(name) for name in first["channel"].values],
         key=segment * 10**12 + place,
         block=segment * 10**9 + block,
         fold=fold,

@@ -15,6 +15,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherite
 from highgamma import catalogue, models, settings
 from highgamma.demo.files import MODEL_FILES, ROOT_FILES
 from highgamma.errors import InputError
+from highgamma.selftest import files as selftest
 from highgamma.workflow import fingerprint, lock, scheduling, study
 
 

@@ -23,7 +23,7 @@ rule selftest_participant:
         participant="{participant}",
         folder=lambda wildcards, output: str(Path(output[-1]).parents[1]),
         words_folder=lambda wildcards, input: str(Path(input.words).parent),
-        settings={k: v for k, v in config["selftest"].items() if k not in ("seeds", "participants")},
+        settings={k: v for k, v in config["selftest"].items() if k not in ("seeds", "participants", "scenes", "scene_electrodes", "parts")},
         code=code("selftest_participant"),
     message:
         "seed {wildcards.seed}, {wildcards.participant}: planted electrodes, fitted and audited"
@@ -31,9 +31,40 @@ rule selftest_participant:
         "../scripts/selftest_participant.py"
 
 
+rule selftest_battery:
+    input:
+        # The configurations that are tested: other ones make other results.
+        configurations=[beside(f"config/{name}") for name in selftest.CONFIGURATION_FILES],
+    output:
+        electrodes=SELFTEST / "battery/{case}/{seed}.tsv",
+    wildcard_constraints:
+        case="[a-z-]+",
+    log:
+        SELFTEST / "logs/selftest_battery/{case}/{seed}.log",
+    benchmark:
+        SELFTEST / "benchmarks/selftest_battery/{case}/{seed}.tsv"
+    conda:
+        "../../envs/encoding.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=minutes(20),
+    params:
+        case="{case}",
+        seed="{seed}",
+        count=config["selftest"]["scene_electrodes"],
+        configurations=lambda wildcards, input: str(Path(input.configurations[0]).parent),
+        code=code("selftest_battery"),
+    message:
+        "{wildcards.case}, scene {wildcards.seed}: fitted and judged"
+    script:
+        "../scripts/selftest_battery.py"
+
+
 rule selftest_rates:
     input:
         STUDY.selftest_inputs(),
+        battery=STUDY.battery_files(),
     output:
         result=SELFTEST / "selftest.json",
         page=SELFTEST / "selftest.md",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,42 +26,12 @@ from highgamma.encoding.samples import (
     layer_numbers,
     word_samples,
 )
+from highgamma.selftest.cases import CONFIGURATIONS, EQUAL, PLAIN
 from highgamma.selftest.scenes import FRAME_KINDS, WORD_KINDS, FloatArray, Scene
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
-
-CONFIGURATIONS = {
-    "paper-frames": ("paper.yaml", "frames"),
-    "paper-words": ("paper.yaml", "words"),
-    "demo-frames": ("config.yaml", "frames"),
-    "demo-words": ("config.yaml", "words"),
-    "podcast-frames": ("podcast.yaml", "frames"),
-}
-"""The analyses that are tested: file and analysis of each."""
-
-PLAIN: dict[str, dict[str, Any]] = {
-    "frames-trial": {"unit": "frame", "split": "trial"},
-    "frames-leave-one-word-out": {"unit": "frame", "split": "leave-one-word-out"},
-    "frames-recording": {"unit": "frame", "split": "recording", "recordings": 3},
-    "frames-kept": {"unit": "frame", "null_penalties": "kept"},
-    "frames-curve": {"unit": "frame", "lags": [-0.2, 0.2], "lag_step": 0.1, "lag_mode": "curve"},
-    "frames-banded": {
-        "unit": "frame", "estimator": "banded-ridge", "bands": ["mel", "gpt2"], "band_draws": 5,
-        "folds": 5,
-    },
-    "words-contiguous": {"unit": "word", "split": "contiguous"},
-    "words-word": {"unit": "word", "split": "word"},
-    "words-trial": {"unit": "word", "split": "trial"},
-    "words-recording": {"unit": "word", "split": "recording", "recordings": 3},
-    "words-folds": {"unit": "word", "split": "contiguous", "choose_by": "folds"},
-    "words-elastic-net": {
-        "unit": "word", "split": "word", "folds": 5, "estimator": "elastic-net", "alpha": 0.05,
-        "permutations": 99,
-    },
-}  # fmt: skip
-"""Further splits and estimators, whose size is measured with a model of text."""
 
 SURROGATES = 199
 """Surrogates that every analysis draws here, whatever it states: p has the same size with more."""
@@ -178,28 +148,27 @@ def planted(chosen: Configured, *, count: int, sizes_alone: bool) -> list[Plante
     return [*plan, PlantedGroup("sound", 0.2, 2 * count)]
 
 
-def electrodes(
-    name: str, *, folder: str | Path, seed: int, count: int, equal: bool = False
-) -> pd.DataFrame:
+def electrodes(case: str, *, folder: str | Path, seed: int, count: int) -> pd.DataFrame:
     """Fit and judge one analysis on one scene.
 
     Parameters
     ----------
-    name
-        A key of `CONFIGURATIONS` or `PLAIN`.
+    case
+        A key of `CONFIGURATIONS`, `PLAIN` or `EQUAL`.
     folder
         The folder of configurations.
     seed
         Of the scene.
     count
         Electrodes of each kind and ratio.
-    equal
-        Whether the models are replaced by a second draw of each control.
 
     Returns
     -------
-    The rows of electrodes.tsv with `kind` and `snr`.
+    Some columns of electrodes.tsv, with `case`, `seed`, `kind` and `snr`, and whether the models
+    are `equal` to their controls, the model is a `finding` and no control, and it is the
+    electrode's `own`.
     """
+    equal, name = case in EQUAL, EQUAL.get(case, case)
     chosen = configured(name, folder)
     listening = name.startswith("podcast")
     scene = Scene(
@@ -225,9 +194,19 @@ def electrodes(
         fitted |= {f"{m}-again": m for m in chosen.controls}
     with tempfile.TemporaryDirectory() as place:
         table = _judged(chosen, scene, values, fitted, place=Path(place))
-    table["kind"] = [truth[e].kind for e in table["electrode"]]
-    table["snr"] = [truth[e].snr for e in table["electrode"]]
-    return table
+    kept = table[
+        ["model", "electrode", "r", "skill", "p", "q", "gain", "gain_p", "gain_q", "verdict"]
+    ]
+    named = {*chosen.controls, *(m for m, role in chosen.roles.items() if role != "model")}
+    return kept.assign(
+        case=case,
+        seed=seed,
+        kind=[truth[e].kind for e in table["electrode"]],
+        snr=[truth[e].snr for e in table["electrode"]],
+        equal=equal,
+        finding=~table["model"].isin(named),
+        own=table["model"] == text,
+    )
 
 
 def _is_text(chosen: Configured, model: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from highgamma.selftest.cases import CONFIGURATIONS, EQUAL, PLAIN
+
 FITS = {
     "frames": ("envelope", "word-onoff"),
     "lags": ("envelope",),
@@ -12,9 +14,35 @@ FITS = {
 """Models of each analysis."""
 
 
+CONFIGURATION_FILES = (*dict.fromkeys(file for file, _ in CONFIGURATIONS.values()), "models.yaml")
+"""Files in the folder of configurations that the battery reads."""
+
+BATTERY = (*CONFIGURATIONS, *EQUAL, *PLAIN)
+"""Cases of the battery."""
+
+
+def battery_files(folder: str | Path, scenes: int) -> list[Path]:
+    """Return the tables of the battery, one for each case and scene."""
+    return [
+        Path(folder) / f"battery/{case}/{seed}.tsv"
+        for case in BATTERY
+        for seed in range(1, scenes + 1)
+    ]
+
+
 def score_name(analysis: str, participant: str, model: str) -> str:
     """Return the path of a score file below the folder `scores`."""
     return f"{analysis}/{participant}/{model}/all.nc"
+
+
+def gain_name(analysis: str, participant: str) -> str:
+    """Return the path of a table of gains in the folder `scores`."""
+    return f"{analysis}/{participant}/gain.tsv"
+
+
+def gain_files(folder: str | Path, participant: str) -> list[Path]:
+    """Return a participant's tables of gains, in the folder of a seed."""
+    return [Path(folder) / "scores" / gain_name(analysis, participant) for analysis in FITS]
 
 
 def score_files(folder: str | Path, participant: str) -> list[Path]:
@@ -30,6 +58,7 @@ def participant_files(folder: str | Path, participant: str) -> list[Path]:
     """Return all files that are kept of a participant, below the folder of a seed."""
     return [
         *score_files(folder, participant),
+        *gain_files(folder, participant),
         Path(folder) / f"contamination/{participant}.nc",
         Path(folder) / f"channels/{participant}.tsv",
         Path(folder) / f"truth/{participant}.tsv",

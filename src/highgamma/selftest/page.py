@@ -53,41 +53,74 @@ def draw(outcome: Mapping[str, Any], path: str | Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
+    # Each part that ran has a row of panels, or two.
+    rows = 2 * ("sensitivity_supported" in outcome) + ("sizes" in outcome)
     style: Any = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
     with pyplot.rc_context(style):
-        canvas, ((frames, words), (discoveries, foul)) = pyplot.subplots(
-            2, 2, figsize=(7.4, 5.4), layout="constrained"
+        canvas, panels = pyplot.subplots(
+            rows, 2, figsize=(7.4, 2.7 * rows), layout="constrained", squeeze=False
         )
-        for axes, kinds in ((frames, ("acoustic", "speech-on-off")), (words, ("language",))):
-            for kind in kinds:
-                _line(axes, outcome["sensitivity_supported"].get(kind, {}), kind)
-            axes.axhline(0.95, color="#8a949d", lw=0.8, ls=(0, (4, 3)))
-            axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel=RATIO, ylabel="electrodes supported")
-            axes.legend(frameon=False, loc="lower right")
-        frames.set_title("Sensitivity, frames", loc="left")
-        words.set_title("Sensitivity, words", loc="left")
-        for kind in COLOURS:
-            levels = outcome["false_discovery_by_level"].get(kind, {})
-            discoveries.plot(
-                [float(level) for level in levels],
-                [counted["rate"] for counted in levels.values()],
-                color=COLOURS[kind], marker=MARKERS[kind], ms=4, lw=1, label=kind,
-            )  # fmt: skip
-        discoveries.axhline(0.05, color="#8a949d", lw=0.8, ls=(0, (4, 3)))
-        discoveries.set(xscale="log", ylim=(-0.01, 0.3), xlabel=RATIO)
-        discoveries.set_ylabel("false among findings")
-        discoveries.set_title("False-discovery rate (q < .05)", loc="left")
-        discoveries.legend(frameon=False, loc="upper right")
-        _line(foul, outcome["contaminated_by_db"], "contaminated", colour=FOUL)
-        for kind, counted in outcome["clean_by_kind"].items():
-            foul.axhline(counted["rate"], color=COLOURS.get(kind, "#1c2733"), lw=0.8, label=kind)
-        foul.set(ylim=(-0.03, 1.03), ylabel="electrodes flagged (q < .05)")
-        foul.set_xlabel("level (dB of the high-gamma carrier)")
-        foul.set_title("Contaminated; lines: clean electrodes", loc="left")
-        foul.legend(frameon=False, loc="center right")
+        if "sensitivity_supported" in outcome:
+            _draw_participants(panels[:2].ravel(), outcome)
+        if "sizes" in outcome:
+            _draw_battery(panels[-1], outcome)
         with store.written_whole(path) as temporary:
             canvas.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
         pyplot.close(canvas)
+
+
+def _draw_participants(panels: Sequence[Axes], outcome: Mapping[str, Any]) -> None:
+    """Draw what was found in whole recordings, on four panels."""
+    frames, words, discoveries, foul = panels
+    for axes, kinds in ((frames, ("acoustic", "speech-on-off")), (words, ("language",))):
+        for kind in kinds:
+            _line(axes, outcome["sensitivity_supported"].get(kind, {}), kind)
+        axes.axhline(0.95, color="#8a949d", lw=0.8, ls=(0, (4, 3)))
+        axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel=RATIO, ylabel="electrodes supported")
+        axes.legend(frameon=False, loc="lower right")
+    frames.set_title("Sensitivity, frames", loc="left")
+    words.set_title("Sensitivity, words", loc="left")
+    for kind in COLOURS:
+        levels = outcome["false_discovery_by_level"].get(kind, {})
+        discoveries.plot(
+            [float(level) for level in levels],
+            [counted["rate"] for counted in levels.values()],
+            color=COLOURS[kind], marker=MARKERS[kind], ms=4, lw=1, label=kind,
+        )  # fmt: skip
+    discoveries.axhline(0.05, color="#8a949d", lw=0.8, ls=(0, (4, 3)))
+    discoveries.set(xscale="log", ylim=(-0.01, 0.3), xlabel=RATIO)
+    discoveries.set_ylabel("false among findings")
+    discoveries.set_title("False-discovery rate (q < .05)", loc="left")
+    discoveries.legend(frameon=False, loc="upper right")
+    _line(foul, outcome["contaminated_by_db"], "contaminated", colour=FOUL)
+    for kind, counted in outcome["clean_by_kind"].items():
+        foul.axhline(counted["rate"], color=COLOURS.get(kind, "#1c2733"), lw=0.8, label=kind)
+    foul.set(ylim=(-0.03, 1.03), ylabel="electrodes flagged (q < .05)")
+    foul.set_xlabel("level (dB of the high-gamma carrier)")
+    foul.set_title("Contaminated; lines: clean electrodes", loc="left")
+    foul.legend(frameon=False, loc="center right")
+
+
+def _draw_battery(panels: Sequence[Axes], outcome: Mapping[str, Any]) -> None:
+    """Draw sizes by case, and the share of electrodes of meaning that are supported."""
+    size, power = panels
+    found = outcome["sizes"]
+    place = range(len(found))
+    size.axvspan(0.03, 0.07, color="#e3e8ec", lw=0)
+    size.axvline(0.05, color="#8a949d", lw=0.8, ls=(0, (4, 3)))
+    size.plot([case["rate"] for case in found], place, "o", ms=4, color="#1c2733")
+    size.set_yticks(place, [case["case"] for case in found], fontsize=6)
+    size.set(xlim=(0, 0.15), xlabel="noise electrodes with p ≤ .05")
+    size.invert_yaxis()
+    size.set_title("Size, by analysis", loc="left")
+    for case in dict.fromkeys(row["case"] for row in outcome["power"]):
+        rows = sorted((r for r in outcome["power"] if r["case"] == case), key=lambda r: r["snr"])
+        power.plot(
+            [r["snr"] for r in rows], [r["rate"] for r in rows], "o-", ms=4, lw=1, label=case
+        )
+    power.set(xscale="log", ylim=(-0.03, 1.03), xlabel=RATIO, ylabel="electrodes supported")
+    power.set_title("Electrodes of meaning", loc="left")
+    power.legend(frameon=False, loc="upper left", fontsize=6)
 
 
 def _line(
@@ -114,15 +147,11 @@ def text(outcome: Mapping[str, Any], *, figure: str) -> str:
         Path of the figure, relative to the page.
     """
     off = [check["name"] for check in outcome["checks"] if not check["passed"]]
-    n = outcome["n"]
     parts = [
         "# Self-test",
         f"**{'All checks passed.' if not off else 'Off: ' + '; '.join(off) + '.'}** "
-        f"Simulated: {', '.join(f'{count} {kind}' for kind, count in n.items())} electrodes, "
-        f"seeds {', '.join(map(str, outcome['settings']['seeds']))}, "
-        f"{outcome['settings']['participants']} participants each. "
         "docs/selftest.md says what is simulated and how the bounds come about.",
-        f"![sensitivity, false discoveries, contamination]({figure})",
+        f"![rates of true and false findings]({figure})",
         "## Checks",
         _table(
             ("", "check", "found", "expected", "n", "bounds are"),
@@ -138,6 +167,19 @@ def text(outcome: Mapping[str, Any], *, figure: str) -> str:
                 for check in outcome["checks"]
             ],
         ),
+        *(_participants(outcome) if "verdicts" in outcome else []),
+        *(_battery(outcome) if "sizes" in outcome else []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _participants(outcome: Mapping[str, Any]) -> list[str]:
+    """Return the sections on whole recordings."""
+    return [
+        "## Whole recordings",
+        f"Simulated: {', '.join(f'{count} {kind}' for kind, count in outcome['n'].items())} "
+        f"electrodes, seeds {', '.join(map(str, outcome['settings']['seeds']))}, "
+        f"{outcome['settings']['participants']} participants each.",
         *_detections(outcome),
         *_recovered(outcome),
         "## Verdicts",
@@ -145,7 +187,49 @@ def text(outcome: Mapping[str, Any], *, figure: str) -> str:
         "## Seed by seed",
         _by_seed(outcome["by_seed"]),
     ]
-    return "\n\n".join(parts) + "\n"
+
+
+def _battery(outcome: Mapping[str, Any]) -> list[str]:
+    """Return the sections on the shipped analyses."""
+    return [
+        "## Size: noise electrodes with p ≤ .05",
+        _table(
+            ("case", "rate", "n", "by model"),
+            [
+                (
+                    size["case"],
+                    _digits(size["rate"]),
+                    str(size["n"]),
+                    ", ".join(f"{m} {_digits(r)}" for m, r in size["models"].items()),
+                )
+                for size in outcome["sizes"]
+            ],
+        ),
+        "## Electrodes that follow a nuisance alone",
+        _table(
+            ("analysis", "kind", "model", "supported", "n"),
+            [
+                (r["configuration"], r["kind"], r["model"], _digits(r["supported"]), str(r["n"]))
+                for r in outcome["nuisances"]
+            ],
+        ),
+        "## Models that equal their controls",
+        _table(
+            ("analysis", "model", "electrodes", "supported", "n"),
+            [
+                (r["configuration"], r["model"], r["kind"], _digits(r["supported"]), str(r["n"]))
+                for r in outcome["equal_models"]
+            ],
+        ),
+        "## Electrodes of meaning, by signal-to-noise ratio",
+        _table(
+            ("analysis", "ratio", "supported", "n"),
+            [
+                (r["case"], _digits(r["snr"]), _digits(r["rate"]), str(r["n"]))
+                for r in outcome["power"]
+            ],
+        ),
+    ]
 
 
 def _detections(outcome: Mapping[str, Any]) -> list[str]:

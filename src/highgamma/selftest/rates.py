@@ -128,6 +128,9 @@ def electrodes_of(folder: str | Path, settings: SelftestSettings) -> pd.DataFram
             contamination=summary.read_contamination(
                 place / f"contamination/{p}.nc" for p in people
             ),
+            gains=summary.read_gains(
+                f for person in people for f in files.gain_files(place, person)
+            ),
             participants=people,
             analyses=stages.analyses(settings),
             models=sorted({m for models in files.FITS.values() for m in models}),
@@ -542,7 +545,7 @@ def result(table: pd.DataFrame, settings: SelftestSettings) -> dict[str, Any]:
     clean = rows[~rows["kind"].isin(["contaminated", "flat"])]
     all_checks = checks(table, settings)
     sensitivity = sensitivities(table, supported)
-    plain: dict[str, Any] = _plain(
+    plain: dict[str, Any] = plain_values(
         {
             "false_positive_rate": positives["frames", "envelope"]["rate"],
             "sensitivity": {
@@ -601,12 +604,12 @@ def _of_seed(table: pd.DataFrame, settings: SelftestSettings) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Return a value that JSON can hold: null for NaN, keys as text."""
     if isinstance(value, Mapping):
-        return {k if isinstance(k, str) else f"{k:g}": _plain(v) for k, v in value.items()}
+        return {k if isinstance(k, str) else f"{k:g}": plain_values(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain_values(v) for v in value]
     if isinstance(value, float | np.floating):
         return round(float(value), 6) if np.isfinite(value) else None
     if isinstance(value, np.integer | np.bool_):

@@ -32,7 +32,7 @@ FloatArray = NDArray[np.float64]
 RATE = 20.0
 """Frames per second."""
 SECONDS = 300.0
-AUDIO_RATE = 800.0
+AUDIO_RATE = 4000.0
 """Samples of the sound per second: it carries an envelope, no speech."""
 BANDS = 23
 WIDTH, LAYERS = 32, 4
@@ -255,7 +255,7 @@ class Scene:
         if role == "nuisance" and entry["unit"] == "word":
             return as_dataset(word_nuisances(self.columns, self.audio, language=self.language))
         if role == "nuisance":
-            return as_dataset(frame_nuisances(self.columns, self.audio, self.extents, shift=0.05))
+            return as_dataset(frame_nuisances(self.columns, self.audio, self.extents, shift=0.01))
         if role == "position":
             spacing = {"spacing": 1.0, "blur": 0.5, "shift": 0.1, "most": 1000}
             return as_dataset(position_embeddings(spacing, extents=self.extents))

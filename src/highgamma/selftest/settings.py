@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from highgamma.sections import setting
 
@@ -11,6 +12,17 @@ from highgamma.sections import setting
 class SelftestSettings:
     """What is simulated for each participant of each seed."""
 
+    parts: tuple[Literal["participants", "battery"], ...] = setting(
+        ("participants", "battery"),
+        "Parts that run: `participants` (whole recordings through all stages) and `battery` (the "
+        "shipped analyses on many scenes).",
+        length=1,
+        unique=True,
+    )
+    scenes: int = setting(20, "Scenes of each case of the battery.", minimum=1)
+    scene_electrodes: int = setting(
+        10, "Electrodes of each kind and signal-to-noise ratio in a scene.", minimum=1
+    )
     seeds: tuple[int, ...] = setting(
         (501, 502, 503, 504), "Seeds, one simulated run each.", minimum=0, length=1, unique=True
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highgamma import catalogue, neural, store
+from highgamma import catalogue, gain, neural, store
 from highgamma.contamination.settings import ContaminationSettings
 from highgamma.contamination.stage import contamination
 from highgamma.demo import dataset
@@ -24,7 +24,7 @@ from highgamma.encoding.samples import Samples, frame_samples, layer_numbers, wo
 from highgamma.recording.outputs import sound_dataset, with_voice
 from highgamma.recording.reader import Reader
 from highgamma.recording.sound import RATE, Sound, ratio, resampled
-from highgamma.selftest.files import FITS, score_name
+from highgamma.selftest.files import FITS, gain_name, score_name
 from highgamma.selftest.settings import SelftestSettings
 from highgamma.selftest.worlds import World
 from highgamma.settings import checked, fit_settings
@@ -62,6 +62,8 @@ def analyses(settings: SelftestSettings) -> dict[str, dict[str, Any]]:
             "lag_step": 0.1,
             "permutations": settings.permutations,
             "controls": ["word-onoff"],
+            # What is planted here is among the nuisances; `battery` tests with them.
+            "nuisances": [],
         },
         "lags": {**frames, "lag_step": 0.02, "lag_mode": "curve", "permutations": 0},
         "words": {
@@ -70,6 +72,7 @@ def analyses(settings: SelftestSettings) -> dict[str, dict[str, Any]]:
             "window": [0.0, 1.0],
             "permutations": 3 * settings.permutations + 2,
             "controls": ["language-untrained"],
+            "nuisances": [],
         },
     }
 
@@ -236,7 +239,7 @@ def samples_of(prepared: Prepared, name: str, model: str, analysis: Analysis) ->
     """
     features = prepared.embeddings[model]
     if analysis.unit == "word":
-        return word_samples(features, prepared.words, prepared.target, analysis)
+        return word_samples(features, prepared.words, prepared.target, analysis, prepared.signal)
     signal = prepared.signal
     if name == "lags":
         signal = signal.isel(channel=np.flatnonzero(prepared.follows_sound))
@@ -268,6 +271,7 @@ def run(
 
     prepared = prepare(world)
     for name, models in FITS.items():
+        fits = {}
         for model in models:
             analysis = analysis_of(settings, name, model)
             scores = fit_analysis(
@@ -280,6 +284,7 @@ def run(
             held_out = [
                 name for name, variable in scores.variables.items() if "sample" in variable.dims
             ]
+            fits[model] = gain.predictions_of([scores])
             store.write_dataset(
                 scores.drop_vars(held_out),
                 folder / "scores" / score_name(name, participant, model),
@@ -291,6 +296,11 @@ def run(
                 },
             )
             logger.info("%s: %s, %s fitted", participant, name, model)
+        controls = analyses(settings)[name].get("controls", [])
+        store.write_table(
+            gain.gains(fits, nuisances=[], controls=controls),
+            folder / "scores" / gain_name(name, participant),
+        )
     recordings, electrodes = recorded(world)
     audited = contamination(prepared.audio, recordings, electrodes, ContaminationSettings())
     matrices = [

@@ -415,9 +415,18 @@ class Study:
 
     # ------------------------------------------------------------------------ the self-test
 
+    def battery_files(self) -> list[str]:
+        """Return the tables of the self-test's battery, if that part is to run."""
+        given = self.config["selftest"]
+        if "battery" not in given["parts"]:
+            return []
+        return [str(f) for f in selftest_files.battery_files(self.selftest, given["scenes"])]
+
     def selftest_inputs(self) -> list[str]:
         """Return the files of all simulated participants of the self-test, seed by seed."""
         sizes = self.config["selftest"]
+        if "participants" not in sizes["parts"]:
+            return []
         return [
             file
             for seed in sizes["seeds"]
