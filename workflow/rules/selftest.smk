@@ -52,7 +52,7 @@ rule selftest_battery:
     params:
         case="{case}",
         seed="{seed}",
-        count=config["selftest"]["scene_electrodes"],
+        electrodes=config["selftest"]["scene_electrodes"],
         configurations=lambda wildcards, input: str(Path(input.configurations[0]).parent),
         code=code("selftest_battery"),
     message:

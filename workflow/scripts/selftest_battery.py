@@ -8,6 +8,6 @@ with job(snakemake.log[0], threads=snakemake.threads):
 
     params = snakemake.params
     table = battery.electrodes(
-        params.case, folder=params.configurations, seed=int(params.seed), count=params.count
+        params.case, folder=params.configurations, seed=int(params.seed), count=params.electrodes
     )
     write_table(table, snakemake.output.electrodes)

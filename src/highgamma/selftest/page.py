@@ -61,9 +61,9 @@ def draw(outcome: Mapping[str, Any], path: str | Path) -> None:
             rows, 2, figsize=(7.4, 2.7 * rows), layout="constrained", squeeze=False
         )
         if "sensitivity_supported" in outcome:
-            _draw_participants(panels[:2].ravel(), outcome)
+            _draw_participants(list(panels[:2].ravel()), outcome)
         if "sizes" in outcome:
-            _draw_battery(panels[-1], outcome)
+            _draw_battery(list(panels[-1]), outcome)
         with store.written_whole(path) as temporary:
             canvas.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
         pyplot.close(canvas)

@@ -121,9 +121,9 @@ class Scene:
         from wordfreq import top_n_list
 
         rng = self.rng("words")
-        each, step = (300, 0.5) if self.listening else (100, 3.0)
-        each = each * 2 if self.listening else each
-        per_recording = each // self.recordings
+        step = 0.5 if self.listening else 3.0
+        per_recording = int(SECONDS / step / self.recordings)
+        each = per_recording * self.recordings
         names = [w for w in top_n_list(self.language, 4000) if w.isalpha()]
         drawn = rng.choice(len(names), each, replace=self.listening)
         prompt = np.tile(np.arange(per_recording) * step + 0.2, self.recordings)
