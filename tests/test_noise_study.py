@@ -84,7 +84,7 @@ def test_on_vectors_of_fasttexts_size_the_study_is_the_mean_predictor(
 
 def test_no_model_has_skill_on_noise(electrodes: pd.DataFrame) -> None:
     means = electrodes.groupby(["analysis", "model"])["skill"].mean()
-    assert len(means) == 9
+    assert len(means) == 11
     assert (means <= 0).all()
 
 
@@ -94,7 +94,7 @@ def test_next_to_no_electrode_of_noise_stands(electrodes: pd.DataFrame) -> None:
 
 
 def test_every_verdict_on_noise_is_not_significant(electrodes: pd.DataFrame) -> None:
-    assert len(electrodes) == 9 * sum(of["channels"] for of in PARTICIPANTS.values())
+    assert len(electrodes) == 11 * sum(of["channels"] for of in PARTICIPANTS.values())
     assert set(electrodes["verdict"]) == {"not significant"}
 
 

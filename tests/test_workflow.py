@@ -136,7 +136,7 @@ def test_another_penalty_reruns_fits_and_tables_alone(demo, tmp_path):
     changed.write_text(yaml.safe_dump(config))
     plan = snakemake("--dry-run", "--configfile", str(changed), folder=demo)
     tables = {"summary": 1, "group": 1, "report": 1, "provenance": 1}
-    assert jobs(plan.stdout) == {"all": 1, "encoding": 3 * 4, **tables}
+    assert jobs(plan.stdout) == {"all": 1, "encoding": 3 * 5, "gain": 3, **tables}
 
 
 def test_two_models_of_a_run_are_compared_electrode_by_electrode(demo_copy):
@@ -190,16 +190,16 @@ def test_the_study_is_ten_participants_by_models_by_all_layers(paper_layout):
     assert plan.returncode == 0, plan.stdout + plan.stderr
     planned = jobs(plan.stdout)
     # Layers, by five a job: FastText 1, mel 1, GPT-2 13 (3 jobs), XLS-R 25 (5 jobs); the analysis
-    # `paper` fits three models, `words` and `frames` three and their controls, all position;
-    # `leak` the last layer of XLS-R under three splits.
+    # `paper` fits three models, `words` and `frames` three, their controls and nuisances, all
+    # position; `leak` the last layer of XLS-R under three splits.
     paper = 1 + 3 + 5 + 1
-    words = (1 + 3 + 5) + (1 + 3 + 5) + 1
-    frames = (1 + 3 + 5) + (1 + 5) + 1
+    words = (1 + 3 + 5) + (1 + 3 + 5) + 1 + 1
+    frames = (1 + 3 + 5) + (1 + 5) + 1 + 1
     leak = 3 * (1 + 1)
     assert planned["encoding"] == 10 * (paper + words + frames + leak)
     assert planned["recording"] == planned["neural"] == planned["contamination"] == 10
     assert planned["targets"] == 10 * 2  # one second from the prompt, and two
-    assert planned["embeddings"] == 10 * 8
+    assert planned["embeddings"] == 10 * 11
 
 
 def test_a_real_human_recording_runs_to_its_report(shared_data, tmp_path):
@@ -292,8 +292,8 @@ def test_a_failed_participant_is_named_until_it_is_mended(two_participants):
     assert failed.returncode != 0
     # Nothing pretends to be complete; the other participant's fits are there all the same.
     assert not (results / "electrodes.tsv").exists()
-    assert len(list((results / "scores/words/sub-01").glob("*/*.nc"))) == 2
-    assert "2 of 4 fits are there" in failed.stderr
+    assert len(list((results / "scores/words/sub-01").glob("*/*.nc"))) == 3
+    assert "3 of 6 fits are there" in failed.stderr
     assert "--config summarise=present" in failed.stderr
 
     partial = snakemake(*run, "--config", "summarise=present", folder=folder)
@@ -304,6 +304,7 @@ def test_a_failed_participant_is_named_until_it_is_mended(two_participants):
     missing = read_table(results / "missing.tsv")
     assert missing[["participant", "model", "stage"]].values.tolist() == [
         ["sub-02", "mel", "recording"],
+        ["sub-02", "word-nuisances", "recording"],
         ["sub-02", "position", "recording"],
     ]
     assert "sub-02" in (results / "report.html").read_text()
@@ -312,7 +313,7 @@ def test_a_failed_participant_is_named_until_it_is_mended(two_participants):
     mended = snakemake(*run, folder=folder)
     assert mended.returncode == 0, mended.stdout + mended.stderr
     planned = jobs(mended.stdout + mended.stderr)
-    assert planned.pop("encoding") == 2 and planned["summary"] == planned["report"] == 1
+    assert planned.pop("encoding") == 3 and planned["summary"] == planned["report"] == 1
     assert set(read_table(results / "electrodes.tsv")["participant"]) == {"sub-01", "sub-02"}
     assert read_table(results / "missing.tsv").empty
 
