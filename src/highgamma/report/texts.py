@@ -82,11 +82,10 @@ GLOSSARY = (
     ),
     (
         "p",
-        "(1 + number of permutations that do as well) / (permutations + 1), for r. A permutation "
-        "breaks the bond between signal and model and keeps the course of each: frames are shifted "
-        "in a circle, words change places. With several layers or lags each permutation counts "
-        "with its best, which is strict: the choice was made on training folds and cannot gain as "
-        "much.",
+        "(1 + number of surrogates that do as well) / (surrogates + 1), for r. A surrogate breaks "
+        "the bond between signal and model and keeps the course of each: the signal is shifted in "
+        "a circle within its recording. With several layers or lags the best one’s r is compared "
+        "with each surrogate’s best. A constant prediction has p = 1.",
         ("phipson",),
     ),
     (
@@ -97,9 +96,11 @@ GLOSSARY = (
     ),
     (
         "gain",
-        "Skill minus the skill of the best control model on the same electrode. Sound features and "
-        "networks with random weights explain much of what trained networks do: over the same "
-        "network untrained, the gain is what training is worth; over sound, what is not sound.",
+        "Skill of the model with the nuisances, minus the skill of nuisances and controls "
+        "together, on the same electrode. Nuisances go along with speech whatever it means: voice, "
+        "loudness, duration, word frequency, time. Sound features and networks with random weights "
+        "explain much of what trained networks do. A verdict requires the gain’s q to be below "
+        ".05.",
         ("feghhi",),
     ),
     (

@@ -35,8 +35,14 @@ RULES = (
     ("not estimable", "There is no p: no permutations were drawn, or r is not defined."),
     ("not significant", f"q is not below {LEVEL:.2f}".replace("0.", ".") + "."),
     ("contaminated", "The audit finds the microphone in the electrode."),
-    ("explained by controls", "A control model explains as much: the gain is not above 0."),
-    ("not estimable", "A control that the analysis names has no score here."),
+    ("explained by controls", "The row is of nuisances or position, which are never a finding."),
+    ("not estimable", "A nuisance or control has no score here, or the gain could not be tested."),
+    (
+        "explained by controls",
+        "Nuisances and controls explain as much: the gain is not above 0, or its q is not below "
+        f"{LEVEL:.2f}".replace("0.0", ".0")
+        + ".",
+    ),
     (SUPPORTED, "None of these."),
 )
 """The rules in words, in order; the first that applies gives the verdict."""
