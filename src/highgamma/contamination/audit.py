@@ -19,11 +19,13 @@ from highgamma.contamination.spectra import (
     frame_times,
     frames_apart,
     frequencies,
+    mains_lines,
     masked_frames,
     softened,
     spectrum,
     standardised,
     unit_phases,
+    without_mains,
 )
 from highgamma.errors import InputError
 from highgamma.neural.spans import Mask
@@ -147,6 +149,7 @@ def audit(
     settings: ContaminationSettings,
     *,
     masks: Sequence[Mask] | None = None,
+    mains: float | None = None,
 ) -> SoundAudit:
     """Compare the excess of the diagonal with that of every circular shift of the sound.
 
@@ -165,6 +168,8 @@ def audit(
     masks
         For each segment the samples of each electrode that are left out; frames that touch them
         count for nothing.
+    mains
+        Mains frequency that the recording's sidecar states, Hz.
 
     Raises
     ------
@@ -181,7 +186,8 @@ def audit(
             where="contamination",
             remedy="name the audio in the config (dataset.audio)",
         )
-    freqs = frequencies(settings, rate=min(min(v.rate, s.rate) for v, s, _ in usable))
+    freqs = frequencies(settings, rate=min(min(v.rate, s.rate) for v, s, _ in usable), mains=mains)
+    lines = mains_lines(settings, mains)
     ahead = frames_apart(settings)
     times = [frame_times(pair, settings) for *pair, _ in usable]
     segments = [(v, s, t, m) for (v, s, m), t in zip(usable, times, strict=True) if len(t) > ahead]
@@ -195,7 +201,7 @@ def audit(
             remedy="check that the audio belongs to the recording, or set contamination: "
             "{enabled: false}",
         )
-    voice = _heard([(v, t) for v, _, t, _ in segments], freqs, settings)
+    voice = _heard([(v, t) for v, _, t, _ in segments], freqs, lines, settings)
     hidden = [masked_frames(m, s, times=t, settings=settings) for _, s, t, m in segments]
 
     n_freqs, n_electrodes = len(freqs), len(signals[0].names)
@@ -208,7 +214,16 @@ def audit(
     for first in range(0, n_electrodes, block):
         some = slice(first, min(first + block, n_electrodes))
         spectra = np.concatenate(
-            [spectrum(s, some, times=t, freqs=freqs, settings=settings) for _, s, t, _ in segments],
+            [
+                without_mains(
+                    spectrum(s, some, times=t, freqs=freqs, settings=settings),
+                    times=t,
+                    freqs=freqs,
+                    lines=lines,
+                    settings=settings,
+                )
+                for _, s, t, _ in segments
+            ],
             axis=2,
         )
         amplitude = np.maximum(np.abs(spectra), np.finfo(np.float32).tiny)
@@ -243,12 +258,19 @@ def audit(
 def _heard(
     voices: Sequence[tuple[Reader, FloatArray]],
     freqs: FloatArray,
+    lines: Sequence[float],
     settings: ContaminationSettings,
 ) -> _Voice:
     """Compute the spectra of each segment's sound at its frame times."""
     spectra = np.concatenate(
         [
-            spectrum(voice, slice(0, 1), times=times, freqs=freqs, settings=settings)[0]
+            without_mains(
+                spectrum(voice, slice(0, 1), times=times, freqs=freqs, settings=settings)[0],
+                times=times,
+                freqs=freqs,
+                lines=lines,
+                settings=settings,
+            )
             for voice, times in voices
         ],
         axis=1,

@@ -20,8 +20,31 @@ ComplexArray = NDArray[np.complex64]
 LINE_HALFWIDTH = 2.5
 """Half width of the range left out around each multiple of the mains frequency, Hz."""
 
+MAINS = (50.0, 60.0)
+"""Mains frequencies that are removed if neither settings nor sidecar name one, Hz."""
 
-def frequencies(settings: ContaminationSettings, *, rate: float) -> FloatArray:
+HUM_WINDOW = 0.5
+"""Duration over which the mains hum is averaged before it is subtracted, s. The hum may change in
+amplitude and frequency from one such window to the next."""
+
+
+def mains_lines(settings: ContaminationSettings, mains: float | None) -> tuple[float, ...]:
+    """Return the mains frequencies that the audit removes, Hz.
+
+    Parameters
+    ----------
+    settings
+        The audit's settings; `line` overrides the other sources.
+    mains
+        Frequency that the recording's sidecar states; None if it states none.
+    """
+    known = settings.line or mains
+    return (known,) if known else MAINS
+
+
+def frequencies(
+    settings: ContaminationSettings, *, rate: float, mains: float | None = None
+) -> FloatArray:
     """Return the frequencies compared, Hz: `low` to `high`, without multiples of the mains.
 
     Parameters
@@ -30,6 +53,8 @@ def frequencies(settings: ContaminationSettings, *, rate: float) -> FloatArray:
         The audit's settings.
     rate
         The lower sampling rate of sound and recording, Hz; the highest frequency is 0.4 times it.
+    mains
+        Mains frequency that the recording's sidecar states, Hz.
 
     Raises
     ------
@@ -38,8 +63,9 @@ def frequencies(settings: ContaminationSettings, *, rate: float) -> FloatArray:
     """
     high = min(settings.high, 0.4 * rate)
     grid = np.arange(settings.low, high + 1e-9, settings.step)
-    harmonic = np.round(grid / settings.line) * settings.line
-    grid = grid[np.abs(grid - harmonic) >= LINE_HALFWIDTH]
+    for line in mains_lines(settings, mains):
+        harmonic = np.round(grid / line) * line
+        grid = grid[np.abs(grid - harmonic) >= LINE_HALFWIDTH]
     if len(grid) < 10:
         raise InputError(
             f"the rate of {rate:g} Hz leaves {len(grid)} frequencies above {settings.low:g} Hz "
@@ -120,6 +146,56 @@ def spectrum(
             batch_spectra = spectra[channel, :, begin : begin + batch]
             batch_spectra.real, batch_spectra.imag = np.split(waves @ pieces.T, 2)
             batch_spectra *= turn.astype(np.complex64)
+    return spectra
+
+
+def without_mains(
+    spectra: ComplexArray,
+    *,
+    times: FloatArray,
+    freqs: FloatArray,
+    lines: Sequence[float],
+    settings: ContaminationSettings,
+) -> ComplexArray:
+    """Subtract the mains hum from a short-time spectrum.
+
+    A window of w seconds spreads each multiple of the mains over ± 2 / w Hz, so that it cannot be
+    left out by leaving out frequencies. A hum of frequency m turns the spectrum by `e^{2πi m t}`
+    from frame to frame at all frequencies that it reaches. Its running mean over `HUM_WINDOW`,
+    after this turn is undone, is the hum, and is subtracted.
+
+    Parameters
+    ----------
+    spectra
+        (…, F, frame), of one segment; changed in place.
+    times
+        (frame,), centres of the frames, s.
+    freqs
+        (F,), Hz.
+    lines
+        Mains frequencies, Hz.
+    settings
+        The audit's settings.
+    """
+    from scipy.ndimage import uniform_filter1d
+
+    if not len(times):
+        return spectra
+    width = max(3, 2 * round(HUM_WINDOW / settings.shift / 2) + 1)
+    reach = 2 / settings.window
+    highest = freqs.max() + reach
+    multiples = {line * k for line in lines for k in range(1, int(highest / line) + 1)}
+    for multiple in sorted(multiples):
+        near = np.flatnonzero(np.abs(freqs - multiple) < reach)
+        if not len(near):
+            continue
+        some = slice(near[0], near[-1] + 1)
+        turn = np.exp(2j * np.pi * multiple * (times - times[0])).astype(np.complex64)
+        still = spectra[..., some, :] * np.conj(turn)
+        hum = np.empty_like(still)
+        hum.real = uniform_filter1d(still.real, width, axis=-1, mode="nearest")
+        hum.imag = uniform_filter1d(still.imag, width, axis=-1, mode="nearest")
+        spectra[..., some, :] -= hum * turn
     return spectra
 
 

@@ -58,6 +58,7 @@ def contamination(
     *,
     reference: str = "none",
     artefacts: neural.ArtefactSettings | None = None,
+    mains: float | None = None,
 ) -> xr.Dataset:
     """Audit every electrode, as it is analysed and as it was recorded.
 
@@ -78,6 +79,8 @@ def contamination(
     artefacts
         What the neural stage takes for artefacts. They are left out, except bursts: a burst may be
         the sound that the audit looks for.
+    mains
+        Mains frequency that the recording's sidecar states, Hz.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def contamination(
     def audited(signals: Sequence[Reader], masks: Sequence[neural.Mask]) -> SoundAudit:
         if not judged:
             return unjudged(len(signals[0].names))
-        return audit(voices, signals, settings, masks=masks)
+        return audit(voices, signals, settings, masks=masks, mains=mains)
 
     analysed = audited(prepared.recordings, prepared.masks)
     as_recorded = analysed
@@ -136,6 +139,7 @@ def _dataset(
     delay = {"units": "s", "long_name": "electrode after audio where the excess is largest"}
     hertz = {"units": "Hz"}
     attributes["enabled"] = int(attributes["enabled"])  # NetCDF has no booleans
+    attributes = {key: value for key, value in attributes.items() if value is not None}
     return xr.Dataset(
         {
             "matrix": (pairs, analysed.matrix, correlation),
