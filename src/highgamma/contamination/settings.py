@@ -31,4 +31,13 @@ class ContaminationSettings:
         "60 Hz.",
         above=0,
     )
+    sound: str = setting(
+        "unknown",
+        "Whether the pitch of the audio was shifted, as some data sets do so that nobody "
+        "recognises the speaker. With `as-recorded`, audio and electrodes are compared at equal "
+        "frequencies. With `unknown`, a shift of up to 3.5 semitones is searched, and used where "
+        "it is found. With `altered`, the data set states that the audio was shifted: a recording "
+        "in which no shift is found is not auditable.",
+        choices=("as-recorded", "altered", "unknown"),
+    )
     min_shift: float = setting(5.0, "Least circular shift of a surrogate, in seconds.", above=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ MAINS = (50.0, 60.0)
 HUM_WINDOW = 0.5
 """Duration over which the mains hum is averaged before it is subtracted, s. The hum may change in
 amplitude and frequency from one such window to the next."""
+
+OVERSAMPLING = 4
+"""Least sampling rate of the sound over the highest frequency, when its pitch is searched."""
 
 
 def mains_lines(settings: ContaminationSettings, mains: float | None) -> tuple[float, ...]:
@@ -147,6 +151,98 @@ def spectrum(
             batch_spectra.real, batch_spectra.imag = np.split(waves @ pieces.T, 2)
             batch_spectra *= turn.astype(np.complex64)
     return spectra
+
+
+def clean_spectrum(
+    signals: Reader,
+    channels: slice,
+    *,
+    times: FloatArray,
+    freqs: FloatArray,
+    lines: Sequence[float],
+    settings: ContaminationSettings,
+) -> ComplexArray:
+    """Compute the short-time spectrum without mains hum: `spectrum`, then `without_mains`."""
+    raw = spectrum(signals, channels, times=times, freqs=freqs, settings=settings)
+    return without_mains(raw, times=times, freqs=freqs, lines=lines, settings=settings)
+
+
+def advances_at(
+    sound: Reader,
+    *,
+    times: FloatArray,
+    freqs: FloatArray,
+    lines: Sequence[float],
+    ratio: float,
+    settings: ContaminationSettings,
+) -> ComplexArray:
+    """Compute how the phase of a sound advances whose pitch is shifted by a ratio.
+
+    Windows, and the time from one window to the next, are shorter by the ratio, and frequencies
+    are higher by it. A ratio of 1 gives `advances` of the compressed spectrum.
+
+    Parameters
+    ----------
+    sound
+        The sound of a segment.
+    times
+        (frame,), centres of the segment's frames, s.
+    freqs
+        (F,), frequencies in the electrodes, Hz.
+    lines
+        Mains frequencies in the electrodes, Hz.
+    ratio
+        Frequencies of the sound over those of the voice.
+    settings
+        The audit's settings.
+
+    Returns
+    -------
+    advances : (F, frame - w)
+        w as in `advances`.
+    """
+    ahead = frames_apart(settings)
+    apart = ahead * settings.shift
+    shorter = replace(settings, window=settings.window / ratio)
+    spare = shorter.window / 2 + 2 / sound.rate
+    middle = (times[ahead:] + times[:-ahead]) / 2
+    ends = []
+    for side in (-0.5, 0.5):
+        at = np.clip(
+            middle + side * apart / ratio,
+            sound.start + spare,
+            sound.start + sound.duration - spare,
+        )
+        ends.append(
+            softened(
+                clean_spectrum(
+                    sound,
+                    slice(0, 1),
+                    times=at,
+                    freqs=freqs * ratio,
+                    lines=[line * ratio for line in lines],
+                    settings=shorter,
+                )[0]
+            )
+        )
+    turn = np.exp(-2j * np.pi * freqs[:, None] * apart).astype(np.complex64)
+    return np.asarray(ends[1] * np.conj(ends[0]) * turn)
+
+
+def thinned(sound: Reader, highest: float) -> Reader:
+    """Sample a sound at a lower rate, at least `OVERSAMPLING` times the highest frequency (Hz)."""
+    from scipy.signal import resample_poly
+
+    factor = int(sound.rate // (OVERSAMPLING * highest))
+    if factor < 2:
+        return sound
+    samples = np.asarray(sound.read(), dtype=np.float64)
+    return Reader.of_array(
+        resample_poly(samples, 1, factor, axis=0),
+        rate=sound.rate / factor,
+        names=sound.names,
+        start=sound.start,
+    )
 
 
 def without_mains(
