@@ -35,6 +35,7 @@ from highgamma.contamination.spectra import (
     standardised,
     thinned,
     unit_phases,
+    without_slow,
 )
 from highgamma.errors import InputError
 from highgamma.neural.spans import Mask
@@ -104,7 +105,10 @@ class SoundAudit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Segment:
-    """Sound and electrodes of a segment: centres of its frames (s), and hidden ones (channel, frame)."""
+    """Sound and electrodes of a segment.
+
+    times : (frame,), centres of its frames, s. hidden : (channel, frame), frames left out.
+    """
 
     sound: Reader
     signals: Reader
@@ -133,6 +137,7 @@ class _Pairs:
 
     @property
     def n_electrodes(self) -> int:
+        """Count the electrodes."""
         return len(self.segments[0].signals.names)
 
     @cached_property
@@ -171,14 +176,13 @@ class _Pairs:
     def advancing(self, phases: ComplexArray) -> ComplexArray:
         """Compute the phase advance within each segment, mean 0 over all segments."""
         parts = np.split(phases, self.breaks, axis=-1)
-        return centred(
-            np.concatenate([advances(x, self.freqs, self.settings) for x in parts], axis=-1)
-        )
+        steps = [without_slow(advances(x, self.freqs, self.settings), self.settings) for x in parts]
+        return centred(np.concatenate(steps, axis=-1))
 
     def shifted_voice(self, shift: float, most: int | None = None) -> ComplexArray:
-        """Compute the advance of a sound whose pitch is shifted, at `most` so many frames (F, frame).
+        """Compute the advance (F, frame) of a sound whose pitch is shifted by so many semitones.
 
-        The shift is in semitones.
+        At `most` so many frames are computed.
         """
         ahead = frames_apart(self.settings)
         left = self.n_frames if most is None else most
@@ -198,7 +202,8 @@ class _Pairs:
                     settings=self.settings,
                 )
             )
-        return _scaled(centred(np.concatenate(parts, axis=-1)))
+        quick = [without_slow(part, self.settings) for part in parts]
+        return _scaled(centred(np.concatenate(quick, axis=-1)))
 
     @cached_property
     def _thinned(self) -> list[Reader]:

@@ -28,6 +28,9 @@ HUM_WINDOW = 0.5
 """Duration over which the mains hum is averaged before it is subtracted, s. The hum may change in
 amplitude and frequency from one such window to the next."""
 
+SLOW = 0.2
+"""Duration of the running mean that is subtracted from how phases advance, s."""
+
 OVERSAMPLING = 4
 """Least sampling rate of the sound over the highest frequency, when its pitch is searched."""
 
@@ -363,6 +366,21 @@ def advances(
     apart = frames_apart(settings)
     turn = np.exp(-2j * np.pi * freqs[:, None] * apart * settings.shift).astype(np.complex64)
     return np.asarray(values[..., apart:] * np.conj(values[..., :-apart]) * turn)
+
+
+def without_slow(values: ComplexArray, settings: ContaminationSettings) -> ComplexArray:
+    """Subtract the running mean over `SLOW` from advances (…, frame) of one segment.
+
+    The mean advance of an electrode that follows speech differs between speech and silence, and so
+    does the sound's, at every word in the same way. Circular shifts do not reproduce that.
+    """
+    from scipy.ndimage import uniform_filter1d
+
+    width = max(3, 2 * round(SLOW / settings.shift / 2) + 1)
+    mean = np.empty_like(values)
+    mean.real = uniform_filter1d(values.real, width, axis=-1, mode="nearest")
+    mean.imag = uniform_filter1d(values.imag, width, axis=-1, mode="nearest")
+    return np.asarray(values - mean)
 
 
 def frames_apart(settings: ContaminationSettings) -> int:
