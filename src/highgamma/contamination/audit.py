@@ -16,6 +16,7 @@ from highgamma.contamination.shifts import (
     excess_of_shifts,
     in_deviations,
     largest_within,
+    locking_of_shifts,
     p_values,
 )
 from highgamma.contamination.spectra import (
@@ -178,6 +179,12 @@ class _Pairs:
         parts = np.split(phases, self.breaks, axis=-1)
         steps = [without_slow(advances(x, self.freqs, self.settings), self.settings) for x in parts]
         return centred(np.concatenate(steps, axis=-1))
+
+    def followed(self, phases: ComplexArray) -> ComplexArray:
+        """Return the frames (…, F, frame) that have a following window, of all segments."""
+        ahead = frames_apart(self.settings)
+        parts = np.split(phases, self.breaks, axis=-1)
+        return np.concatenate([part[..., :-ahead] for part in parts], axis=-1)
 
     def shifted_voice(self, shift: float, most: int | None = None) -> ComplexArray:
         """Compute the advance (F, frame) of a sound whose pitch is shifted by so many semitones.
@@ -366,8 +373,19 @@ class _Compared:
             np.empty((n, pairs.n_frames)),
         )
 
-    def fill(self, row: int, moves: ComplexArray, voice: _Voice, pairs: _Pairs) -> None:
-        """Compare the advances of an electrode (F, frame) with those of the voice."""
+    def fill(
+        self,
+        row: int,
+        moves: ComplexArray,
+        phases: ComplexArray,
+        voice: _Voice,
+        pairs: _Pairs,
+    ) -> None:
+        """Compare the advances and phases of an electrode (F, frame) with those of the voice.
+
+        The statistic is the larger one of the excess of the diagonal and the plain locking, each in
+        standard deviations of its surrogates, for the recording and for every surrogate.
+        """
         from scipy import fft
 
         excess = excess_of_shifts(voice.transformed, fft.fft(moves, axis=-1))[0]
@@ -378,17 +396,27 @@ class _Compared:
         self.delay[row] = shift * pairs.settings.shift
         largest = largest_within(excess[None], reach)[0]
         self.excess[row] = largest[0]
-        self.statistic[row] = in_deviations(largest, pairs.apart)
+        statistic = in_deviations(largest, pairs.apart)
+        if voice.phases is not None:
+            locking = locking_of_shifts(voice.phases, fft.fft(phases, axis=-1))
+            plain = in_deviations(largest_within(locking[None], reach)[0], pairs.apart)
+            statistic = np.maximum(statistic, plain)
+        self.statistic[row] = statistic
 
 
 class _Voice:
-    """How the phase of the sound advances, (F, frame), and its Fourier transform (1, F, frame)."""
+    """How the phase of the sound advances, (F, frame), and what is compared of it.
 
-    def __init__(self, moves: ComplexArray) -> None:
+    transformed : (1, F, frame), Fourier transform of the advances. phases : (F, frame), that of
+    the phases; None for a sound whose pitch is shifted, in which they are not kept.
+    """
+
+    def __init__(self, moves: ComplexArray, phases: ComplexArray | None = None) -> None:
         from scipy import fft
 
         self.moves = moves
         self.transformed = np.asarray(fft.fft(moves, axis=-1))[None]
+        self.phases = None if phases is None else np.asarray(fft.fft(phases, axis=-1))
 
 
 def _blocks(pairs: _Pairs) -> Iterator[tuple[range, ComplexArray, NDArray[np.bool_]]]:
@@ -402,10 +430,10 @@ def _blocks(pairs: _Pairs) -> Iterator[tuple[range, ComplexArray, NDArray[np.boo
         LOG.info("contamination: %d of %d electrodes", rows.stop, pairs.n_electrodes)
 
 
-def _moves(pairs: _Pairs, spectra: ComplexArray, hidden: NDArray[np.bool_]) -> ComplexArray:
-    """Compute how the phases of electrodes advance; hidden frames count for nothing."""
+def _phases(spectra: ComplexArray, hidden: NDArray[np.bool_]) -> ComplexArray:
+    """Compute the phases of electrodes; hidden frames count for nothing."""
     spectra[np.broadcast_to(hidden[:, None], spectra.shape)] = 0
-    return pairs.advancing(unit_phases(spectra))
+    return unit_phases(spectra)
 
 
 def _compared(pairs: _Pairs, search: pitch.Search | None) -> tuple[Float32Array, _Compared]:
@@ -419,15 +447,18 @@ def _compared(pairs: _Pairs, search: pitch.Search | None) -> tuple[Float32Array,
         The comparison of phases.
     """
     spectrum = pairs.sound()
-    level, voice = _level(spectrum), _Voice(_scaled(pairs.advancing(softened(spectrum))))
+    level, phases = _level(spectrum), softened(spectrum)
+    voice = _Voice(_scaled(pairs.advancing(phases)), pairs.followed(phases))
     found = _Compared.empty(pairs)
     matrix = np.empty_like(found.locking)
     for rows, spectra, hidden in _blocks(pairs):
         amplitude = np.maximum(np.abs(spectra), np.finfo(np.float32).tiny)
         levels = standardised(np.log(amplitude), hidden)
         matrix[rows.start : rows.stop] = (level @ levels.transpose(0, 2, 1)) / level.shape[1]
-        for row, moves in zip(rows, _moves(pairs, spectra, hidden), strict=True):
-            found.fill(row, moves, voice, pairs)
+        phases = _phases(spectra, hidden)
+        both = zip(rows, pairs.advancing(phases), pairs.followed(phases), strict=True)
+        for row, moves, phase in both:
+            found.fill(row, moves, phase, voice, pairs)
             if search is not None:
                 search.add(row, moves)
     return matrix, found
@@ -438,8 +469,9 @@ def _compared_at(pairs: _Pairs, shift: float) -> _Compared:
     voice = _Voice(pairs.shifted_voice(shift))
     found = _Compared.empty(pairs)
     for rows, spectra, hidden in _blocks(pairs):
-        for row, moves in zip(rows, _moves(pairs, spectra, hidden), strict=True):
-            found.fill(row, moves, voice, pairs)
+        phases = _phases(spectra, hidden)
+        for row, moves, phase in zip(rows, pairs.advancing(phases), phases, strict=True):
+            found.fill(row, moves, phase, voice, pairs)
     return found
 
 

@@ -56,6 +56,29 @@ def largest_within(excess: FloatArray, reach: int) -> FloatArray:
     return np.asarray(maximum_filter1d(excess, 2 * reach + 1, axis=1, mode="wrap"))
 
 
+def locking_of_shifts(voice: ComplexArray, electrode: ComplexArray) -> FloatArray:
+    """Compute the largest phase locking at any frequency for every circular shift of the voice.
+
+    `L_f(s) = |Σ_t conj(V_f(t + s)) E_f(t)|`, in root mean squares of its own over all shifts.
+    Unlike the excess of the diagonal it sees a copy that holds only a few frequencies.
+
+    Parameters
+    ----------
+    voice, electrode
+        (F, frame), Fourier transforms over frames of phases.
+
+    Returns
+    -------
+    locking : (shift,)
+        The largest over frequencies.
+    """
+    from scipy import fft
+
+    power = np.square(np.abs(fft.ifft(np.conj(voice) * electrode, axis=-1)))
+    mean = power.mean(axis=-1, keepdims=True)
+    return np.asarray(np.sqrt((power / np.where(mean > 0, mean, np.inf)).max(axis=0)), float)
+
+
 def in_deviations(statistic: FloatArray, apart: int) -> FloatArray:
     """Scale a statistic (…, shift) to mean 0 and standard deviation 1 of its surrogates.
 

@@ -28,6 +28,10 @@ HUM_WINDOW = 0.5
 """Duration over which the mains hum is averaged before it is subtracted, s. The hum may change in
 amplitude and frequency from one such window to the next."""
 
+HUM_PASSES = 2
+"""Times that the hum is subtracted. Of a hum that is 0.2 Hz off its nominal frequency, the first
+time leaves 1.6 %, the second 0.03 %."""
+
 SLOW = 0.2
 """Duration of the running mean that is subtracted from how phases advance, s."""
 
@@ -261,7 +265,7 @@ def without_mains(
     A window of w seconds spreads each multiple of the mains over ± 2 / w Hz, so that it cannot be
     left out by leaving out frequencies. A hum of frequency m turns the spectrum by `e^{2πi m t}`
     from frame to frame at all frequencies that it reaches. Its running mean over `HUM_WINDOW`,
-    after this turn is undone, is the hum, and is subtracted.
+    after this turn is undone, is the hum, and is subtracted, `HUM_PASSES` times.
 
     Parameters
     ----------
@@ -276,8 +280,6 @@ def without_mains(
     settings
         The audit's settings.
     """
-    from scipy.ndimage import uniform_filter1d
-
     if not len(times):
         return spectra
     width = max(3, 2 * round(HUM_WINDOW / settings.shift / 2) + 1)
@@ -291,11 +293,20 @@ def without_mains(
         some = slice(near[0], near[-1] + 1)
         turn = np.exp(2j * np.pi * multiple * (times - times[0])).astype(np.complex64)
         still = spectra[..., some, :] * np.conj(turn)
-        hum = np.empty_like(still)
-        hum.real = uniform_filter1d(still.real, width, axis=-1, mode="nearest")
-        hum.imag = uniform_filter1d(still.imag, width, axis=-1, mode="nearest")
-        spectra[..., some, :] -= hum * turn
+        for _ in range(HUM_PASSES):
+            still -= running_mean(still, width)
+        spectra[..., some, :] = still * turn
     return spectra
+
+
+def running_mean(values: ComplexArray, width: int) -> ComplexArray:
+    """Compute the running mean over `width` frames, the last axis."""
+    from scipy.ndimage import uniform_filter1d
+
+    mean = np.empty_like(values)
+    mean.real = uniform_filter1d(values.real, width, axis=-1, mode="nearest")
+    mean.imag = uniform_filter1d(values.imag, width, axis=-1, mode="nearest")
+    return mean
 
 
 def masked_frames(
@@ -374,13 +385,8 @@ def without_slow(values: ComplexArray, settings: ContaminationSettings) -> Compl
     The mean advance of an electrode that follows speech differs between speech and silence, and so
     does the sound's, at every word in the same way. Circular shifts do not reproduce that.
     """
-    from scipy.ndimage import uniform_filter1d
-
     width = max(3, 2 * round(SLOW / settings.shift / 2) + 1)
-    mean = np.empty_like(values)
-    mean.real = uniform_filter1d(values.real, width, axis=-1, mode="nearest")
-    mean.imag = uniform_filter1d(values.imag, width, axis=-1, mode="nearest")
-    return np.asarray(values - mean)
+    return np.asarray(values - running_mean(values, width))
 
 
 def frames_apart(settings: ContaminationSettings) -> int:

@@ -14,8 +14,8 @@ from highgamma.summary.run import (
     Summary,
     read_channels,
     read_contamination,
-    read_not_auditable,
     read_gains,
+    read_not_auditable,
     summarise,
     write,
 )
@@ -31,9 +31,9 @@ __all__ = [
     "fold_sums",
     "read_channels",
     "read_contamination",
-    "read_not_auditable",
     "read_fits",
     "read_gains",
+    "read_not_auditable",
     "summarise",
     "write",
 ]

@@ -28,7 +28,7 @@ FLAGS = {
     "intercept-only": "the fit ignores its input: it predicts the training mean everywhere",
     "contaminated": f"the audit finds the microphone in the electrode (q < {LEVEL} within its "
     "participant)",
-    "not-auditable": "the audio is altered, and the audit cannot relate its pitch to the electrodes",
+    "not-auditable": "the audio is altered in pitch, and the audit cannot tell by how much",
     "not-tested": "the analysis drew no permutations, so there is no p",
     "not-significant": f"q is not below {LEVEL}",
     "no-skill": "the skill is not above 0: the training mean predicts the held-out samples as well",
