@@ -263,8 +263,9 @@ def audit(
     if settings.sound != "as-recorded":
         shifts = pitch.semitones()
         LOG.info("contamination: searching %d shifts of the audio's pitch", len(shifts))
+        most = max(pitch.SEARCHED, pitch.MANY_SHIFTS * pairs.apart)
         search = pitch.Search(
-            (pairs.shifted_voice(shift, pitch.SEARCHED) for shift in shifts),
+            (pairs.shifted_voice(shift, most) for shift in shifts),
             n,
             reach=pairs.reach,
             apart=pairs.apart,

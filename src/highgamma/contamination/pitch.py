@@ -23,8 +23,11 @@ WIDEST = 3.5
 STEP = 0.14
 """Step of the search, semitones. A shift that is wrong by 0.25 semitones hides a copy."""
 
-SEARCHED = 12_000
-"""Most frames that are searched: the first five minutes, by default."""
+SEARCHED = 5_000
+"""Frames that are searched, 125 s by default, to limit the time; `MANY_SHIFTS` can extend it."""
+
+MANY_SHIFTS = 10
+"""Least number of frames that are searched, in least shifts of a surrogate."""
 
 NOTABLE = 2.0
 """Excess in standard deviations above which an electrode counts for a shift of pitch. Squares of
