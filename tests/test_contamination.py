@@ -8,11 +8,12 @@ import scipy.signal as ss
 import xarray as xr
 
 from highgamma import neural
-from highgamma.contamination import audit, spectra
+from highgamma.contamination import audit, shifts, spectra
 from highgamma.contamination.settings import ContaminationSettings
 from highgamma.contamination.stage import contamination
 from highgamma.errors import InputError
 from highgamma.recording.reader import Reader
+from highgamma.selftest.audit import measure
 
 RATE, AUDIO_RATE, SECONDS = 1024.0, 16000.0, 120.0
 LENGTH = int(SECONDS * RATE)
@@ -81,7 +82,7 @@ def readers(sound, data):
     return [voice], [Reader.of_array(data, rate=RATE)]
 
 
-def audited(sound, data, **settings):
+def audited(sound, data, /, **settings):
     return audit.audit(*readers(sound, data), ContaminationSettings(**settings))
 
 
@@ -126,12 +127,21 @@ def test_correlations_are_those_of_numpy():
     freqs = spectra.frequencies(settings, rate=RATE)
     times = spectra.frame_times([voices[0], signals[0]], settings)
     a = np.abs(
-        spectra.spectrum(voices[0], slice(0, 1), times=times, freqs=freqs, settings=settings)[0]
+        spectra.clean_spectrum(
+            voices[0], slice(0, 1), times=times, freqs=freqs, lines=spectra.MAINS, settings=settings
+        )[0]
     )
     a = np.log(a + 0.01 * np.sqrt((a**2).mean(axis=1, keepdims=True)))
     b = np.log(
         np.abs(
-            spectra.spectrum(signals[0], slice(0, 2), times=times, freqs=freqs, settings=settings)
+            spectra.clean_spectrum(
+                signals[0],
+                slice(0, 2),
+                times=times,
+                freqs=freqs,
+                lines=spectra.MAINS,
+                settings=settings,
+            )
         )
     )
     found = audited(sound, data)
@@ -197,7 +207,9 @@ def test_every_shift_has_the_excess_of_the_shifted_audio():
         return spectra.centred(rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
 
     voice, electrodes = made(7, 90), made(3, 7, 90)
-    excess = audit.excess_of_shifts(voice, electrodes)
+    excess = np.concatenate(
+        [shifts.excess_of_shifts(np.fft.fft(voice)[None], np.fft.fft(e)) for e in electrodes]
+    )
     off = ~np.eye(7, dtype=bool)
     for shift in (0, 1, 33, 89):
         for channel in range(3):
@@ -205,7 +217,7 @@ def test_every_shift_has_the_excess_of_the_shifted_audio():
             c = np.array([[np.vdot(a, b).real / 90 for b in electrodes[channel]] for a in moved])
             expected = np.diag(c).mean() - c[off].mean()
             assert excess[channel, shift] == pytest.approx(expected, abs=1e-6)
-    widest = audit.largest_within(excess, 2)
+    widest = shifts.largest_within(excess, 2)
     assert widest[1, 0] == max(excess[1, k] for k in (-2, -1, 0, 1, 2))
 
 
@@ -231,7 +243,7 @@ def test_a_sine_appears_at_its_frequency_and_time_in_either_clock():
 
 
 def test_mains_harmonics_and_what_lies_beyond_the_rate_are_left_out():
-    freqs = spectra.frequencies(ContaminationSettings(), rate=1024)
+    freqs = spectra.frequencies(ContaminationSettings(), rate=1024, mains=50)
     assert freqs.min() == 60 and freqs.max() == 395
     assert not np.isin([100, 150, 200, 250, 300, 350, 400], freqs).any()
     assert spectra.frequencies(ContaminationSettings(), rate=512).max() <= 0.4 * 512
@@ -266,7 +278,7 @@ def dataset(sound, first=0.0):
     )
 
 
-def contamination_of(sound, data, **options):
+def contamination_of(sound, data, *, heard_as="unknown", **options):
     n = data.shape[1]
     electrodes = neural.Electrodes(
         names=tuple(f"LA{i + 1}" for i in range(n)),
@@ -277,7 +289,7 @@ def contamination_of(sound, data, **options):
     )
     recording = Reader.of_array(data, rate=RATE, names=electrodes.names, where="x.nwb")
     return contamination(
-        dataset(sound), [recording], electrodes, ContaminationSettings(), **options
+        dataset(sound), [recording], electrodes, ContaminationSettings(sound=heard_as), **options
     )
 
 
@@ -309,3 +321,98 @@ def test_constant_or_short_audio_is_refused():
         contamination_of(np.zeros_like(sound), data)
     with pytest.raises(InputError, match="overlap for"):
         contamination_of(sound[: int(9 * AUDIO_RATE)], data)
+
+
+def higher(sound, semitones):
+    """Shift the pitch, with unchanged timing: overlap-add of windows, then resampling."""
+    ratio = 2 ** (semitones / 12)
+    width = round(0.04 * AUDIO_RATE)
+    hop = width // 4
+    window = np.hanning(width + 1)[:-1]
+    stretched = np.zeros(int(len(sound) * ratio) + 2 * width)
+    weight = np.zeros_like(stretched)
+    padded = np.pad(sound, (0, 4 * width))
+    previous = 0
+    for first in range(0, len(stretched) - width, hop):
+        wanted = int(first / ratio)
+        if first:
+            # The window that continues the last one best (WSOLA).
+            target = padded[previous + hop : previous + hop + width]
+            low = max(0, wanted - width // 2)
+            near = padded[low : low + 2 * width]
+            if len(target) == width and len(near) == 2 * width:
+                wanted = low + int(ss.correlate(near, target, "valid").argmax())
+        piece = padded[wanted : wanted + width]
+        if len(piece) < width:
+            break
+        stretched[first : first + width] += window * piece
+        weight[first : first + width] += window
+        previous = wanted
+    stretched /= np.maximum(weight, 1e-3)
+    at = np.arange(len(sound)) * ratio
+    return np.interp(at, np.arange(len(stretched)), stretched)
+
+
+@pytest.mark.parametrize("semitones", [-3, 1.4, 2.5])
+def test_a_copy_is_found_though_the_pitch_of_the_audio_is_shifted(semitones):
+    sound = spoken(9)
+    data = contaminated(sound, 6, decibels=-10, seed=9)
+    found = audited(higher(sound, semitones), data, sound="altered")
+    assert found.pitch.shift == pytest.approx(semitones, abs=0.3)
+    assert found.pitch.altered and found.status == "auditable"
+    assert (found.p < 0.05).mean() >= 0.95
+
+
+def test_clean_electrodes_under_altered_audio_are_not_auditable_but_otherwise_are():
+    sound, data = spoken(11), background(4, 11)
+    altered = contamination_of(sound, data, heard_as="altered")
+    assert altered.attrs["status"] == "not auditable"
+    assert float(altered.p_pitch_shift) > 0.01
+    assert abs(float(altered.pitch_shift)) < 3.51
+    assert contamination_of(sound, data, heard_as="unknown").attrs["status"] == "auditable"
+    plain = contamination_of(sound, data, heard_as="as-recorded")
+    assert plain.attrs["status"] == "auditable" and np.isnan(plain.p_pitch_shift)
+
+
+def test_an_unshifted_copy_shows_no_shift():
+    sound = spoken(12)
+    found = audited(sound, contaminated(sound, 4, decibels=-5, seed=12), sound="altered")
+    assert found.pitch.found and not found.pitch.altered
+    assert abs(found.pitch.shift) < 0.15
+    assert found.status == "auditable"
+
+
+@pytest.mark.parametrize("case", ["resonance", "band", "pitch"])
+def test_narrow_and_shifted_copies_are_found(case):
+    assert measure(case, 16, 3)["rate"] >= 0.9
+
+
+def test_hum_flags_no_clean_electrode():
+    # 48 electrodes at 5 %: more than 6 have a chance below 2 %.
+    assert measure("hum", 48, 3)["rate"] <= 6 / 48
+
+
+def test_steady_hum_is_removed_from_a_spectrum():
+    settings = ContaminationSettings()
+    freqs = spectra.frequencies(settings, rate=RATE, mains=50)
+    t = np.arange(int(8 * RATE)) / RATE
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(len(t))
+    times = np.arange(1.0, 7.0, settings.shift)
+    power = []
+    for hum in (0, 5 * np.sin(2 * np.pi * 100.03 * t)):
+        signal = Reader.of_array((noise + hum)[:, None], rate=RATE)
+        power.append(
+            np.abs(
+                spectra.clean_spectrum(
+                    signal, slice(0, 1), times=times, freqs=freqs, lines=(50.0,), settings=settings
+                )[0]
+            ).mean()
+        )
+    assert power[1] == pytest.approx(power[0], rel=0.1)
+
+
+def test_the_mains_frequency_is_that_of_settings_then_sidecar():
+    assert spectra.mains_lines(ContaminationSettings(line=60), 50.0) == (60,)
+    assert spectra.mains_lines(ContaminationSettings(), 60.0) == (60.0,)
+    assert spectra.mains_lines(ContaminationSettings(), None) == spectra.MAINS

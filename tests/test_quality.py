@@ -14,6 +14,7 @@ from highgamma.errors import InputError
 from highgamma.quality import measures, stage
 from highgamma.quality.columns import QUALITY_COLUMNS, QUALITY_FLAGS
 from highgamma.quality.settings import QualitySettings
+from highgamma.recording import sidecars
 from highgamma.recording.files import find
 from highgamma.recording.opening import open_channels
 from highgamma.recording.outputs import record
@@ -199,7 +200,7 @@ def test_limits_that_are_no_range_are_refused():
 def test_values_that_are_no_microvolts_are_flagged_in_a_real_recording(shared_data):
     root = shared_data / "ieeg_signals/pyneuromod_gripforce"
     segments = find(root, "sub-testsub", task="gripforce")
-    mains = stage.mains_of(segments)
+    mains = sidecars.mains_of(segments)
     assert mains == 60
     dataset = {"root": root, "task": "gripforce", "words": {"trial_type": None}}
     where = neural.Electrodes.from_table(record("sub-testsub", dataset).channels)

@@ -464,6 +464,25 @@ def test_the_gain_over_all_is_tested_over_its_family_and_the_least_is_named(tmp_
     assert table.loc[table["model"] != "text", "gain"].isna().all()
 
 
+def test_electrodes_of_altered_audio_carry_a_flag_unless_the_sound_was_found(tmp_path):
+    measured, predicted = signals()
+    paths = write_scores(
+        tmp_path, analysis="words", participant="sub-01", model="text", layers=[0],
+        measured=measured, predicted=predicted,
+    )  # fmt: skip
+    audit = {"LA1": 0.001, "LA2": 0.8, "LA3": 0.9}
+    plain = summarised(tmp_path, paths, contamination={"sub-01": audit}).electrodes
+    table = summarised(
+        tmp_path, paths, contamination={"sub-01": audit}, not_auditable=["sub-01"]
+    ).electrodes
+    flagged = table["flags"].str.split(",").map(lambda flags: "not-auditable" in flags)
+    assert flagged.tolist()[:3] == [False, True, True]
+    assert not plain["flags"].str.contains("not-auditable").any()
+    assert table["verdict"].tolist() == plain["verdict"].tolist()
+    supported = table[(table["verdict"] == "supported") & flagged]
+    assert supported["rule"].str.endswith("not auditable for sound").all()
+
+
 def test_contaminated_electrodes_are_those_whose_q_is_small_within_their_participant(tmp_path):
     measured, predicted = signals()
     paths = write_scores(

@@ -8,6 +8,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.contamination.stage import contamination
     from highgamma.recording.files import find
     from highgamma.recording.opening import open_channels
+    from highgamma.recording.sidecars import mains_of
     from highgamma.sections import section_from
     from highgamma.store import read_dataset, write_dataset
 
@@ -24,6 +25,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
             settings,
             reference=signal.reference,
             artefacts=signal.artefacts,
+            mains=mains_of(segments),
         )
     write_dataset(
         audited,

@@ -8,6 +8,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.quality.settings import QualitySettings
     from highgamma.recording.files import find
     from highgamma.recording.opening import open_channels
+    from highgamma.recording.sidecars import mains_of
     from highgamma.sections import checked_section
 
     participant, dataset = snakemake.params.participant, snakemake.params.dataset
@@ -21,7 +22,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
             electrodes,
             settings,
             signal.artefacts,
-            mains=stage.mains_of(segments),
+            mains=mains_of(segments),
         )
     stage.write(
         judged,

@@ -10,6 +10,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
             summary.read_fits(snakemake.input.scores),
             channels=summary.read_channels(snakemake.input.channels),
             contamination=summary.read_contamination(snakemake.input.contamination),
+            not_auditable=summary.read_not_auditable(snakemake.input.contamination),
             participants=snakemake.params.participants,
             analyses=snakemake.params.analyses,
             models=snakemake.params.models,

@@ -1,35 +1,52 @@
-"""Compute the excess of the diagonal, and its surrogates by circular shifts of the sound."""
+"""Audit electrodes for sound: compare the excess of the diagonal with that of shifted sound."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from highgamma.contamination import pitch
 from highgamma.contamination.settings import ContaminationSettings
+from highgamma.contamination.shifts import (
+    excess_of_shifts,
+    in_deviations,
+    largest_within,
+    locking_of_shifts,
+    p_values,
+)
 from highgamma.contamination.spectra import (
     ComplexArray,
     Float32Array,
     FloatArray,
     advances,
+    advances_at,
     centred,
+    clean_spectrum,
     frame_times,
     frames_apart,
     frequencies,
+    mains_lines,
     masked_frames,
     softened,
-    spectrum,
     standardised,
+    thinned,
     unit_phases,
+    without_slow,
 )
 from highgamma.errors import InputError
 from highgamma.neural.spans import Mask
 from highgamma.recording.reader import Reader
 
 LOG = logging.getLogger("highgamma")
+
+AUDITABLE, NOT_AUDITABLE, NOT_AUDITED = "auditable", "not auditable", "not audited"
+"""Status of a recording: the audit can find a copy of the voice; a copy could lie at other
+frequencies than in the audio; there is no sound."""
 
 DELAY = 0.1
 """Most by which the audio may be early or late against the recording, s. The largest excess within
@@ -69,6 +86,10 @@ class SoundAudit:
         p of the largest standardised excess of all electrodes.
     surrogates
         Number of surrogates.
+    status
+        `AUDITABLE` or `NOT_AUDITABLE`.
+    pitch
+        The shift of the audio's pitch, and its evidence.
     """
 
     frequencies: FloatArray
@@ -79,66 +100,122 @@ class SoundAudit:
     p: FloatArray
     p_recording: float
     surrogates: int
+    status: str
+    pitch: pitch.Pitch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Voice:
-    """Spectra of the sound of all segments, concatenated.
+class _Segment:
+    """Sound and electrodes of a segment.
 
-    level : (F, frame), standardised log amplitude. moves : (F, frame - lost at each segment's
-    end), advance of phase, mean square 1. lengths : first frame of every segment but the first.
+    times : (frame,), centres of its frames, s. hidden : (channel, frame), frames left out.
     """
 
-    level: Float32Array
-    moves: ComplexArray
-    lengths: NDArray[np.int64]
+    sound: Reader
+    signals: Reader
+    times: FloatArray
+    hidden: NDArray[np.bool_]
 
 
-def excess_of_shifts(voice: ComplexArray, electrodes: ComplexArray) -> FloatArray:
-    """Compute the excess of the diagonal for every circular shift of the voice.
+@dataclass(frozen=True, kw_only=True)
+class _Pairs:
+    """What is compared: the segments, frequencies (Hz), mains frequencies (Hz), and settings."""
 
-    The advance of audio frequency f is correlated with that of electrode frequency g by
-    `C_fg = Re Σ_t conj(A_f(t)) N_g(t) / T`, and `excess = mean_f C_ff - mean_{f≠g} C_fg`. Both
-    means are sums of products over time, so one product in the frequency domain gives them for
-    all shifts at once.
+    segments: list[_Segment]
+    freqs: FloatArray
+    lines: tuple[float, ...]
+    settings: ContaminationSettings
 
-    Parameters
-    ----------
-    voice
-        (F, frame).
-    electrodes
-        (electrode, F, frame).
+    @property
+    def apart(self) -> int:
+        """Least shift of a surrogate, frames."""
+        return int(np.ceil(self.settings.min_shift / self.settings.shift))
 
-    Returns
-    -------
-    excess : (electrode, shift)
-        Shift 0 … frames - 1; column 0 is the recording as it is, column s has the voice s frames
-        later.
-    """
-    from scipy import fft
+    @property
+    def reach(self) -> int:
+        """Frames by which the audio may be early or late."""
+        return int(np.floor(DELAY / self.settings.shift + 1e-9))
 
-    n_freqs, n_frames = voice.shape
-    audio = np.conj(fft.fft(voice, axis=1))
-    audio_sum = audio.sum(axis=0)
-    on, off = 1 / n_freqs, 1 / (n_freqs * (n_freqs - 1))
-    excess = np.empty((len(electrodes), n_frames))
-    for row, electrode in enumerate(electrodes):
-        transformed = fft.fft(electrode, axis=1)
-        diagonal = np.einsum("ft,ft->t", audio, transformed)
-        everything = audio_sum * transformed.sum(axis=0)
-        both = (on + off) * diagonal - off * everything
-        excess[row] = fft.ifft(both).real / n_frames
-    return excess
+    @property
+    def n_electrodes(self) -> int:
+        """Count the electrodes."""
+        return len(self.segments[0].signals.names)
 
+    @cached_property
+    def breaks(self) -> NDArray[np.int64]:
+        """First frame of every segment but the first."""
+        return np.cumsum([len(s.times) for s in self.segments])[:-1]
 
-def largest_within(excess: FloatArray, reach: int) -> FloatArray:
-    """Find the largest excess, (electrode, shift), within `reach` shifts to either side.
+    @cached_property
+    def n_frames(self) -> int:
+        """Frames that have a following window, of all segments."""
+        ahead = frames_apart(self.settings)
+        return sum(len(s.times) - ahead for s in self.segments)
 
-    Shifts wrap around at the ends.
-    """
-    from scipy.ndimage import maximum_filter1d
+    def spectra(self, channels: slice) -> ComplexArray:
+        """Compute the electrodes' spectra (channel, F, frame)."""
+        return np.concatenate(
+            [self._spectrum(s.signals, s, channels) for s in self.segments], axis=2
+        )
 
-    return np.asarray(maximum_filter1d(excess, 2 * reach + 1, axis=1, mode="wrap"))
+    def sound(self) -> ComplexArray:
+        """Compute the spectrum of the sound (F, frame)."""
+        return np.concatenate(
+            [self._spectrum(s.sound, s, slice(0, 1))[0] for s in self.segments], axis=1
+        )
+
+    def _spectrum(self, reader: Reader, segment: _Segment, channels: slice) -> ComplexArray:
+        return clean_spectrum(
+            reader,
+            channels,
+            times=segment.times,
+            freqs=self.freqs,
+            lines=self.lines,
+            settings=self.settings,
+        )
+
+    def advancing(self, phases: ComplexArray) -> ComplexArray:
+        """Compute the phase advance within each segment, mean 0 over all segments."""
+        parts = np.split(phases, self.breaks, axis=-1)
+        steps = [without_slow(advances(x, self.freqs, self.settings), self.settings) for x in parts]
+        return centred(np.concatenate(steps, axis=-1))
+
+    def followed(self, phases: ComplexArray) -> ComplexArray:
+        """Return the frames (…, F, frame) that have a following window, of all segments."""
+        ahead = frames_apart(self.settings)
+        parts = np.split(phases, self.breaks, axis=-1)
+        return np.concatenate([part[..., :-ahead] for part in parts], axis=-1)
+
+    def shifted_voice(self, shift: float, most: int | None = None) -> ComplexArray:
+        """Compute the advance (F, frame) of a sound whose pitch is shifted by so many semitones.
+
+        At `most` so many frames are computed.
+        """
+        ahead = frames_apart(self.settings)
+        left = self.n_frames if most is None else most
+        parts = []
+        for sound, segment in zip(self._thinned, self.segments, strict=True):
+            times = segment.times[: left + ahead]
+            if left <= 0:
+                break
+            left -= len(times) - ahead
+            parts.append(
+                advances_at(
+                    sound,
+                    times=times,
+                    freqs=self.freqs,
+                    lines=self.lines,
+                    ratio=pitch.ratio_of(shift),
+                    settings=self.settings,
+                )
+            )
+        quick = [without_slow(part, self.settings) for part in parts]
+        return _scaled(centred(np.concatenate(quick, axis=-1)))
+
+    @cached_property
+    def _thinned(self) -> list[Reader]:
+        highest = self.freqs.max() * pitch.ratio_of(pitch.WIDEST)
+        return [thinned(s.sound, highest) for s in self.segments]
 
 
 def audit(
@@ -147,12 +224,18 @@ def audit(
     settings: ContaminationSettings,
     *,
     masks: Sequence[Mask] | None = None,
+    mains: float | None = None,
 ) -> SoundAudit:
     """Compare the excess of the diagonal with that of every circular shift of the sound.
 
-    `p = (b + 1) / (n + 1)`, where b of n shifts of at least `min_shift` have an excess as large as
-    the unshifted recording. For the whole recording the largest excess of all electrodes is taken,
-    each in standard deviations of its own surrogates, under the same shifts.
+    `p = (b + 1) / (n + 1)`, where b of n shifts of at least `min_shift` have a statistic as large
+    as the unshifted recording. For the whole recording the largest of all electrodes is taken, each
+    in standard deviations of its own surrogates, under the same shifts.
+
+    With `sound: unknown` or `altered` a shift of the audio's pitch is searched. If one is found,
+    p compares the frequencies that it relates. If the audio is known to be altered and no shift is
+    found, p takes the largest excess over all shifts, for the recording and for its surrogates,
+    and the recording is not auditable.
 
     Parameters
     ----------
@@ -165,6 +248,8 @@ def audit(
     masks
         For each segment the samples of each electrode that are left out; frames that touch them
         count for nothing.
+    mains
+        Mains frequency that the recording's sidecar states, Hz.
 
     Raises
     ------
@@ -172,6 +257,70 @@ def audit(
         If there is no sound, if its overlap with the recording is too short, or if the rate is too
         low.
     """
+    pairs = _paired(voices, signals, settings, masks=masks, mains=mains)
+    n = pairs.n_electrodes
+    search = None
+    if settings.sound != "as-recorded":
+        shifts = pitch.semitones()
+        LOG.info("contamination: searching %d shifts of the audio's pitch", len(shifts))
+        most = max(pitch.SEARCHED, pitch.MANY_SHIFTS * pairs.apart)
+        search = pitch.Search(
+            (pairs.shifted_voice(shift, most) for shift in shifts),
+            n,
+            reach=pairs.reach,
+            apart=pairs.apart,
+        )
+    matrix, compared = _compared(pairs, search)
+    shift = pitch.not_searched(n) if search is None else search.result()
+    if shift.altered:
+        compared = _compared_at(pairs, shift.shift)
+    declared = settings.sound == "altered"
+    status = NOT_AUDITABLE if declared and not shift.found else AUDITABLE
+    p, p_recording = p_values(compared.statistic, pairs.apart)
+    if status == NOT_AUDITABLE:
+        p, p_recording = shift.p_electrodes, shift.p_recording
+    _log(shift, status)
+    live = np.isfinite(p)
+    return SoundAudit(
+        frequencies=pairs.freqs,
+        matrix=matrix,
+        locking=compared.locking,
+        excess=np.where(live, compared.excess, np.nan),
+        delay=np.where(live, compared.delay, np.nan),
+        p=p,
+        p_recording=p_recording,
+        surrogates=pairs.n_frames - 2 * pairs.apart + 1,
+        status=status,
+        pitch=shift,
+    )
+
+
+def _log(shift: pitch.Pitch, status: str) -> None:
+    """Report the shift of the audio's pitch, if one was searched."""
+    if np.isnan(shift.p):
+        return
+    at = f"most evidence at {shift.shift:+.2f} semitones, p = {shift.p:.2g}"
+    if not shift.found:
+        LOG.info("contamination: no shift of the audio's pitch is found (%s)", at)
+    else:
+        LOG.info("contamination: the audio's pitch is that of the electrodes at a shift of "
+                 "%+.2f semitones (p = %.2g)", shift.shift, shift.p)  # fmt: skip
+    if status == NOT_AUDITABLE:
+        LOG.warning(
+            "contamination: the audio is declared as altered (contamination.sound) and its pitch "
+            "cannot be related to the electrodes: the recording is not auditable for sound"
+        )
+
+
+def _paired(
+    voices: Sequence[Reader | None],
+    signals: Sequence[Reader],
+    settings: ContaminationSettings,
+    *,
+    masks: Sequence[Mask] | None,
+    mains: float | None,
+) -> _Pairs:
+    """Pair the sound and the electrodes of every segment."""
     if masks is None:
         masks = [Mask.empty(len(s.names)) for s in signals]
     usable = [(v, s, m) for v, s, m in zip(voices, signals, masks, strict=True) if v is not None]
@@ -181,80 +330,161 @@ def audit(
             where="contamination",
             remedy="name the audio in the config (dataset.audio)",
         )
-    freqs = frequencies(settings, rate=min(min(v.rate, s.rate) for v, s, _ in usable))
-    ahead = frames_apart(settings)
-    times = [frame_times(pair, settings) for *pair, _ in usable]
-    segments = [(v, s, t, m) for (v, s, m), t in zip(usable, times, strict=True) if len(t) > ahead]
-    n_frames = sum(len(t) - ahead for *_, t, _ in segments)
-    apart = int(np.ceil(settings.min_shift / settings.shift))
-    if n_frames - 2 * apart + 1 < FEWEST:
+    rate = min(min(v.rate, s.rate) for v, s, _ in usable)
+    segments = []
+    for v, s, mask in usable:
+        times = frame_times([v, s], settings)
+        if len(times) > frames_apart(settings):
+            hidden = masked_frames(mask, s, times=times, settings=settings)
+            segments.append(_Segment(sound=v, signals=s, times=times, hidden=hidden))
+    pairs = _Pairs(
+        segments=segments,
+        freqs=frequencies(settings, rate=rate, mains=mains),
+        lines=mains_lines(settings, mains),
+        settings=settings,
+    )
+    if pairs.n_frames - 2 * pairs.apart + 1 < FEWEST:
         raise InputError(
-            f"audio and recording overlap for {n_frames * settings.shift:.3g} s",
+            f"audio and recording overlap for {pairs.n_frames * settings.shift:.3g} s",
             where="contamination",
             expected=f"at least {2 * settings.min_shift + FEWEST * settings.shift:g} s",
             remedy="check that the audio belongs to the recording, or set contamination: "
             "{enabled: false}",
         )
-    voice = _heard([(v, t) for v, _, t, _ in segments], freqs, settings)
-    hidden = [masked_frames(m, s, times=t, settings=settings) for _, s, t, m in segments]
+    return pairs
 
-    n_freqs, n_electrodes = len(freqs), len(signals[0].names)
-    reach = int(np.floor(DELAY / settings.shift + 1e-9))
-    matrix = np.empty((n_electrodes, n_freqs, n_freqs), np.float32)
-    locking = np.empty_like(matrix)
-    delay = np.empty(n_electrodes)
-    excess = np.empty((n_electrodes, n_frames))
-    block = int(np.clip(BLOCK_BYTES // (8 * n_freqs * n_frames), 1, 16))
-    for first in range(0, n_electrodes, block):
-        some = slice(first, min(first + block, n_electrodes))
-        spectra = np.concatenate(
-            [spectrum(s, some, times=t, freqs=freqs, settings=settings) for _, s, t, _ in segments],
-            axis=2,
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Locking (electrode, F, F), excess, delay (electrode,) and statistic (electrode, shift)."""
+
+    locking: Float32Array
+    excess: FloatArray
+    delay: FloatArray
+    statistic: FloatArray
+
+    @classmethod
+    def empty(cls, pairs: _Pairs) -> _Compared:
+        """Return arrays to fill."""
+        n, n_freqs = pairs.n_electrodes, len(pairs.freqs)
+        return cls(
+            np.empty((n, n_freqs, n_freqs), np.float32),
+            np.empty(n),
+            np.empty(n),
+            np.empty((n, pairs.n_frames)),
         )
+
+    def fill(
+        self,
+        row: int,
+        moves: ComplexArray,
+        phases: ComplexArray,
+        voice: _Voice,
+        pairs: _Pairs,
+    ) -> None:
+        """Compare the advances and phases of an electrode (F, frame) with those of the voice.
+
+        The statistic is the larger one of the excess of the diagonal and the plain locking, each in
+        standard deviations of its surrogates, for the recording and for every surrogate.
+        """
+        from scipy import fft
+
+        excess = excess_of_shifts(voice.transformed, fft.fft(moves, axis=-1))[0]
+        reach = pairs.reach
+        shift = int(excess[np.arange(-reach, reach + 1)].argmax()) - reach
+        later = np.conj(np.roll(voice.moves, shift, axis=1))
+        self.locking[row] = (later @ moves.T).real / pairs.n_frames
+        self.delay[row] = shift * pairs.settings.shift
+        largest = largest_within(excess[None], reach)[0]
+        self.excess[row] = largest[0]
+        statistic = in_deviations(largest, pairs.apart)
+        if voice.phases is not None:
+            locking = locking_of_shifts(voice.phases, fft.fft(phases, axis=-1))
+            plain = in_deviations(largest_within(locking[None], reach)[0], pairs.apart)
+            statistic = np.maximum(statistic, plain)
+        self.statistic[row] = statistic
+
+
+class _Voice:
+    """How the phase of the sound advances, (F, frame), and what is compared of it.
+
+    transformed : (1, F, frame), Fourier transform of the advances. phases : (F, frame), that of
+    the phases; None for a sound whose pitch is shifted, in which they are not kept.
+    """
+
+    def __init__(self, moves: ComplexArray, phases: ComplexArray | None = None) -> None:
+        from scipy import fft
+
+        self.moves = moves
+        self.transformed = np.asarray(fft.fft(moves, axis=-1))[None]
+        self.phases = None if phases is None else np.asarray(fft.fft(phases, axis=-1))
+
+
+def _blocks(pairs: _Pairs) -> Iterator[tuple[range, ComplexArray, NDArray[np.bool_]]]:
+    """Compute the spectra of blocks of electrodes: rows, spectra, and hidden frames."""
+    block = int(np.clip(BLOCK_BYTES // (8 * len(pairs.freqs) * pairs.n_frames), 1, 16))
+    for first in range(0, pairs.n_electrodes, block):
+        rows = range(first, min(first + block, pairs.n_electrodes))
+        some = slice(rows.start, rows.stop)
+        hidden = np.concatenate([s.hidden[some] for s in pairs.segments], axis=1)
+        yield rows, pairs.spectra(some), hidden
+        LOG.info("contamination: %d of %d electrodes", rows.stop, pairs.n_electrodes)
+
+
+def _phases(spectra: ComplexArray, hidden: NDArray[np.bool_]) -> ComplexArray:
+    """Compute the phases of electrodes; hidden frames count for nothing."""
+    spectra[np.broadcast_to(hidden[:, None], spectra.shape)] = 0
+    return unit_phases(spectra)
+
+
+def _compared(pairs: _Pairs, search: pitch.Search | None) -> tuple[Float32Array, _Compared]:
+    """Compare all electrodes with the sound as it is, and add them to the search.
+
+    Returns
+    -------
+    matrix : (electrode, F of the sound, F of the electrode)
+        Correlation of log amplitudes.
+    compared
+        The comparison of phases.
+    """
+    spectrum = pairs.sound()
+    level, phases = _level(spectrum), softened(spectrum)
+    voice = _Voice(_scaled(pairs.advancing(phases)), pairs.followed(phases))
+    found = _Compared.empty(pairs)
+    matrix = np.empty_like(found.locking)
+    for rows, spectra, hidden in _blocks(pairs):
         amplitude = np.maximum(np.abs(spectra), np.finfo(np.float32).tiny)
-        masked = np.concatenate([frames[some] for frames in hidden], axis=1)
-        level = standardised(np.log(amplitude), masked)
-        spectra[np.broadcast_to(masked[:, None], spectra.shape)] = 0
-        matrix[some] = (voice.level @ level.transpose(0, 2, 1)) / voice.level.shape[1]
-        moves = _advancing(unit_phases(spectra), voice.lengths, freqs, settings)
-        shifted = excess_of_shifts(voice.moves, moves)
-        shifts = shifted[:, np.arange(-reach, reach + 1)].argmax(axis=1) - reach
-        for row, shift in enumerate(shifts):
-            later = np.conj(np.roll(voice.moves, shift, axis=1))
-            locking[first + row] = (later @ moves[row].T).real / n_frames
-        delay[some] = shifts * settings.shift
-        excess[some] = largest_within(shifted, reach)
-        LOG.info("contamination: %d of %d electrodes", some.stop, n_electrodes)
-    null = excess[:, apart : n_frames - apart + 1]
-    p, p_recording = p_values(excess[:, 0], null)
-    live = np.isfinite(p)
-    return SoundAudit(
-        frequencies=freqs,
-        matrix=matrix,
-        locking=locking,
-        excess=np.where(live, excess[:, 0], np.nan),
-        delay=np.where(live, delay, np.nan),
-        p=p,
-        p_recording=p_recording,
-        surrogates=null.shape[1],
-    )
+        levels = standardised(np.log(amplitude), hidden)
+        matrix[rows.start : rows.stop] = (level @ levels.transpose(0, 2, 1)) / level.shape[1]
+        phases = _phases(spectra, hidden)
+        both = zip(rows, pairs.advancing(phases), pairs.followed(phases), strict=True)
+        for row, moves, phase in both:
+            found.fill(row, moves, phase, voice, pairs)
+            if search is not None:
+                search.add(row, moves)
+    return matrix, found
 
 
-def _heard(
-    voices: Sequence[tuple[Reader, FloatArray]],
-    freqs: FloatArray,
-    settings: ContaminationSettings,
-) -> _Voice:
-    """Compute the spectra of each segment's sound at its frame times."""
-    spectra = np.concatenate(
-        [
-            spectrum(voice, slice(0, 1), times=times, freqs=freqs, settings=settings)[0]
-            for voice, times in voices
-        ],
-        axis=1,
-    )
-    lengths = np.cumsum([len(times) for _, times in voices])[:-1]
-    loudness = np.abs(spectra)
+def _compared_at(pairs: _Pairs, shift: float) -> _Compared:
+    """Compare all electrodes with sound whose pitch is shifted by so many semitones."""
+    voice = _Voice(pairs.shifted_voice(shift))
+    found = _Compared.empty(pairs)
+    for rows, spectra, hidden in _blocks(pairs):
+        phases = _phases(spectra, hidden)
+        for row, moves, phase in zip(rows, pairs.advancing(phases), phases, strict=True):
+            found.fill(row, moves, phase, voice, pairs)
+    return found
+
+
+def _level(spectrum: ComplexArray) -> Float32Array:
+    """Compute the sound's standardised log amplitude (F, frame).
+
+    Raises
+    ------
+    InputError
+        If the sound is constant.
+    """
+    loudness = np.abs(spectrum)
     floor = SILENCE * np.sqrt(np.mean(np.square(loudness), axis=1, keepdims=True))
     if not (floor > 0).all():
         raise InputError(
@@ -262,43 +492,13 @@ def _heard(
             where="contamination",
             remedy="name the right audio in the config (dataset.audio)",
         )
-    moves = _advancing(softened(spectra), lengths, freqs, settings)
-    moves /= np.sqrt(np.mean(np.square(np.abs(moves)), dtype=np.float64))
-    return _Voice(level=standardised(np.log(loudness + floor)), moves=moves, lengths=lengths)
+    return standardised(np.log(loudness + floor))
 
 
-def _advancing(
-    phases: ComplexArray,
-    lengths: NDArray[np.int64],
-    freqs: FloatArray,
-    settings: ContaminationSettings,
-) -> ComplexArray:
-    """Compute the phase advance within each segment, mean 0 over all segments."""
-    parts = np.split(phases, lengths, axis=-1)
-    return centred(np.concatenate([advances(x, freqs, settings) for x in parts], axis=-1))
-
-
-def p_values(observed: FloatArray, null: FloatArray) -> tuple[FloatArray, float]:
-    """Compute the p of each electrode, NaN for a flat one, and that of the whole recording.
-
-    Parameters
-    ----------
-    observed
-        (electrode,), excess of the recording.
-    null
-        (electrode, surrogate), excess of its surrogates.
-    """
-    n = null.shape[1]
-    p = ((null >= observed[:, None]).sum(axis=1) + 1) / (n + 1)
-    spread = null.std(axis=1)
-    live = spread > 0
-    if not live.any():
-        return np.full(len(p), np.nan), float("nan")
-    centre = null[live].mean(axis=1)
-    largest = ((observed[live] - centre) / spread[live]).max()
-    largest_null = ((null[live] - centre[:, None]) / spread[live, None]).max(axis=0)
-    p_recording = (int((largest_null >= largest).sum()) + 1) / (n + 1)
-    return np.where(live, p, np.nan), float(p_recording)
+def _scaled(moves: ComplexArray) -> ComplexArray:
+    """Scale to a mean square of 1; nothing remains of nothing."""
+    square = np.mean(np.square(np.abs(moves)), dtype=np.float64)
+    return np.asarray(moves / (np.sqrt(square) if square > 0 else 1), dtype=np.complex64)
 
 
 def unjudged(n_electrodes: int) -> SoundAudit:
@@ -314,4 +514,6 @@ def unjudged(n_electrodes: int) -> SoundAudit:
         p=unknown,
         p_recording=float("nan"),
         surrogates=0,
+        status=NOT_AUDITED,
+        pitch=pitch.not_searched(n_electrodes),
     )

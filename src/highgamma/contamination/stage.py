@@ -12,6 +12,7 @@ import numpy as np
 from highgamma import neural
 from highgamma.contamination.audit import SoundAudit, audit, unjudged
 from highgamma.contamination.settings import ContaminationSettings
+from highgamma.contamination.spectra import mains_lines
 from highgamma.recording.reader import Reader
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def contamination(
     *,
     reference: str = "none",
     artefacts: neural.ArtefactSettings | None = None,
+    mains: float | None = None,
 ) -> xr.Dataset:
     """Audit every electrode, as it is analysed and as it was recorded.
 
@@ -78,13 +80,16 @@ def contamination(
     artefacts
         What the neural stage takes for artefacts. They are left out, except bursts: a burst may be
         the sound that the audit looks for.
+    mains
+        Mains frequency that the recording's sidecar states, Hz.
 
     Returns
     -------
     audit : Dataset
         Along `channel` (after re-referencing): `matrix` and `locking` (channel, frequency_audio,
         frequency), `diagonal(channel, frequency)` of the latter, `delay`, `excess`, `p`; scalar
-        `p_recording`. Along `recorded_channel`: `excess_recorded`, `p_recorded`; scalar
+        `p_recording`, `pitch_shift` (semitones) and `p_pitch_shift`, its evidence; attribute
+        `status`. Along `recorded_channel`: `excess_recorded`, `p_recorded`; scalar
         `p_recording_recorded`.
 
     Raises
@@ -103,7 +108,7 @@ def contamination(
     def audited(signals: Sequence[Reader], masks: Sequence[neural.Mask]) -> SoundAudit:
         if not judged:
             return unjudged(len(signals[0].names))
-        return audit(voices, signals, settings, masks=masks)
+        return audit(voices, signals, settings, masks=masks, mains=mains)
 
     analysed = audited(prepared.recordings, prepared.masks)
     as_recorded = analysed
@@ -116,7 +121,11 @@ def contamination(
             **neural.channel_coordinates(prepared),
             "recorded_channel": ("recorded_channel", np.array(electrodes.names, dtype=object)),
         },
-        attributes={**asdict(settings), "reference": reference},
+        attributes={
+            **asdict(settings),
+            "reference": reference,
+            "mains": ", ".join(f"{line:g}" for line in mains_lines(settings, mains)),
+        },
     )
 
 
@@ -135,7 +144,12 @@ def _dataset(
     diagonal = {"long_name": "locking at the same frequency in both"}
     delay = {"units": "s", "long_name": "electrode after audio where the excess is largest"}
     hertz = {"units": "Hz"}
+    pitch_shift = {
+        "units": "semitone",
+        "long_name": "shift of the audio's pitch with most evidence",
+    }
     attributes["enabled"] = int(attributes["enabled"])  # NetCDF has no booleans
+    attributes = {key: value for key, value in attributes.items() if value is not None}
     return xr.Dataset(
         {
             "matrix": (pairs, analysed.matrix, correlation),
@@ -149,6 +163,8 @@ def _dataset(
             "excess": ("channel", analysed.excess),
             "p": ("channel", analysed.p),
             "p_recording": ((), analysed.p_recording),
+            "pitch_shift": ((), analysed.pitch.shift, pitch_shift),
+            "p_pitch_shift": ((), analysed.pitch.p),
             "excess_recorded": ("recorded_channel", as_recorded.excess),
             "p_recorded": ("recorded_channel", as_recorded.p),
             "p_recording_recorded": ((), as_recorded.p_recording),
@@ -158,5 +174,10 @@ def _dataset(
             "frequency": ("frequency", analysed.frequencies, hertz),
             "frequency_audio": ("frequency_audio", analysed.frequencies, hertz),
         },
-        attrs={"surrogates": analysed.surrogates, **attributes},
+        attrs={
+            "surrogates": analysed.surrogates,
+            "status": analysed.status,
+            "pitch_shift_found": int(analysed.pitch.altered),
+            **attributes,
+        },
     )

@@ -84,7 +84,7 @@ def frame_nuisances(
     if np.isfinite(words.onset).any():
         makers["word-rate"] = lambda n, t: _rate(words, n, t)
     if not makers:
-        logger.info("there are neither words nor sound: no nuisance is known")
+        logger.info("no nuisance is known, because there are neither words nor sound")
         makers["none"] = lambda n, t: np.zeros((len(t), 1))
     probe = {name: make(-1, np.zeros(1)).shape[1] for name, make in makers.items()}
     grids = [(number, np.arange(start + shift / 2, stop, shift)) for number, start, stop in extents]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -11,26 +11,13 @@ from highgamma import neural
 from highgamma.quality.columns import QUALITY_COLUMNS, JudgedQuality
 from highgamma.quality.measures import measured
 from highgamma.quality.settings import QualitySettings
-from highgamma.recording.files import Segment
 from highgamma.recording.reader import Reader
-from highgamma.recording.sidecars import read_json
 from highgamma.store import write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LOG = logging.getLogger("highgamma")
-
-
-def mains_of(segments: Iterable[Segment]) -> float | None:
-    """Return the mains frequency that the sidecars of the recordings state, Hz; None if none."""
-    for segment in segments:
-        if segment.sidecar is None:
-            continue
-        stated = read_json(segment.sidecar).get("PowerLineFrequency")
-        if isinstance(stated, int | float) and stated > 0:
-            return float(stated)
-    return None
 
 
 def quality(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,3 +67,14 @@ def read_json(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise InputError("the sidecar holds no object", where=path, expected="{…}")
     return content
+
+
+def mains_of(segments: Iterable[Segment]) -> float | None:
+    """Return the mains frequency that the sidecars of the recordings state, Hz; None if none."""
+    for segment in segments:
+        if segment.sidecar is None:
+            continue
+        stated = read_json(segment.sidecar).get("PowerLineFrequency")
+        if isinstance(stated, int | float) and stated > 0:
+            return float(stated)
+    return None

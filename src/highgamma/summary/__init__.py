@@ -15,6 +15,7 @@ from highgamma.summary.run import (
     read_channels,
     read_contamination,
     read_gains,
+    read_not_auditable,
     summarise,
     write,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "read_contamination",
     "read_fits",
     "read_gains",
+    "read_not_auditable",
     "summarise",
     "write",
 ]

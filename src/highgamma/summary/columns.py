@@ -28,6 +28,7 @@ FLAGS = {
     "intercept-only": "the fit ignores its input: it predicts the training mean everywhere",
     "contaminated": f"the audit finds the microphone in the electrode (q < {LEVEL} within its "
     "participant)",
+    "not-auditable": "the audio is altered in pitch, and the audit cannot tell by how much",
     "not-tested": "the analysis drew no permutations, so there is no p",
     "not-significant": f"q is not below {LEVEL}",
     "no-skill": "the skill is not above 0: the training mean predicts the held-out samples as well",
@@ -40,10 +41,14 @@ FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """The audit of one electrode: its p, and its q within the participant."""
+    """The audit of one electrode: its p, its q within the participant, and whether it can tell.
+
+    An electrode is not `auditable` if the audio is altered in pitch by an unknown amount.
+    """
 
     p: float
     q: float
+    auditable: bool = True
 
 
 NOT_AUDITED = Audited(float("nan"), float("nan"))
@@ -138,6 +143,7 @@ class JudgedFit:
             "flat": fit.flat[k],
             "intercept-only": fit.intercept_only[k],
             "contaminated": self.audits[k].q < LEVEL,
+            "not-auditable": not self.audits[k].auditable and not self.audits[k].q < LEVEL,
             "not-tested": not fit.tested,
             "not-significant": fit.tested and not self.beside.q[k] < LEVEL,
             "no-skill": fit.skill[k] <= 0,
@@ -156,6 +162,7 @@ class JudgedFit:
             gain_q=float(self.beside.gain_q[k]),
             compared=bool(self.beside.controls),
             audit_q=audit.q,
+            auditable=audit.auditable,
             distance_s=fit.distance_s,
             flat=bool(fit.flat[k]),
             leaky=fit.leaky,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,7 @@ def summarise(
     *,
     channels: Mapping[str, pd.DataFrame],
     contamination: Mapping[str, Mapping[str, float]],
+    not_auditable: Collection[str] = (),
     participants: Sequence[str],
     analyses: Mapping[str, Mapping[str, Any]],
     models: Sequence[str],
@@ -82,6 +83,8 @@ def summarise(
         (mm) and the channels that were left out.
     contamination
         For each participant the audit's p-value of each electrode.
+    not_auditable
+        Participants whose audio is altered in pitch by an unknown amount (`read_not_auditable`).
     participants, models
         The run's, in the order of the tables. A participant without scores is named in the log, in
         a row of its own, in the table of missing fits and in the arrays' attribute `missing`.
@@ -121,7 +124,10 @@ def summarise(
     beside = standing_beside(
         done,
         places={name: places_of(table) for name, table in channels.items()},
-        audits={name: audited(p_values) for name, p_values in contamination.items()},
+        audits={
+            name: audited(p_values, auditable=name not in not_auditable)
+            for name, p_values in contamination.items()
+        },
         controls={name: settings.get("controls") or () for name, settings in analyses.items()},
         roles=roles or {},
         gains=gains or {},
@@ -239,6 +245,16 @@ def read_contamination(paths: Iterable[str | Path]) -> dict[str, dict[str, float
                 zip(names, audit["p"].values.astype(float), strict=True)
             )
     return p_of_electrodes
+
+
+def read_not_auditable(paths: Iterable[str | Path]) -> list[str]:
+    """Return the participants (the file's name) whose audit has the status `not auditable`."""
+    found = []
+    for path in sorted(map(str, paths)):
+        with store.open_dataset(path) as audit:
+            if audit.attrs.get("status") == "not auditable":
+                found.append(Path(path).stem)
+    return found
 
 
 def write(summary: Summary, *, arrays: str | Path, **tables: str | Path) -> None:

@@ -216,11 +216,22 @@ def left_out(table: pd.DataFrame) -> dict[str, int]:
     return {str(k): int(v) for k, v in sorted(counted.items(), key=lambda item: str(item[0]))}
 
 
-def audited(p_values: Mapping[str, float]) -> dict[str, Audited]:
-    """Return the audit's p of each electrode of one participant, with its q among them."""
+def audited(p_values: Mapping[str, float], *, auditable: bool = True) -> dict[str, Audited]:
+    """Return the audit of each electrode of one participant from its p.
+
+    Parameters
+    ----------
+    p_values
+        p by electrode.
+    auditable
+        Whether the audit could find the sound in the electrodes.
+    """
     p = np.array(list(p_values.values()), dtype=np.float64)
     q = false_discovery_q(p)
-    return {name: Audited(float(a), float(b)) for name, a, b in zip(p_values, p, q, strict=True)}
+    return {
+        name: Audited(float(a), float(b), auditable)
+        for name, a, b in zip(p_values, p, q, strict=True)
+    }
 
 
 def missing_fits(

@@ -28,6 +28,8 @@ class Score:
         Least time (s) between a training and a held-out sample.
     flat, leaky, intercept_only, tested, contaminated
         Flags of the electrode and of the fit.
+    auditable
+        Whether the audit could find the sound in the electrode.
     compared
         Whether there is a nuisance or a control that the gain is measured against.
     best_control
@@ -49,6 +51,7 @@ class Score:
     intercept_only: bool = False
     tested: bool = True
     contaminated: bool = False
+    auditable: bool = True
     compared: bool = True
     best_control: str | None = None
     lacking: tuple[str, ...] = ()
@@ -147,6 +150,8 @@ def _support(score: Score) -> str:
     if score.compared:
         against = f"{_gained(score)} has q = {_beside(score.gain_q)}"
     audited = "" if isfinite(score.audit_q) else "; not audited for sound"
+    if not score.auditable:
+        audited = "; not auditable for sound"
     return f"q = {_beside(score.q)} is below {LEVEL}; {against}{audited}"
 
 
