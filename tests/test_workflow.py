@@ -198,7 +198,8 @@ def test_the_study_is_ten_participants_by_models_by_all_layers(paper_layout):
     leak = 3 * (1 + 1)
     assert planned["encoding"] == 10 * (paper + words + frames + leak)
     assert planned["recording"] == planned["neural"] == planned["contamination"] == 10
-    assert planned["targets"] == 10 * 2  # one second from the prompt, and two
+    # One second from the prompt and two of the study's signal, one of the signal without artefacts.
+    assert planned["targets"] == 10 * 3
     assert planned["embeddings"] == 10 * 11
 
 
@@ -304,8 +305,8 @@ def test_a_failed_participant_is_named_until_it_is_mended(two_participants):
     missing = read_table(results / "missing.tsv")
     assert missing[["participant", "model", "stage"]].values.tolist() == [
         ["sub-02", "mel", "recording"],
-        ["sub-02", "word-nuisances", "recording"],
         ["sub-02", "position", "recording"],
+        ["sub-02", "word-nuisances", "recording"],
     ]
     assert "sub-02" in (results / "report.html").read_text()
 
