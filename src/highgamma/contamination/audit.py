@@ -233,7 +233,8 @@ def audit(
     in standard deviations of its own surrogates, under the same shifts.
 
     With `sound: unknown` or `altered` a shift of the audio's pitch is searched. If one is found,
-    p compares the frequencies that it relates, and with `unknown` also equal ones. If the audio is known to be altered and no shift is
+    p compares the frequencies that it relates, and with `unknown` also equal ones.
+    If the audio is known to be altered and no shift is
     found, p takes the largest excess over all shifts, for the recording and for its surrogates,
     and the recording is not auditable.
 
