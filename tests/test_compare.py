@@ -78,36 +78,54 @@ def test_differences_are_ours_minus_theirs_at_the_same_electrode(delayed, coarse
     whole = one(found.summary, model="text")
     assert (whole["n_participants"], whole["n_electrodes"]) == (3, 12)
     assert whole["skill_difference"] == pytest.approx(found.electrodes["skill_difference"].mean())
-    means = [np.tanh(np.arctanh(found.electrodes[k]).mean()) for k in ("r", "other_r")]
-    assert whole["r_difference"] == pytest.approx(means[0] - means[1])
+    z = np.arctanh(found.electrodes[["r", "other_r"]]).groupby(found.electrodes["participant"])
+    each = np.tanh(z.mean())
+    assert whole["r_difference"] == pytest.approx((each["r"] - each["other_r"]).mean())
     assert whole["skill_low"] < whole["skill_difference"] < whole["skill_high"]
 
 
-def test_a_draw_pools_the_samples_of_the_folds_that_it_takes(delayed):
+def test_pseudo_values_are_those_of_leaving_each_fold_out(delayed):
     (fit,) = summary.read_fits(delayed.scores["frames", "sub-02", "text"])
     neural, embeddings = frame_world(seconds=60, noise=2.0, seed=1)
     raw = fit_frames(neural, embeddings, lags=[0.1, 0.1])
     chosen = scores.best_candidates(fit.scores["inner_score"].values)
-    counts = compare.fold_counts(5, draws=6, seed=0)
-    r, skill = compare.drawn_scores(summary.fold_sums(fit.scores).of(chosen), counts)
+    r, skill = compare.pseudo_values(summary.fold_sums(fit.scores).of(chosen))
     fold = raw["fold_of_sample"].values
     y, f = raw["observed"].values.astype(float), raw["prediction"].values.astype(float)
     # The fold's training samples are all others but those within the gap of half a second.
     usable = neural["high_gamma"].values[np.isin(neural["time"].values, raw["time"].values)]
-    for b in range(6):
-        taken = np.concatenate([np.tile(np.flatnonzero(fold == k), int(counts[b, k]))
-                                for k in range(5)])  # fmt: skip
-        for c in (0, 3):
-            mean = np.empty(len(fold))
-            for k in range(5):
-                at = raw["time"].values[fold == k]
-                gap = 0.5 - 1e-9
-                far = (raw["time"] <= at.min() - gap) | (raw["time"] >= at.max() + gap)
-                mean[fold == k] = usable[far.values, c].mean()
-            dy, df = (y[:, c] - mean)[taken], (f[:, c] - mean)[taken]
-            assert r[b, c] == pytest.approx(pearsonr(dy, df)[0], abs=1e-5)
-            expected = 1 - ((dy - df) ** 2).sum() / (dy**2).sum()
-            assert skill[b, c] == pytest.approx(expected, abs=1e-5)
+    for c in (0, 3):
+        mean = np.empty(len(fold))
+        for k in range(5):
+            at = raw["time"].values[fold == k]
+            gap = 0.5 - 1e-9
+            far = (raw["time"] <= at.min() - gap) | (raw["time"] >= at.max() + gap)
+            mean[fold == k] = usable[far.values, c].mean()
+        dy, df = y[:, c] - mean, f[:, c] - mean
+
+        def pooled(kept, dy=dy, df=df):
+            a, b = dy[kept], df[kept]
+            return np.array([pearsonr(a, b)[0], 1 - ((a - b) ** 2).sum() / (a**2).sum()])
+
+        everything = pooled(np.ones(len(fold), bool))
+        for k in range(5):
+            expected = 5 * everything - 4 * pooled(fold != k)
+            np.testing.assert_allclose((r[k, c], skill[k, c]), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("folds", [5, 10, 100])
+def test_the_interval_of_equal_fits_holds_0_in_95_of_100(folds):
+    rng = np.random.default_rng(folds)
+    n, electrodes = 30, 600
+    y = rng.normal(size=(folds, n, electrodes))
+    sums = []
+    for _ in range(2):
+        f = 0.5 * y + 0.5 * rng.normal(size=y.shape)
+        parts = (y.sum(1), f.sum(1), (y * y).sum(1), (f * f).sum(1), (y * f).sum(1))
+        sums.append(scores.FoldSums(np.full((folds, 1), float(n)), *parts))
+    for ours, theirs in zip(*(compare.pseudo_values(s) for s in sums), strict=True):
+        low, high = group.t_interval(ours - theirs)
+        assert 0.92 <= ((low <= 0) & (high >= 0)).mean() <= 0.98
 
 
 def test_a_better_fit_is_seen_at_every_electrode_and_at_none_that_follows_nothing(delayed):

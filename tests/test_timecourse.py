@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import pearsonr
@@ -263,8 +264,10 @@ def test_a_region_is_the_mean_over_its_electrodes_with_an_interval():
         regions |= {(f"sub-{k}", "d"): "Insula"}
     (one,) = timecourse.by_region(courses, regions=regions)
     assert (one.region, one.n_participants, one.n_electrodes) == ("S_central", 4, 12)
-    z = np.arctanh(np.concatenate([c.values["r"].values[:3] for c in courses]))
+    z = np.stack([np.arctanh(c.values["r"].values[:3]).mean(axis=0) for c in courses])
     np.testing.assert_allclose(one.r, np.tanh(z.mean(axis=0)))
+    half = scipy.stats.t.ppf(0.975, 3) * z.std(axis=0, ddof=1) / 2
+    np.testing.assert_allclose(one.low, np.tanh(z.mean(axis=0) - half))
     assert (one.low < one.r).all() and (one.r < one.high).all()
 
 

@@ -1,8 +1,8 @@
 """Compare two runs electrode by electrode: what a change of the method did.
 
 Both runs use the same electrodes, so differences between electrodes cancel out in the difference
-between runs. An electrode's interval is a bootstrap over folds, which both runs held out alike; the
-group's interval is the hierarchical bootstrap over participants and their electrodes.
+between runs. An electrode's interval is a paired t over folds, which both runs held out alike; the
+group's interval is Student's t over participants.
 """
 
 from __future__ import annotations
@@ -291,35 +291,25 @@ def _unit(run: ComparedRun, analysis: str) -> str:
 # ------------------------------------------------------------------------------------ one electrode
 
 
-def fold_counts(n_folds: int, *, draws: int, seed: int) -> FloatArray:
-    """Count how often each draw of the bootstrap takes each fold.
+def pseudo_values(sums: FoldSums) -> tuple[FloatArray, FloatArray]:
+    """Return the jackknife's pseudo-values of r and skill, both (fold, channel).
 
-    Returns
-    -------
-    counts : (draw, fold)
-        Each row sums to `n_folds`.
-    """
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(n_folds, np.full(n_folds, 1 / n_folds), size=draws)
-    return drawn.astype(np.float64)
-
-
-def drawn_scores(sums: FoldSums, counts: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Compute r and skill pooled over the folds of each draw.
+    With θ the score pooled over K folds and θ₋ₖ the one without fold k they are K θ − (K − 1) θ₋ₖ
+    (Tukey 1958): a fold's part of the score, whose mean over folds estimates it.
 
     Parameters
     ----------
     sums
         Sums (fold, channel).
-    counts
-        (draw, fold), from `fold_counts`.
-
-    Returns
-    -------
-    r, skill : (draw, channel)
     """
-    pooled = sums.drawn(counts)
-    return pooled_r(pooled), pooled_skill(pooled)
+    n_folds = len(sums.n)
+    whole = sums.drawn(np.ones((1, n_folds)))
+    without = sums.drawn(1.0 - np.eye(n_folds))
+    r, skill = (
+        n_folds * score(whole) - (n_folds - 1) * score(without)
+        for score in (pooled_r, pooled_skill)
+    )
+    return np.asarray(r), np.asarray(skill)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,21 +343,17 @@ def _same_folds(a: _Folds, b: _Folds) -> bool:
 
 
 def electrode_intervals(
-    ours: tuple[Path, ...], theirs: tuple[Path, ...], *, draws: int, seed: int
+    ours: tuple[Path, ...], theirs: tuple[Path, ...]
 ) -> tuple[dict[str, tuple[float, float, float, float]], str]:
     """Compute 95 % intervals of the differences of r and of skill, electrode by electrode.
 
-    Each draw of a paired bootstrap takes the same folds from both runs and pools their sums. There
-    is no interval if the runs hold out different samples, since their folds are then not pairs.
+    A paired t over folds of the difference of the jackknife's pseudo-values. There is no interval
+    if the runs hold out different samples, since their folds are then not pairs.
 
     Parameters
     ----------
     ours, theirs
         Score files of one fit of either run.
-    draws
-        Number of draws.
-    seed
-        Seed of the draws.
 
     Returns
     -------
@@ -385,9 +371,8 @@ def electrode_intervals(
     if n_folds < MIN_FOLDS:
         return {}, f"none: {n_folds} folds are too few"
     channels = [c for c in a.channels if c in set(b.channels)]
-    counts = fold_counts(n_folds, draws=draws, seed=seed)
-    pairs = [drawn_scores(folds.take(channels), counts) for folds in (a, b)]
-    intervals = [group.interval(scores - other) for scores, other in zip(*pairs, strict=True)]
+    pairs = [pseudo_values(folds.take(channels)) for folds in (a, b)]
+    intervals = [group.t_interval(scores - other) for scores, other in zip(*pairs, strict=True)]
     values = np.stack([edge for pair in intervals for edge in pair], axis=1)
     return {c: tuple(row) for c, row in zip(channels, values.tolist(), strict=True)}, (
         f"{n_folds} folds"
@@ -404,7 +389,6 @@ def compare(
     analyses: Mapping[str, str] | None = None,
     models: Mapping[str, str] | None = None,
     settings: group.GroupSettings,
-    seed: int = 0,
 ) -> Comparison:
     """Compare two runs, or models and analyses of one run.
 
@@ -416,8 +400,6 @@ def compare(
         Their names for our analyses and models, where they differ.
     settings
         Least numbers of participants and electrodes for an interval of the group.
-    seed
-        Seed of the bootstrap.
 
     Returns
     -------
@@ -454,8 +436,6 @@ def compare(
             intervals, basis = electrode_intervals(
                 ours.scores.get((analysis, participant, model), ()),
                 theirs.scores.get((other_analysis, participant, other_model), ()),
-                draws=group.DRAWS,
-                seed=seed,
             )
             if basis.startswith("none"):
                 log.warning("%s, %s, %s: no intervals (%s)", participant, analysis, model, basis)
@@ -464,7 +444,7 @@ def compare(
                 fit_rows.append(about | _electrode_row(named, intervals, basis))
         rows += fit_rows
         if fit_rows:
-            summaries.append(about | _summary_row(fit_rows, settings, seed=seed) | only | splits)
+            summaries.append(about | _summary_row(fit_rows, settings) | only | splits)
     if not rows:
         raise InputError(
             f"no fit of {ours.name} and {theirs.name} has an electrode in common",
@@ -514,17 +494,15 @@ def _electrode_row(
     }
 
 
-def _summary_row(
-    rows: list[dict[str, Any]], settings: group.GroupSettings, *, seed: int
-) -> dict[str, Any]:
+def _summary_row(rows: list[dict[str, Any]], settings: group.GroupSettings) -> dict[str, Any]:
     def column(name: str) -> FloatArray:
         return np.array([row[name] for row in rows], dtype=np.float64)
 
-    draws = group.Draws(np.array([row["participant"] for row in rows]), settings, seed=seed)
+    people = group.Participants(np.array([row["participant"] for row in rows]), settings)
     everyone = np.arange(len(rows))
     low, high = column("skill_low"), column("skill_high")
     statistics: dict[str, Any] = {
-        "n_participants": draws.n_participants(everyone),
+        "n_participants": people.count(everyone),
         "n_electrodes": len(rows),
         "n_intervals": int(np.isfinite(low).sum()),
         "n_higher": int((low > 0).sum()),
@@ -536,14 +514,9 @@ def _summary_row(
             for values in (column(name), column(f"other_{name}"))
         )
         known = np.flatnonzero(np.isfinite(ours) & np.isfinite(theirs))
-        difference, below, above = draws.difference(
-            [(ours, 1.0), (theirs, -1.0)], everyone, correlation=is_r
-        )
-        back = np.tanh if is_r else np.asarray
+        difference, below, above = people.difference(ours, theirs, everyone, correlation=is_r)
         for prefix, values in (("", ours), ("other_", theirs)):
-            statistics[f"{prefix}{name}_mean"] = (
-                float(back(values[known].mean())) if known.size else np.nan
-            )
+            statistics[f"{prefix}{name}_mean"] = people.mean(values, known, correlation=is_r)[0]
         statistics |= {
             f"{name}_difference": difference,
             f"{name}_low": below,

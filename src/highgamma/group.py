@@ -1,10 +1,8 @@
 """Statistics over a group of participants, electrodes nested within them.
 
 Electrodes of one participant resemble each other, and participants have unequal numbers of them: an
-interval over electrodes alone would be too narrow. The bootstrap therefore draws twice, first
-participants, then electrodes within each participant drawn (hierarchical bootstrap; Saravanan,
-Berman and Sober 2020, arXiv 2007.07797). The statistic is the mean over all electrodes, of r after
-Fisher's z-transformation.
+interval over electrodes would be too narrow. Participants are therefore the units: the mean over a
+participant's electrodes, then Student's t over participants (r after Fisher's z-transformation).
 """
 
 from __future__ import annotations
@@ -30,8 +28,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-DRAWS = 2000
-LOW, HIGH = 0.025, 0.975
 GREATEST_R = 1 - 1e-9
 """A correlation of 1 has no finite z."""
 
@@ -47,65 +43,40 @@ FOUL = ("contaminated", "flat")
 NO_REGION = ("", "unknown", store.MISSING)
 
 
-# ---------------------------------------------------------------------------------- the bootstrap
+# ------------------------------------------------------------------------- means and intervals
 
 
-def electrode_counts(
-    participant: Sequence[str] | NDArray[Any], *, draws: int = DRAWS, seed: int = 0
-) -> FloatArray:
-    """Count how often each draw of the hierarchical bootstrap takes each electrode.
-
-    With P participants, of whom p has n_p electrodes, a draw takes P participants with replacement
-    and, each time that it takes p, n_p of p's electrodes with replacement.
+def participant_means(values: FloatArray, participant: NDArray[Any]) -> FloatArray:
+    """Return the mean over each participant's electrodes, (participant, …), by ascending name.
 
     Parameters
     ----------
-    participant
-        (electrode,) participant of each electrode.
-    draws
-        Number of draws.
-    seed
-        Seed of the draws.
-
-    Returns
-    -------
-    counts : (draw, electrode)
-    """
-    rng = np.random.default_rng(seed)
-    names, owner = np.unique(np.asarray(participant), return_inverse=True)
-    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    counts = np.zeros((draws, len(owner)))
-    for p in range(len(names)):
-        electrodes = np.flatnonzero(owner == p)
-        counts[:, electrodes] = rng.multinomial(
-            times[:, p] * len(electrodes), np.full(len(electrodes), 1 / len(electrodes))
-        )
-    return counts
-
-
-def drawn_means(counts: FloatArray, values: FloatArray) -> FloatArray:
-    """Compute the mean over electrodes in every draw.
-
-    Parameters
-    ----------
-    counts
-        (draw, electrode), from `electrode_counts`.
     values
         (electrode, …), without missing values.
-
-    Returns
-    -------
-    means : (draw, …)
+    participant
+        (electrode,) participant of each electrode.
     """
-    flat = values.reshape(len(values), -1)
-    means = (counts @ flat) / counts.sum(axis=1, keepdims=True)
-    return np.asarray(means.reshape(len(counts), *values.shape[1:]))
+    names, owner = np.unique(participant, return_inverse=True)
+    sums = np.zeros((len(names), *values.shape[1:]))
+    np.add.at(sums, owner, values)
+    counts = np.bincount(owner).reshape(-1, *(1,) * (values.ndim - 1))
+    return np.asarray(sums / counts)
 
 
-def interval(drawn: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return both ends of the 95 % percentile interval over draws, the first axis."""
-    low, high = np.quantile(drawn, (LOW, HIGH), axis=0)
-    return low, high
+def t_interval(means: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return both ends of the 95 % interval of a mean over the first axis, by Student's t.
+
+    Participants are the units: m ± t(.975, P − 1) s/√P, s the standard deviation of their means.
+    NaN for one participant.
+    """
+    from scipy.stats import t as student
+
+    n = len(means)
+    if n < 2:
+        missing = np.full(means.shape[1:], np.nan)
+        return missing, missing
+    half = student.ppf(0.975, n - 1) * means.std(axis=0, ddof=1) / np.sqrt(n)
+    return means.mean(axis=0) - half, means.mean(axis=0) + half
 
 
 def fisher_z(r: FloatArray) -> FloatArray:
@@ -143,8 +114,8 @@ class _Fits:
     supported: BoolArray | None
 
 
-class Draws:
-    """Bootstrap draws of sets of electrodes; a set that is used again gets the same draws.
+class Participants:
+    """Means of sets of electrodes over participants, and their intervals.
 
     Sets of electrodes are indices into `participant`; values are (electrode,), NaN if missing.
 
@@ -154,32 +125,20 @@ class Draws:
         (electrode,) participant of each electrode.
     settings
         Least numbers of participants and electrodes for an interval.
-    seed
-        Seed of the bootstrap.
     """
 
-    def __init__(
-        self, participant: NDArray[Any], settings: GroupSettings, *, seed: int = 0
-    ) -> None:
+    def __init__(self, participant: NDArray[Any], settings: GroupSettings) -> None:
         self.participant = participant
         self.settings = settings
-        self.seed = seed
-        self._kept: dict[bytes, FloatArray] = {}
 
-    def __call__(self, electrodes: IntArray) -> FloatArray:
-        key = electrodes.tobytes()
-        if key not in self._kept:
-            self._kept[key] = electrode_counts(self.participant[electrodes], seed=self.seed)
-        return self._kept[key]
-
-    def n_participants(self, electrodes: IntArray) -> int:
+    def count(self, electrodes: IntArray) -> int:
         """Return the number of participants that the electrodes belong to."""
         return len(set(self.participant[electrodes].tolist()))
 
     def mean(
         self, values: FloatArray, electrodes: IntArray, *, correlation: bool = False
     ) -> tuple[float, float, float]:
-        """Return the mean over the electrodes that have a value, and its 95 % interval.
+        """Return the mean of participants' means over electrodes with a value, and its interval.
 
         Parameters
         ----------
@@ -195,43 +154,53 @@ class Draws:
         mean, low, high
             The interval is NaN with too few participants or electrodes.
         """
-        return self.difference([(values, 1.0)], electrodes, correlation=correlation)
+        shared = electrodes[np.isfinite(values[electrodes])]
+        if not len(shared):
+            return (np.nan, np.nan, np.nan)
+        back = np.tanh if correlation else np.asarray
+        means = participant_means(values[shared], self.participant[shared])
+        mean = float(back(means.mean()))
+        if _too_few(shared, self, self.settings):
+            return (mean, np.nan, np.nan)
+        low, high = t_interval(means)
+        return (mean, float(back(low)), float(back(high)))
 
     def difference(
         self,
-        parts: Sequence[tuple[FloatArray, float]],
+        values: FloatArray,
+        others: FloatArray,
         electrodes: IntArray,
         *,
         correlation: bool = False,
     ) -> tuple[float, float, float]:
-        """Return a weighted sum of means over the electrodes that have all parts, and its interval.
+        """Return the mean difference over electrodes that have both values, and its interval.
 
         Parameters
         ----------
-        parts
-            Values (electrode,), NaN if missing, each with its weight.
+        values, others
+            (electrode,), NaN if missing.
         electrodes
             Indices of the electrodes of the set.
         correlation
-            Whether the values are Fisher's z; each mean is then transformed back to r.
+            Whether the values are Fisher's z; each participant's means are then transformed back
+            to r before they are compared.
 
         Returns
         -------
         mean, low, high
-            The 95 % interval is NaN with too few participants or electrodes.
+            The interval is NaN with too few participants or electrodes.
         """
-        known = np.isfinite(np.stack([v[electrodes] for v, _ in parts])).all(axis=0)
+        known = np.isfinite(values[electrodes]) & np.isfinite(others[electrodes])
         shared = electrodes[known]
         if not len(shared):
             return (np.nan, np.nan, np.nan)
         back = np.tanh if correlation else np.asarray
-        mean = sum(weight * back(v[shared].mean()) for v, weight in parts)
+        means = [participant_means(v[shared], self.participant[shared]) for v in (values, others)]
+        each = np.asarray(back(means[0]) - back(means[1]))
         if _too_few(shared, self, self.settings):
-            return (float(mean), np.nan, np.nan)
-        counts = self(shared)
-        drawn = sum(weight * back(drawn_means(counts, v[shared])) for v, weight in parts)
-        low, high = interval(np.asarray(drawn))
-        return (float(mean), float(low), float(high))
+            return (float(each.mean()), np.nan, np.nan)
+        low, high = t_interval(each)
+        return (float(each.mean()), float(low), float(high))
 
 
 def table(
@@ -239,7 +208,6 @@ def table(
     *,
     twins: Mapping[str, Sequence[str]],
     settings: GroupSettings,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Compute the group statistics of a run: by model, by region, trained against untrained.
 
@@ -252,14 +220,12 @@ def table(
         electrode by electrode (their r after Fisher's z) before they are compared.
     settings
         Least numbers of participants and electrodes of a region and of an interval.
-    seed
-        Seed of the bootstrap.
 
     Returns
     -------
     statistics
-        `COLUMNS`. `r_mean` is tanh of the mean z. Rows of the group `trained-untrained` hold the
-        trained model's mean minus the untrained mean over the same electrodes.
+        `COLUMNS`. `r_mean` is tanh of the mean over participants of their mean z. Rows of the group
+        `trained-untrained` hold the trained model's mean minus the untrained mean over the same electrodes.
 
     Raises
     ------
@@ -273,7 +239,7 @@ def table(
     index = pd.MultiIndex.from_frame(keys)
     participant = keys["participant"].to_numpy(dtype=str)
     regions = _regions(electrodes, index, settings)
-    draws = Draws(participant, settings, seed=seed)
+    people = Participants(participant, settings)
     everyone = np.arange(len(keys))
     rows: list[dict[str, Any]] = []
     for analysis in dict.fromkeys(electrodes["analysis"]):
@@ -289,17 +255,17 @@ def table(
             there = np.isfinite(fits.skill[:, m])
             for group, value, members in groups:
                 for which, taken in _which(members[there[members]], fits.clean[:, m]):
-                    if group == "region" and _too_few(taken, draws, settings):
+                    if group == "region" and _too_few(taken, people, settings):
                         continue
                     place = {"group": group, "value": value, "electrodes": which}
-                    rows.append(about | place | _row(fits, m, taken, draws))
+                    rows.append(about | place | _row(fits, m, taken, people))
             untrained = [t for t in twins.get(model, ()) if t in fits.models]
             if untrained:
                 pair = (m, [fits.models.index(t) for t in untrained])
                 value = ",".join(untrained)
                 for which, taken in _which(everyone[there], fits.clean[:, m]):
                     place = {"group": "trained-untrained", "value": value, "electrodes": which}
-                    rows.append(about | place | _pair_row(fits, pair, taken, draws))
+                    rows.append(about | place | _pair_row(fits, pair, taken, people))
     statistics = pd.DataFrame(rows, columns=list(COLUMNS))
     for name in ("n_participants", "n_electrodes", "n_supported", "n_r"):
         statistics[name] = statistics[name].astype("Int64")
@@ -340,9 +306,9 @@ def _which(electrodes: IntArray, clean: BoolArray) -> list[tuple[str, IntArray]]
     return [("all", electrodes), ("clean", electrodes[clean[electrodes]])]
 
 
-def _too_few(electrodes: IntArray, draws: Draws, settings: GroupSettings) -> bool:
+def _too_few(electrodes: IntArray, people: Participants, settings: GroupSettings) -> bool:
     few = len(electrodes) < settings.min_electrodes
-    return few or draws.n_participants(electrodes) < settings.min_participants
+    return few or people.count(electrodes) < settings.min_participants
 
 
 def _fits(rows: pd.DataFrame, index: pd.MultiIndex) -> _Fits:
@@ -377,40 +343,40 @@ def _fits(rows: pd.DataFrame, index: pd.MultiIndex) -> _Fits:
     )
 
 
-def _row(fits: _Fits, m: int, electrodes: IntArray, draws: Draws) -> dict[str, Any]:
+def _row(fits: _Fits, m: int, electrodes: IntArray, people: Participants) -> dict[str, Any]:
     z = fits.z[:, m]
     return (
         {
-            "n_participants": draws.n_participants(electrodes),
+            "n_participants": people.count(electrodes),
             "n_electrodes": len(electrodes),
             "n_supported": _n_supported(fits, m, electrodes),
             "n_r": int(np.isfinite(z[electrodes]).sum()),
         }
-        | _named("r", draws.mean(z, electrodes, correlation=True))
-        | _named("skill", draws.mean(fits.skill[:, m], electrodes))
-        | _named("gain", draws.mean(fits.gain[:, m], electrodes))
+        | _named("r", people.mean(z, electrodes, correlation=True))
+        | _named("skill", people.mean(fits.skill[:, m], electrodes))
+        | _named("gain", people.mean(fits.gain[:, m], electrodes))
     )
 
 
 def _pair_row(
-    fits: _Fits, pair: tuple[int, list[int]], electrodes: IntArray, draws: Draws
+    fits: _Fits, pair: tuple[int, list[int]], electrodes: IntArray, people: Participants
 ) -> dict[str, Any]:
     m, untrained = pair
     # An electrode is left out if one of its untrained models has no correlation: a mean over
     # the others would not be the same quantity.
-    z = [(fits.z[:, m], 1.0), (fits.z[:, untrained].mean(axis=1), -1.0)]
-    skill = [(fits.skill[:, m], 1.0), (fits.skill[:, untrained].mean(axis=1), -1.0)]
-    paired = electrodes[np.isfinite(skill[1][0][electrodes])]
-    has_r = np.isfinite(np.stack([v[paired] for v, _ in z])).all(axis=0)
+    z = (fits.z[:, m], fits.z[:, untrained].mean(axis=1))
+    skill = (fits.skill[:, m], fits.skill[:, untrained].mean(axis=1))
+    paired = electrodes[np.isfinite(skill[1][electrodes])]
+    has_r = np.isfinite(np.stack([v[paired] for v in z])).all(axis=0)
     return (
         {
-            "n_participants": draws.n_participants(paired),
+            "n_participants": people.count(paired),
             "n_electrodes": len(paired),
             "n_supported": _n_supported(fits, m, paired),
             "n_r": int(has_r.sum()),
         }
-        | _named("r", draws.difference(z, paired, correlation=True))
-        | _named("skill", draws.difference(skill, paired))
+        | _named("r", people.difference(*z, paired, correlation=True))
+        | _named("skill", people.difference(*skill, paired))
     )
 
 

@@ -572,10 +572,8 @@ def by_region(
     regions: Mapping[tuple[str, str], str],
     min_participants: int = 3,
     min_electrodes: int = 6,
-    draws: int = 2000,
-    seed: int = 0,
 ) -> list[RegionCourse]:
-    """Compute the mean time course of r in each region, with its hierarchical bootstrap interval.
+    """Compute the mean time course of r in each region, with its interval over participants.
 
     Parameters
     ----------
@@ -585,8 +583,6 @@ def by_region(
         Region by (participant, electrode); electrodes without a region are left out.
     min_participants, min_electrodes
         Least numbers for a region.
-    draws, seed
-        Number of draws of the bootstrap, and its seed.
 
     Returns
     -------
@@ -608,15 +604,15 @@ def by_region(
         if len(members) < min_electrodes or len(set(who.tolist())) < min_participants:
             continue
         z = group.fisher_z(np.stack([curve for _, curve in members]))
-        counts = group.electrode_counts(who, draws=draws, seed=seed)
-        low, high = group.interval(np.tanh(group.drawn_means(counts, z)))
+        means = group.participant_means(z, who)
+        low, high = (np.tanh(edge) for edge in group.t_interval(means))
         regional.append(
             RegionCourse(
                 region=region,
                 n_participants=len(set(who.tolist())),
                 n_electrodes=len(members),
                 time=courses[0].values["time"].values.astype(float),
-                r=np.tanh(z.mean(axis=0)),
+                r=np.tanh(means.mean(axis=0)),
                 low=low,
                 high=high,
             )

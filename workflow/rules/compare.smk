@@ -25,7 +25,6 @@ rule compare:
         run=config["run"],
         compared=COMPARED,
         settings=config["group"],
-        seed=config["seed"],
         code=code("compare"),
     message:
         "comparing {params.run} with {OTHER}"

@@ -23,7 +23,6 @@ rule group:
         runtime=minutes(20),
     params:
         settings=config["group"],
-        seed=config["seed"],
         twins=STUDY.untrained_counterparts(),
         code=code("group"),
     message:

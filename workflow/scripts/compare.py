@@ -13,7 +13,6 @@ with job(snakemake.log[0], threads=snakemake.threads):
         analyses=compared["analyses"],
         models=compared["models"],
         settings=group.GroupSettings(**snakemake.params.settings),
-        seed=snakemake.params.seed,
     )
     compare.write(
         found,

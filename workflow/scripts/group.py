@@ -10,7 +10,6 @@ with job(snakemake.log[0], threads=snakemake.threads):
             group.read_electrodes(snakemake.input.electrodes),
             twins=snakemake.params.twins,
             settings=group.GroupSettings(**snakemake.params.settings),
-            seed=snakemake.params.seed,
         ),
         snakemake.output.group,
     )

@@ -73,9 +73,9 @@ def comparison_scatter(comparison: Comparison) -> Drawn:
             alt=f"Skill of every electrode in {comparison.ours} against {comparison.theirs}. Mean "
             f"differences: {differences}.",
             caption=f"Each electrode’s skill in {comparison.ours} against {comparison.theirs}; "
-            "on the line both are equal. Bars: 95 % interval of the difference from a paired "
-            "bootstrap over folds, where both runs hold out the same samples. Above each panel "
-            "the mean difference with the interval over participants and their electrodes."
+            "on the line both are equal. Bars: 95 % interval of the difference from a paired t "
+            "over folds, where both runs hold out the same samples. Above each panel "
+            "the mean difference with its interval over participants."
             + at_the_edge(comparison.electrodes[["skill", "other_skill"]], BELOW),
         )
 

@@ -89,8 +89,8 @@ def group_models(table: pd.DataFrame, models: Sequence[str]) -> Drawn | None:
             alt=f"Mean r and skill with intervals of {len(rows)} fits over the group; the highest "
             f"mean skill is {short(float(most['skill_mean']))} ({most['model']} in "
             f"{most['analysis']}).",
-            caption="Means over all electrodes of all participants (r after Fisher’s z) with 95 % "
-            "intervals: bootstrap over participants, then over the electrodes of each."
+            caption="Means over participants of the means over their electrodes (r after Fisher’s "
+            "z) with 95 % intervals by Student’s t over participants."
             + at_the_edge(everything["skill_low"].fillna(everything["skill_mean"]), BELOW)
             + (
                 " Right: the trained model minus its untrained twins at the same electrodes; where "
@@ -209,8 +209,8 @@ def group_regions(table: pd.DataFrame, analysis: str, models: Sequence[str]) -> 
             f"regions_{analysis}",
             alt=f"Mean r and skill of {len(regions)} regions in the analysis {analysis}; the "
             f"highest skill is in {regions[0]}.",
-            caption=f"Analysis {analysis}: means by region with 95 % intervals (bootstrap over "
-            "participants, then electrodes); in brackets the number of electrodes and of "
+            caption=f"Analysis {analysis}: means by region with 95 % intervals (Student’s t over "
+            "participants); in brackets the number of electrodes and of "
             "participants. Contaminated and flat electrodes are left out, and regions with too few "
             "of either." + at_the_edge(part["skill_low"].fillna(part["skill_mean"]), BELOW),
         )

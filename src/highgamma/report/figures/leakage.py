@@ -159,8 +159,8 @@ def leakage(evidence: Evidence, table: pd.DataFrame, name: str) -> Drawn | None:
             alt=f"r and skill of every electrode by split. Mean r of position: {position_r}; "
             f"{others}.",
             caption=f"Analysis {name}: the same samples and models under three splits. Every dot "
-            "is an electrode; the mean over electrodes with its 95 % interval (bootstrap over "
-            "participants, then electrodes) stands beside. Position knows when a sample was "
+            "is an electrode; next to them is the mean with its 95 % interval (Student’s t over "
+            "participants). Position knows when a sample was "
             f"recorded and nothing else (mean r: {position_r}). What it reaches where neighbours "
             "are shuffled between training and test, the split gave away, and a model’s score "
             "there is no finding. In brackets the least time between a training and a "

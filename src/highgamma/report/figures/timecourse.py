@@ -262,8 +262,8 @@ def around_onset(evidence: Evidence, courses: Sequence[Course], analysis: str) -
             alt=f"r over trials around {onset} in {len(names)} panels; over {names[0]} it peaks at "
             f"{first.time[peak] * 1000:.0f} ms with {short(float(first.r[peak]))}.",
             caption=f"Analysis {analysis}: correlation over trials at each moment around {onset}, "
-            "mean over electrodes (Fisher’s z) with pointwise 95 % intervals (bootstrap over "
-            "participants, then electrodes). Left of 0 speech is planned, right of it also heard. "
+            "mean over participants (Fisher’s z) with pointwise 95 % intervals (Student’s t over "
+            "participants). Left of 0 speech is planned, right of it also heard. "
             "All electrodes count, not only supported ones; contaminated and flat ones are left "
             "out, and regions with too few participants or electrodes. Without any relation "
             "cross-validation pulls r a little below 0.",
