@@ -225,7 +225,8 @@ def table(
     -------
     statistics
         `COLUMNS`. `r_mean` is tanh of the mean over participants of their mean z. Rows of the group
-        `trained-untrained` hold the trained model's mean minus the untrained mean over the same electrodes.
+        `trained-untrained` hold the trained model's mean minus the untrained mean over the same
+        electrodes.
 
     Raises
     ------
