@@ -270,10 +270,10 @@ def voiced_shares(
     of_word = words["segment"].to_numpy(dtype=np.int64)
     shares = np.zeros((len(start), len(VOICE_LAGS_S)))
     for number in np.unique(segment):
-        here, said = np.flatnonzero(segment == number), of_word == number
+        here, spoken = np.flatnonzero(segment == number), of_word == number
         for k, lag in enumerate(VOICE_LAGS_S):
             a, b = start[here, None] - lag, stop[here, None] - lag
-            inside = np.minimum(b, voice["offset"][said]) - np.maximum(a, voice["onset"][said])
+            inside = np.minimum(b, voice["offset"][spoken]) - np.maximum(a, voice["onset"][spoken])
             with np.errstate(invalid="ignore"):
                 total = np.nansum(np.clip(inside, 0, None), axis=1) / (b - a)[:, 0]
             shares[here, k] = np.minimum(np.nan_to_num(total), 1.0)

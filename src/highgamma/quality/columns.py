@@ -36,8 +36,8 @@ ALIKE = 0.3
 """Median correlation of neighbours above which a channel without any stands out."""
 
 
-def _alike(of: Measures) -> bool:
-    known = of.neighbour_r[np.isfinite(of.neighbour_r)]
+def _alike(measures: Measures) -> bool:
+    known = measures.neighbour_r[np.isfinite(measures.neighbour_r)]
     return bool(len(known)) and float(np.median(known)) > ALIKE
 
 
@@ -47,51 +47,55 @@ for _flag in (
     QualityFlag(
         name="flat",
         meaning="the channel holds one value only",
-        raised=lambda of, limits: of.flat,
+        raised=lambda measures, limits: measures.flat,
     ),
     QualityFlag(
         name="unit",
         meaning="the amplitude is implausible in µV (`quality.amplitude`): the unit is probably "
         "wrong",
-        raised=lambda of, limits: (
-            ~of.flat & ((of.amplitude < limits.amplitude[0]) | (of.amplitude > limits.amplitude[1]))
+        raised=lambda measures, limits: (
+            ~measures.flat
+            & (
+                (measures.amplitude < limits.amplitude[0])
+                | (measures.amplitude > limits.amplitude[1])
+            )
         ),
     ),
     QualityFlag(
         name="line-noise",
         meaning="line noise above `quality.line_noise`",
-        raised=lambda of, limits: of.line_noise > limits.line_noise,
+        raised=lambda measures, limits: measures.line_noise > limits.line_noise,
     ),
     QualityFlag(
         name="white",
         meaning="a spectrum flatter than `quality.slope`, as of amplifier noise",
-        raised=lambda of, limits: of.slope > limits.slope,
+        raised=lambda measures, limits: measures.slope > limits.slope,
     ),
     QualityFlag(
         name="heavy-tailed",
         meaning="kurtosis above `quality.kurtosis`",
-        raised=lambda of, limits: of.kurtosis > limits.kurtosis,
+        raised=lambda measures, limits: measures.kurtosis > limits.kurtosis,
     ),
     QualityFlag(
         name="unlike-neighbours",
         meaning="correlation with every neighbour below `quality.least_r`, if the median over "
         f"channels is above {ALIKE}",
-        raised=lambda of, limits: (of.neighbour_r < limits.least_r) & _alike(of),
+        raised=lambda measures, limits: (measures.neighbour_r < limits.least_r) & _alike(measures),
     ),
     QualityFlag(
         name="bridged",
         meaning="correlation with a neighbour above `quality.most_r`",
-        raised=lambda of, limits: of.neighbour_r > limits.most_r,
+        raised=lambda measures, limits: measures.neighbour_r > limits.most_r,
     ),
     QualityFlag(
         name="repeated",
         meaning="more samples equal to the one before than `quality.repeated`",
-        raised=lambda of, limits: of.repeated > limits.repeated,
+        raised=lambda measures, limits: measures.repeated > limits.repeated,
     ),
     QualityFlag(
         name="masked",
         meaning="more samples left out as artefacts than `quality.masked`",
-        raised=lambda of, limits: of.masked > limits.masked,
+        raised=lambda measures, limits: measures.masked > limits.masked,
     ),
 ):
     QUALITY_FLAGS.register(_flag)

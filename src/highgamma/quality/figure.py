@@ -29,7 +29,7 @@ def draw(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    of = judged.measures
+    measures = judged.measures
     measures: list[tuple[str, Any, tuple[float, ...], bool, tuple[str, ...]]] = [
         ("amplitude (µV)", of.amplitude, settings.amplitude, True, ("unit", "flat")),
         ("line noise (dB)", of.line_noise, (settings.line_noise,), False, ("line-noise",)),
@@ -37,7 +37,7 @@ def draw(
         ("excess kurtosis", of.kurtosis, (settings.kurtosis,), False, ("heavy-tailed",)),
         (
             "r with a neighbour",
-            of.neighbour_r,
+            measures.neighbour_r,
             (settings.least_r, settings.most_r),
             False,
             ("unlike-neighbours", "bridged"),
@@ -59,23 +59,23 @@ def draw(
             axes.set_ylabel(label, rotation=0, ha="right", va="center")
         axes.set_xlabel("channel, in the order of the table; dashed: limits of the flags")
         flagged = sum(bool(flags) for flags in judged.flags)
-        figure.suptitle(f"{title}: {flagged} of {len(of.names)} channels carry a flag")
+        figure.suptitle(f"{title}: {flagged} of {len(measures.names)} channels carry a flag")
         with written_whole(path) as temporary:
             figure.savefig(temporary, format="png", dpi=140, metadata={"Software": None})
 
 
 def _spectra(axes: Axes, judged: JudgedQuality) -> None:
     """Power spectra, those of flagged channels coloured and named at their right end."""
-    of = judged.measures
-    positive = of.frequencies > 0
+    measures = judged.measures
+    positive = measures.frequencies > 0
     named = 0
     for channel, flags in enumerate(judged.flags):
-        power = of.spectra[channel][positive]
+        power = measures.spectra[channel][positive]
         if not (power > 0).any():
             continue
         colour = FLAGGED if flags else PLAIN
         axes.loglog(
-            of.frequencies[positive],
+            measures.frequencies[positive],
             np.where(power > 0, power, np.nan),
             color=colour,
             linewidth=0.8 if flags else 0.4,
@@ -83,8 +83,8 @@ def _spectra(axes: Axes, judged: JudgedQuality) -> None:
         )
         if flags and named < NAMED:
             axes.annotate(
-                of.names[channel],
-                (of.frequencies[-1], power[-1]),
+                measures.names[channel],
+                (measures.frequencies[-1], power[-1]),
                 color=FLAGGED,
                 xytext=(2, 0),
                 textcoords="offset points",

@@ -32,10 +32,10 @@ CONSERVATIVE = {
 def sizes(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the share of noise electrodes with p ≤ .05, for each case over its models."""
     noise = table[(table["kind"] == "noise") & np.isfinite(table["p"]) & ~table["equal"]]
-    found = []
+    rates = []
     for case, rows in noise.groupby("case", sort=False):
         each = {str(m): float((r["p"] <= LEVEL).mean()) for m, r in rows.groupby("model")}
-        found.append(
+        rates.append(
             {
                 "case": case,
                 "rate": float((rows["p"] <= LEVEL).mean()),
@@ -46,7 +46,7 @@ def sizes(table: pd.DataFrame) -> list[dict[str, Any]]:
                 "why": CONSERVATIVE.get(str(case), "the level"),
             }
         )
-    return found
+    return rates
 
 
 def nuisances(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -188,13 +188,13 @@ def gains_of(table: pd.DataFrame | None, fit: FitSummary) -> dict[str, Gain]:
     """Return a fit's gains by control, and over all together, on its own channels."""
     if table is None:
         return {}
-    found = {}
+    gains = {}
     for against, rows in table[table["model"] == fit.model].groupby("against", sort=False):
         by_channel = rows.set_index("channel")[["gain", "p"]].reindex(fit.channels)
-        found[str(against)] = Gain(
+        gains[str(against)] = Gain(
             by_channel["gain"].to_numpy(dtype=float), by_channel["p"].to_numpy(dtype=float)
         )
-    return found
+    return gains
 
 
 def places_of(table: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -108,7 +108,7 @@ def decompositions(
     everyone = np.arange(n, dtype=np.int64)
     X = design.rows(everyone)
     origin, mean_square = X.mean(axis=0), X.var(axis=0)
-    found = {}
+    folds = {}
     for i in outer:
         fold = split.folds[i]
         train, test = np.flatnonzero(fold.train), fold.test
@@ -129,8 +129,8 @@ def decompositions(
             squares, axes = squares[there], axes[:, there]
             basis = (Z @ axes) / np.sqrt(squares)
             held_out = ((X[test] - mean) * scale @ axes) * np.sqrt(squares)
-        found[i] = Decomposition(train, test, squares, basis, held_out)
-    return found
+        folds[i] = Decomposition(train, test, squares, basis, held_out)
+    return folds
 
 
 def nested_gcv(
