@@ -31,10 +31,10 @@ def draw(
 
     measures = judged.measures
     measures: list[tuple[str, Any, tuple[float, ...], bool, tuple[str, ...]]] = [
-        ("amplitude (µV)", of.amplitude, settings.amplitude, True, ("unit", "flat")),
-        ("line noise (dB)", of.line_noise, (settings.line_noise,), False, ("line-noise",)),
-        ("slope of the spectrum", of.slope, (settings.slope,), False, ("white",)),
-        ("excess kurtosis", of.kurtosis, (settings.kurtosis,), False, ("heavy-tailed",)),
+        ("amplitude (µV)", measures.amplitude, settings.amplitude, True, ("unit", "flat")),
+        ("line noise (dB)", measures.line_noise, (settings.line_noise,), False, ("line-noise",)),
+        ("slope of the spectrum", measures.slope, (settings.slope,), False, ("white",)),
+        ("excess kurtosis", measures.kurtosis, (settings.kurtosis,), False, ("heavy-tailed",)),
         (
             "r with a neighbour",
             measures.neighbour_r,
@@ -42,8 +42,8 @@ def draw(
             False,
             ("unlike-neighbours", "bridged"),
         ),
-        ("share repeated", of.repeated, (settings.repeated,), False, ("repeated",)),
-        ("share masked", of.masked, (settings.masked,), False, ("masked",)),
+        ("share repeated", measures.repeated, (settings.repeated,), False, ("repeated",)),
+        ("share masked", measures.masked, (settings.masked,), False, ("masked",)),
     ]
     # A user's own matplotlibrc changes nothing.
     style: Any = {**dict(mpl.rcParamsDefault), "backend": "agg", "font.size": 7}
@@ -91,7 +91,7 @@ def _spectra(axes: Axes, judged: JudgedQuality) -> None:
                 va="center",
             )
             named += 1
-    for line in of.mains * np.arange(1, 4):
+    for line in measures.mains * np.arange(1, 4):
         axes.axvline(line, color=LIMIT, linewidth=0.4, linestyle=":")
     axes.set_xlabel("frequency (Hz); dotted: the mains and its harmonics")
     axes.set_ylabel("power (µV²/Hz), artefacts bridged")
