@@ -404,4 +404,10 @@ def test_the_self_test_needs_no_data_set_and_has_a_job_for_each_participant(tmp_
         line.split() for line in plan.stdout.splitlines() if line.startswith("selftest")
         and len(line.split()) == 2
     )  # fmt: skip
-    assert counts == {"selftest_participant": "6", "selftest_rates": "1", "selftest": "1"}
+    battery = str(len(files.BATTERY) * SelftestSettings().scenes)
+    assert counts == {
+        "selftest_participant": "6",
+        "selftest_battery": battery,
+        "selftest_rates": "1",
+        "selftest": "1",
+    }

@@ -29,21 +29,21 @@ def draw(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    measures = judged.measures
+    of = judged.measures
     measures: list[tuple[str, Any, tuple[float, ...], bool, tuple[str, ...]]] = [
-        ("amplitude (µV)", measures.amplitude, settings.amplitude, True, ("unit", "flat")),
-        ("line noise (dB)", measures.line_noise, (settings.line_noise,), False, ("line-noise",)),
-        ("slope of the spectrum", measures.slope, (settings.slope,), False, ("white",)),
-        ("excess kurtosis", measures.kurtosis, (settings.kurtosis,), False, ("heavy-tailed",)),
+        ("amplitude (µV)", of.amplitude, settings.amplitude, True, ("unit", "flat")),
+        ("line noise (dB)", of.line_noise, (settings.line_noise,), False, ("line-noise",)),
+        ("slope of the spectrum", of.slope, (settings.slope,), False, ("white",)),
+        ("excess kurtosis", of.kurtosis, (settings.kurtosis,), False, ("heavy-tailed",)),
         (
             "r with a neighbour",
-            measures.neighbour_r,
+            of.neighbour_r,
             (settings.least_r, settings.most_r),
             False,
             ("unlike-neighbours", "bridged"),
         ),
-        ("share repeated", measures.repeated, (settings.repeated,), False, ("repeated",)),
-        ("share masked", measures.masked, (settings.masked,), False, ("masked",)),
+        ("share repeated", of.repeated, (settings.repeated,), False, ("repeated",)),
+        ("share masked", of.masked, (settings.masked,), False, ("masked",)),
     ]
     # A user's own matplotlibrc changes nothing.
     style: Any = {**dict(mpl.rcParamsDefault), "backend": "agg", "font.size": 7}
@@ -59,23 +59,23 @@ def draw(
             axes.set_ylabel(label, rotation=0, ha="right", va="center")
         axes.set_xlabel("channel, in the order of the table; dashed: limits of the flags")
         flagged = sum(bool(flags) for flags in judged.flags)
-        figure.suptitle(f"{title}: {flagged} of {len(measures.names)} channels carry a flag")
+        figure.suptitle(f"{title}: {flagged} of {len(of.names)} channels carry a flag")
         with written_whole(path) as temporary:
             figure.savefig(temporary, format="png", dpi=140, metadata={"Software": None})
 
 
 def _spectra(axes: Axes, judged: JudgedQuality) -> None:
     """Power spectra, those of flagged channels coloured and named at their right end."""
-    measures = judged.measures
-    positive = measures.frequencies > 0
+    of = judged.measures
+    positive = of.frequencies > 0
     named = 0
     for channel, flags in enumerate(judged.flags):
-        power = measures.spectra[channel][positive]
+        power = of.spectra[channel][positive]
         if not (power > 0).any():
             continue
         colour = FLAGGED if flags else PLAIN
         axes.loglog(
-            measures.frequencies[positive],
+            of.frequencies[positive],
             np.where(power > 0, power, np.nan),
             color=colour,
             linewidth=0.8 if flags else 0.4,
@@ -83,15 +83,15 @@ def _spectra(axes: Axes, judged: JudgedQuality) -> None:
         )
         if flags and named < NAMED:
             axes.annotate(
-                measures.names[channel],
-                (measures.frequencies[-1], power[-1]),
+                of.names[channel],
+                (of.frequencies[-1], power[-1]),
                 color=FLAGGED,
                 xytext=(2, 0),
                 textcoords="offset points",
                 va="center",
             )
             named += 1
-    for line in measures.mains * np.arange(1, 4):
+    for line in of.mains * np.arange(1, 4):
         axes.axvline(line, color=LIMIT, linewidth=0.4, linestyle=":")
     axes.set_xlabel("frequency (Hz); dotted: the mains and its harmonics")
     axes.set_ylabel("power (µV²/Hz), artefacts bridged")
