@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 MISSING = "n/a"
 
+CHECKED_BYTES = 1024
+"""Bytes from which on a variable carries checksums."""
+
 ROOM = 2**24
 """Bytes of free space below which a failed write is attributed to a full disk."""
 
@@ -129,7 +132,7 @@ def write_dataset(
         if variable.dtype.kind not in "fiu":
             continue
         settings: dict[str, Any] = {"_FillValue": None}
-        if variable.nbytes >= 1024:
+        if variable.nbytes >= CHECKED_BYTES:
             settings |= {"zlib": compression > 0, "complevel": compression}
             settings |= {"shuffle": True, "fletcher32": True}
         if chunks and str(name) in chunks:

@@ -217,7 +217,12 @@ def write_frames(
     skeleton = frame_coordinates(frames)
     attributes = store.provenance("neural", {**asdict(frames.settings), **parameters})
     skeleton = skeleton.assign_attrs(dict(skeleton.attrs) | attributes | {"signal": name})
-    encoding = {k: {"_FillValue": None} for k, v in skeleton.variables.items() if v.dtype != object}
+    # Damage to the time is damage, too; single bytes and names are too short for a chunk.
+    encoding = {
+        k: {"_FillValue": None, "fletcher32": v.nbytes >= store.CHECKED_BYTES}
+        for k, v in skeleton.variables.items()
+        if v.dtype != object
+    }
     n_frames, n_electrodes = len(frames.time), len(frames.prepared.montage)
     chunk = (max(1, min(CHUNK[0], n_frames)), max(1, min(CHUNK[1], n_electrodes)))
     with store.written_whole(path) as temporary:
