@@ -23,7 +23,11 @@ rule selftest_participant:
         participant="{participant}",
         folder=lambda wildcards, output: str(Path(output[-1]).parents[1]),
         words_folder=lambda wildcards, input: str(Path(input.words).parent),
-        settings={k: v for k, v in config["selftest"].items() if k not in ("seeds", "participants", "scenes", "scene_electrodes", "parts")},
+        settings={
+            k: v
+            for k, v in config["selftest"].items()
+            if k not in ("seeds", "participants", "scenes", "scene_electrodes", "parts")
+        },
         code=code("selftest_participant"),
     message:
         "seed {wildcards.seed}, {wildcards.participant}: planted electrodes, fitted and audited"
@@ -37,12 +41,12 @@ rule selftest_battery:
         configurations=[beside(f"config/{name}") for name in selftest.CONFIGURATION_FILES],
     output:
         electrodes=SELFTEST / "battery/{case}/{seed}.tsv",
-    wildcard_constraints:
-        case="[a-z-]+",
     log:
         SELFTEST / "logs/selftest_battery/{case}/{seed}.log",
     benchmark:
         SELFTEST / "benchmarks/selftest_battery/{case}/{seed}.tsv"
+    wildcard_constraints:
+        case="[a-z-]+",
     conda:
         "../../envs/encoding.yaml"
     threads: 1
