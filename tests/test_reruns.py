@@ -42,14 +42,15 @@ CONFIG: dict[str, Any] = {
         },
     },
 }
-# All jobs of the study, by rule: per participant one recording, envelope, audit and set of
-# targets, an embedding a model and one of position, and a fit of each in `words`, of two in
+# All jobs of the study, by rule: per participant one recording, envelope, audit, table of quality
+# and set of targets, an embedding a model and one of position, and a fit of each in `words`, of two in
 # `frames`; a time course of the model of frames.
 EVERYTHING = {
     "recording": 2,
     "neural": 2,
     "targets": 2,
     "contamination": 2,
+    "quality": 2,
     "embeddings": 2 * 4,
     "encoding": 2 * (4 + 2),
     "timecourse": 2,
@@ -61,11 +62,12 @@ EVERYTHING = {
 # What reads what a rule writes: of fits those to words and those to frames.
 FITS = {"encoding of words": 2 * 4, "encoding of frames": 2 * 2}
 READ_BY = {
-    "recording": ["neural", "targets", "contamination", "embeddings", *FITS, "timecourse"],
+    "recording": ["neural", "targets", "contamination", "quality", "embeddings", *FITS, "timecourse"],
     "neural": ["encoding of frames"],
     "targets": ["encoding of words"],
     "embeddings": [*FITS],
     "contamination": ["summary", "report"],
+    "quality": ["provenance"],
     "encoding of words": ["summary", "report"],
     "encoding of frames": ["summary", "timecourse"],
     "timecourse": ["report"],

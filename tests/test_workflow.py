@@ -198,7 +198,9 @@ def test_the_study_is_ten_participants_by_models_by_all_layers(paper_layout):
     leak = 3 * (1 + 1)
     assert planned["encoding"] == 10 * (paper + words + frames + leak)
     assert planned["recording"] == planned["neural"] == planned["contamination"] == 10
-    assert planned["targets"] == 10 * 2  # one second from the prompt, and two
+    assert planned["quality"] == 10
+    # `paper` takes one second from the prompt, and two, of a signal with all samples; `words` one.
+    assert planned["targets"] == 10 * 3
     assert planned["embeddings"] == 10 * 8
 
 
