@@ -43,8 +43,8 @@ CONFIG: dict[str, Any] = {
     },
 }
 # All jobs of the study, by rule: per participant one recording, envelope, audit, table of quality
-# and set of targets, an embedding a model and one of position, and a fit of each in `words`, of two in
-# `frames`; a time course of the model of frames.
+# and set of targets, an embedding a model and one of position, and a fit of each in `words`, of two
+# in `frames`; a time course of the model of frames.
 EVERYTHING = {
     "recording": 2,
     "neural": 2,
@@ -62,7 +62,15 @@ EVERYTHING = {
 # What reads what a rule writes: of fits those to words and those to frames.
 FITS = {"encoding of words": 2 * 4, "encoding of frames": 2 * 2}
 READ_BY = {
-    "recording": ["neural", "targets", "contamination", "quality", "embeddings", *FITS, "timecourse"],
+    "recording": [
+        "neural",
+        "targets",
+        "contamination",
+        "quality",
+        "embeddings",
+        *FITS,
+        "timecourse",
+    ],
     "neural": ["encoding of frames"],
     "targets": ["encoding of words"],
     "embeddings": [*FITS],
