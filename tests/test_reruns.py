@@ -42,9 +42,9 @@ CONFIG: dict[str, Any] = {
         },
     },
 }
-# All jobs of the study, by rule: per participant one recording, envelope, audit and set of
-# targets, an embedding a model and one of position, and a fit of each in `words`, of two in
-# `frames`; a time course of the model of frames.
+# All jobs of the study, by rule: per participant one recording, envelope, audit, table of quality
+# and set of targets, an embedding a model and one of position, and a fit of each in `words`, of two
+# in `frames`; a time course of the model of frames.
 EVERYTHING = {
     "recording": 2,
     "neural": 2,
@@ -73,7 +73,7 @@ READ_BY = {
         "timecourse",
         "quality",
     ],
-    "neural": ["encoding of frames"],
+    "neural": [*FITS],  # drift of words is taken from the frames
     "targets": ["encoding of words"],
     "embeddings": [*FITS],
     "contamination": ["summary", "report"],
