@@ -23,7 +23,9 @@ rule contamination:
         dataset=DATASET,
         settings=settings.in_order(config["contamination"]),
         # Of the signal only what changes the electrodes before they are filtered.
-        signal={key: config["neural"][key] for key in ("reference", "grids", "artefacts")},
+        signal=settings.in_order(
+            {key: config["neural"][key] for key in ("reference", "grids", "artefacts")}
+        ),
         code=code("contamination"),
     message:
         "{wildcards.participant}: audit of sound in the electrodes"

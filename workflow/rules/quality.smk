@@ -22,7 +22,7 @@ rule quality:
         participant="{participant}",
         dataset=DATASET,
         settings=settings.in_order(config["quality"]),
-        signal={key: config["neural"][key] for key in ("grids", "artefacts")},
+        signal=settings.in_order({key: config["neural"][key] for key in ("grids", "artefacts")}),
         code=code("quality"),
     message:
         "{wildcards.participant}: quality of the recording"
