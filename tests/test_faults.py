@@ -11,6 +11,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from running import ROOT, snakemake
 
@@ -75,10 +77,11 @@ def test_a_truncated_file_is_named_set_aside_and_made_anew(folder):
 
 def test_damage_inside_a_file_is_found_where_it_is_read(folder):
     expected = (folder / NEURAL).read_bytes()
+    with h5py.File(folder / NEURAL) as opened:
+        signal = opened["high_gamma"].id.get_chunk_info(0).byte_offset
     with (folder / NEURAL).open("r+b") as file:
-        middle = len(expected) // 2
-        file.seek(middle)
-        file.write(bytes(255 - byte for byte in expected[middle : middle + 4096]))
+        file.seek(signal)
+        file.write(np.random.default_rng(0).bytes(4096))
     (folder / SCORES).unlink()
     failed = snakemake(SCORES, folder=folder)
     assert "not a readable NetCDF file" in failed.stdout + failed.stderr
