@@ -20,10 +20,11 @@ import yaml
 
 from benchmarks.__main__ import machine
 from benchmarks.processes import Process, run_workflow
-from highgamma import store
+from highgamma import catalogue, store
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parent / "config/examples/paper-noise.yaml"
+CATALOGUE = HERE.parent / "config/models.yaml"
 RESULTS = HERE / "noise_study.json"
 
 
@@ -50,7 +51,8 @@ def run(targets: list[str], *, folder: Path, cores: int, config: Path) -> dict[s
 
 
 def figures(results: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the tables say, analysis by analysis; controls and position features apart."""
+    """What the tables say, analysis by analysis; controls, nuisances and position apart."""
+    entries = catalogue.load(CATALOGUE, further=config.get("catalogue"))
     people = store.read_table(results / "participants.tsv", strings=("participant",))
     electrodes = store.read_table(results / "electrodes.tsv", strings=("electrode", "verdict"))
     published = people[(people["analysis"] == "paper") & (people["model"] != "position")]
@@ -71,13 +73,14 @@ def figures(results: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "fits": [],
     }
     for (analysis, model), rows in electrodes.groupby(["analysis", "model"], sort=False):
-        controls = [*config["analyses"][analysis].get("controls", []), "position"]
+        named = config["analyses"][analysis].get("controls", [])
+        finding = model not in named and catalogue.kind_of(entries[model]).role == "model"
         p = rows["p"].dropna()
         found["fits"].append(
             {
                 "analysis": analysis,
                 "model": model,
-                "role": "control" if model in controls else "model",
+                "role": "model" if finding else "control",
                 "skill_mean": round(float(rows["skill"].mean()), 5),
                 "skill_above_0": int((rows["skill"] > 0).sum()),
                 "tested": len(p),

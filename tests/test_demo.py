@@ -465,7 +465,7 @@ def test_the_tiny_speech_model_makes_a_frame_every_20_ms(tmp_path: Path) -> None
 
 def written_noise(root: Path, participant: str = "sub-02", **changes: float) -> list[Path]:
     """A small participant: twenty channels, ten words."""
-    options = {"channels": 20, "n_words": 10, "gain_spread": 0.2, "seed": 3} | changes
+    options = {"channels": 20, "n_words": 10, "gain_spread": 0.2, "drift": 0.2, "seed": 3} | changes
     return noise.write_noise_participant(root, participant, words_folder=WORDS, **options)
 
 
@@ -512,6 +512,26 @@ def test_noise_of_each_channel_falls_as_one_over_f_and_is_its_own(noisy: Path) -
     fast = np.diff(voltage, axis=0)
     together = np.corrcoef(fast.T)[np.triu_indices(20, 1)]
     assert np.abs(together).max() < 0.05
+
+
+def test_a_share_of_the_envelopes_variance_drifts_between_a_hundredth_of_a_hertz_and_one() -> None:
+    from scipy.signal import butter, hilbert, sosfiltfilt
+
+    plan = truth.plan_noise(6, hemisphere="L", gain_spread=0.2, rng=np.random.default_rng(0))
+
+    def slow_share(drift: float) -> float:
+        voltage = noise.simulate_noise(300 * 1024, plan, drift=drift, seed=(1, 1))
+        band = butter(4, [70, 170], "bandpass", fs=1024, output="sos")
+        envelope = np.abs(hilbert(sosfiltfilt(band, voltage, axis=0), axis=0))
+        frames = envelope[: 6000 * 51].reshape(6000, 51, -1).mean(axis=1)
+        power = np.abs(np.fft.rfft(frames - frames.mean(axis=0), axis=0)) ** 2
+        frequency = np.fft.rfftfreq(6000, 51 / 1024)
+        slow = (frequency >= 0.0095) & (frequency <= 1.0)
+        return float((power[slow].sum(axis=0) / power.sum(axis=0)).mean())
+
+    # Without drift the frames are nearly white: one of ten hertz has a tenth of the variance.
+    assert slow_share(0.0) == pytest.approx(0.1, abs=0.03)
+    assert slow_share(0.2) == pytest.approx(0.2 + 0.8 * slow_share(0.0), abs=0.03)
 
 
 def test_log_gains_have_the_spread_that_was_asked_for() -> None:

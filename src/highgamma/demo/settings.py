@@ -26,6 +26,13 @@ class NoiseSettings:
         "Standard deviation of the natural logarithm of the gain over channels.",
         minimum=0,
     )
+    drift: float = setting(
+        0.2,
+        "Share of the high-gamma envelope's variance, in frames of 50 ms, that drifts: 1/f between "
+        "0.01 and 1 Hz.",
+        minimum=0,
+        maximum=0.9,
+    )
     participants: dict[str, NoiseParticipantSettings] = setting(
         description="The participants by name, such as `sub-01`.",
         length=1,
@@ -44,5 +51,5 @@ class DemoSettings:
     noise: NoiseSettings | None = setting(
         None,
         "Where present, electrodes follow nothing: independent 1/f noise times each channel's "
-        "gain.",
+        "gain and its drift.",
     )

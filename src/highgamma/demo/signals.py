@@ -48,17 +48,23 @@ def carrier(
     n_samples: int, rate: float, *, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """Draw noise within 70–170 Hz; return it and its Hilbert envelope, whose mean is 1."""
-    from scipy.fft import ifft, next_fast_len, rfft, rfftfreq
+    from scipy.fft import next_fast_len
 
-    n = next_fast_len(n_samples)
-    spectrum = rfft(rng.standard_normal(n))
-    frequencies = rfftfreq(n, 1 / rate)
-    spectrum[(frequencies < BAND[0]) | (frequencies > BAND[1])] = 0
-    # An inverse transform of the positive frequencies alone is the analytic signal.
-    analytic = np.asarray(ifft(spectrum, n)[:n_samples])
+    analytic = analytic_in_band(rng.standard_normal(next_fast_len(n_samples)), rate)[:n_samples]
     envelope = np.abs(analytic)
     mean = envelope.mean()
     return analytic.real / mean, envelope / mean
+
+
+def analytic_in_band(series: FloatArray, rate: float) -> NDArray[np.complex128]:
+    """Return the analytic signal of a series (sample,) within 70–170 Hz, up to a factor of 2."""
+    from scipy.fft import ifft, rfft, rfftfreq
+
+    spectrum = rfft(series)
+    frequencies = rfftfreq(len(series), 1 / rate)
+    spectrum[(frequencies < BAND[0]) | (frequencies > BAND[1])] = 0
+    # An inverse transform of the positive frequencies alone is the analytic signal.
+    return np.asarray(ifft(spectrum, len(series)))
 
 
 def slow_modulation(n_samples: int, rate: float, *, rng: np.random.Generator) -> FloatArray:

@@ -110,8 +110,8 @@ class Study:
         if not self._noise:
             return settings.in_order({k: v for k, v in demo.items() if k != "noise"})
         size = self._noise["participants"][participant]
-        spread = self._noise["gain_spread"]
-        return settings.in_order({"seed": demo["seed"], "gain_spread": spread, **size})
+        shared = {name: self._noise[name] for name in ("gain_spread", "drift")}
+        return settings.in_order({"seed": demo["seed"], **shared, **size})
 
     def heard_by(self, participant: str) -> str:
         """Return the name whose words and sound the analyses of a participant use.
