@@ -62,6 +62,16 @@ def test_stacked_predictions_take_their_weights_from_the_other_folds():
             np.testing.assert_allclose(found[out, t], expected, atol=1e-4)
 
 
+def test_sums_over_groups_are_those_of_a_plain_loop():
+    rng = np.random.default_rng(8)
+    values, group = rng.standard_normal((50, 3)), rng.choice([-1, 3, 4, 10**12], 50)
+    sums = gain.group_sums(values, group)
+    for row, number in zip(sums, sorted(set(group)), strict=True):
+        expected = [sum(v[k] for v, g in zip(values, group, strict=True) if g == number)
+                    for k in range(3)]  # fmt: skip
+        np.testing.assert_allclose(row, expected)
+
+
 def test_p_is_the_larger_of_two_t_tests():
     rng = np.random.default_rng(2)
     observed = rng.standard_normal((120, 4))
@@ -222,5 +232,5 @@ def test_a_file_without_predictions_is_named(tmp_path):
 
     path = tmp_path / "gpt2/00.nc"
     store.write_dataset(xr.Dataset({"r": ("channel", [0.1])}), path, stage="x", parameters={})
-    with pytest.raises(InputError, match="lacks prediction, training_mean"):
+    with pytest.raises(InputError, match="lacks inner_score, prediction, training_mean, observed"):
         gain.read_fits([path])

@@ -347,8 +347,8 @@ def electrode_intervals(
 ) -> tuple[dict[str, tuple[float, float, float, float]], str]:
     """Compute 95 % intervals of the differences of r and of skill, electrode by electrode.
 
-    A paired t over folds of the difference of the jackknife's pseudo-values. There is no interval
-    if the runs hold out different samples, since their folds are then not pairs.
+    A paired t over folds of the difference of the jackknife's pseudo-values. The
+    interval is left out if the runs hold out different samples: their folds are then not pairs.
 
     Parameters
     ----------

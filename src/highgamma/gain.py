@@ -29,7 +29,7 @@ import numpy as np
 from highgamma import store
 from highgamma.encoding.splits import FloatArray, IntArray
 from highgamma.errors import InputError
-from highgamma.scores import best_candidates
+from highgamma.scores import best_candidates, chosen_prediction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,15 +115,14 @@ def read_predictions(paths: Sequence[str | Path]) -> Predictions:
     datasets = []
     for path in sorted(map(str, paths)):
         with store.open_dataset(path) as opened:
-            lacking = [n for n in ("prediction", "training_mean") if n not in opened]
+            lacking = [name for name in NEEDED if name not in opened]
             if lacking:
                 raise InputError(
                     f"the score file lacks {', '.join(lacking)}",
                     where=path,
                     remedy="delete the file and run again; the workflow recreates it",
                 )
-            names = (*NEEDED, "time", "segment", "word_index", "fold_of_sample")
-            datasets.append(opened[[n for n in names if n in opened.variables]].load())
+            datasets.append(opened[list(NEEDED)].load())
     return predictions_of(datasets)
 
 
@@ -142,11 +141,8 @@ def predictions_of(files: Sequence[xr.Dataset]) -> Predictions:
         inner.append(np.take_along_axis(score, best_candidates(score)[None], axis=0)[0])
     first = files[0]
     fold = np.asarray(first["fold_of_sample"].values, dtype=np.int64)
-    chosen = best_candidates(np.stack(inner))
-    predicted = np.zeros((len(fold), first.sizes["channel"]))
-    for number, scores in enumerate(files):
-        prediction = scores["prediction"].transpose("sample", "channel").values
-        predicted = np.where((chosen == number)[fold], prediction, predicted)
+    predictions = (scores["prediction"].transpose("sample", "channel").values for scores in files)
+    predicted = chosen_prediction(predictions, best_candidates(np.stack(inner)), fold)
     mean = np.asarray(first["training_mean"].transpose("fold", "channel").values)[fold]
     segment = np.asarray(first["segment"].values, dtype=np.int64)
     if first.attrs.get("unit") == "word":
@@ -205,6 +201,13 @@ def bounded_weights(gram: FloatArray, cross: FloatArray) -> FloatArray:
     return weights
 
 
+def group_sums(values: FloatArray, group: IntArray) -> FloatArray:
+    """Return the sums (group, t) of values (n, t) over groups of samples, by ascending number."""
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[1], np.diff(group[order])]))
+    return np.add.reduceat(values[order], starts, axis=0)
+
+
 def stacked(parts: Sequence[FloatArray], observed: FloatArray, fold: IntArray) -> FloatArray:
     """Return the stacked prediction (n, t): weights of each fold from the other folds.
 
@@ -222,15 +225,12 @@ def stacked(parts: Sequence[FloatArray], observed: FloatArray, fold: IntArray) -
         return prediction
     numbers, rank = np.unique(fold, return_inverse=True)
     k, t = len(parts), observed.shape[1]
-    order = np.argsort(rank, kind="stable")
-    starts = np.searchsorted(rank[order], np.arange(len(numbers)))
     gram = np.empty((len(numbers), t, k, k))
     cross = np.empty((len(numbers), t, k))
     for a in range(k):
-        cross[:, :, a] = np.add.reduceat((parts[a] * observed)[order], starts, axis=0)
+        cross[:, :, a] = group_sums(parts[a] * observed, fold)
         for b in range(a, k):
-            sums = np.add.reduceat((parts[a] * parts[b])[order], starts, axis=0)
-            gram[:, :, a, b] = gram[:, :, b, a] = sums
+            gram[:, :, a, b] = gram[:, :, b, a] = group_sums(parts[a] * parts[b], fold)
     weights = bounded_weights(gram.sum(axis=0) - gram, cross.sum(axis=0) - cross)
     for a in range(k):
         prediction += weights[rank, :, a] * parts[a]
@@ -249,11 +249,8 @@ def paired_p(difference: FloatArray, group: IntArray) -> tuple[FloatArray, int]:
     """
     from scipy.stats import t as student
 
-    _, rank = np.unique(group, return_inverse=True)
-    order = np.argsort(rank, kind="stable")
-    n_groups = int(rank.max()) + 1
-    starts = np.searchsorted(rank[order], np.arange(n_groups))
-    sums = np.add.reduceat(difference[order], starts, axis=0)
+    sums = group_sums(difference, group)
+    n_groups = len(sums)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = sums.mean(axis=0) / (sums.std(axis=0, ddof=1) / np.sqrt(n_groups))
     # Two predictions that are the same differ nowhere.

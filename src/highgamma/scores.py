@@ -178,6 +178,26 @@ def best_candidates(inner_score: FloatArray) -> IntArray:
     return np.where(known.any(axis=0), best, len(inner_score) - 1).astype(np.int64)
 
 
+def chosen_prediction(
+    candidates: Iterable[FloatArray], chosen: IntArray, fold: IntArray
+) -> FloatArray:
+    """Return the prediction (n, t) of the chosen candidate of each fold and target.
+
+    Parameters
+    ----------
+    candidates
+        (n, t) prediction of each candidate (layer or lag).
+    chosen
+        (K, t) number of the chosen candidate.
+    fold
+        (n,) number of the fold that holds each sample out.
+    """
+    prediction = np.zeros((len(fold), chosen.shape[1]))
+    for number, candidate in enumerate(candidates):
+        prediction = np.where((chosen == number)[fold], candidate, prediction)
+    return prediction
+
+
 def across_channels(prediction: FloatArray, targets: FloatArray) -> tuple[float, float]:
     """Return the study's scores: Pearson's r and R² over channels, averaged over samples.
 

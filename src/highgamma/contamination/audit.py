@@ -46,7 +46,7 @@ LOG = logging.getLogger("highgamma")
 
 AUDITABLE, NOT_AUDITABLE, NOT_AUDITED = "auditable", "not auditable", "not audited"
 """Status of a recording: the audit can find a copy of the voice; a copy could lie at other
-frequencies than in the audio; there is no sound."""
+frequencies than in the audio; the recording has no sound."""
 
 DELAY = 0.1
 """Most by which the audio may be early or late against the recording, s. The largest excess within
@@ -255,8 +255,7 @@ def audit(
     Raises
     ------
     InputError
-        If there is no sound, if its overlap with the recording is too short, or if the rate is too
-        low.
+        If the recording has no sound, if the two overlap too little, or if the rate is too low.
     """
     pairs = _paired(voices, signals, settings, masks=masks, mains=mains)
     n = pairs.n_electrodes

@@ -134,7 +134,7 @@ def _rate(words: Words, number: int, time: FloatArray) -> FloatArray:
 def _loudness(
     part: tuple[float, Any] | None, rate: float, time: FloatArray, loudest: float, shift: float
 ) -> FloatArray:
-    """Amplitude and its logarithm, (frame, 2); silence where there is no sound."""
+    """Amplitude and its logarithm, (frame, 2); zero outside the sound."""
     floor = QUIET * loudest
     values = np.column_stack([np.zeros(len(time)), np.full(len(time), np.log(floor))])
     if part is None:
@@ -240,7 +240,7 @@ def _zipf(language: str) -> Callable[[str], float]:
 
     if language.split("-")[0] not in available_languages():
         raise InputError(
-            f"there is no list of word frequencies for the language {language!r}",
+            f"no list of word frequencies is known for the language {language!r}",
             where="dataset.language",
             expected="one of " + ", ".join(sorted(available_languages())),
             remedy="correct dataset.language, or set it to null, which leaves frequency out",

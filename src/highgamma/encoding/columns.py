@@ -17,7 +17,7 @@ from highgamma import scores
 from highgamma.encoding import nulls
 from highgamma.encoding.ceiling import Ceiling, noise_ceiling, repetitions
 from highgamma.encoding.lags import peak_interval
-from highgamma.encoding.layer import Fitted, LayerProblem, choose_prediction
+from highgamma.encoding.layer import Fitted, LayerProblem
 from highgamma.encoding.samples import Samples
 from highgamma.encoding.splits import BoolArray, FloatArray, IntArray
 from highgamma.registry import Registry
@@ -383,8 +383,8 @@ for _column in (
         dims=("sample", "channel"),
         meaning="held-out prediction of the chosen layer and lag",
         units="µV",
-        values=lambda fits: choose_prediction(
-            [layer.fit.prediction for layer in fits.fitted], fits.chosen, fits.problem.split
+        values=lambda fits: scores.chosen_prediction(
+            [layer.fit.prediction for layer in fits.fitted], fits.chosen, fits.problem.split.block
         ),
         dtype=np.float32,
     ),

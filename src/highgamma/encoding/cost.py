@@ -227,7 +227,7 @@ def gcv_operations(size: FitSize, columns: float) -> float:
 
 
 def gcv_chooses_anew(size: FitSize, null_penalties: str) -> bool:
-    """Return whether surrogates choose their penalties anew in closed form."""
+    """Return whether surrogates choose penalties of their own, in closed form."""
     if size.penalties < 2 or null_penalties == "kept":
         return False
     operations = gcv_operations(size, size.electrodes * size.surrogates)

@@ -177,26 +177,6 @@ def fit_layer(
     )
 
 
-def choose_prediction(
-    candidates: Sequence[FloatArray], chosen: IntArray, split: Split
-) -> FloatArray:
-    """Return the prediction (n, t) of the chosen candidate of each fold and target.
-
-    Parameters
-    ----------
-    candidates
-        (n, t) prediction of each candidate (layer or lag).
-    chosen
-        (K, t) number of the chosen candidate.
-    split
-        The folds.
-    """
-    prediction = np.empty_like(candidates[0])
-    for number, candidate in enumerate(candidates):
-        prediction = np.where((chosen == number)[split.block], candidate, prediction)
-    return prediction
-
-
 def fit_lags(
     problem: LayerProblem, values: Real, lags: Sequence[int]
 ) -> tuple[Fitted, dict[str, Any]]:
@@ -227,7 +207,9 @@ def fit_lags(
     split = problem.split
     at = np.indices(chosen.shape)
     fit = NestedFit(
-        prediction=choose_prediction([fitted.fit.prediction for fitted in fits], chosen, split),
+        prediction=scores.chosen_prediction(
+            [fitted.fit.prediction for fitted in fits], chosen, split.block
+        ),
         training_mean=fits[0].fit.training_mean,
         inner_score=inner[chosen, at[0], at[1]],
         alpha=np.stack([fitted.fit.alpha for fitted in fits])[chosen, at[0], at[1]],
@@ -246,7 +228,7 @@ def fit_lags(
     fitted = Fitted(
         fit=fit,
         sums=sums,
-        shuffled=choose_prediction(shuffled, chosen, split),
+        shuffled=scores.chosen_prediction(shuffled, chosen, split.block),
         null_r=null_r,
         null_penalties=", ".join(ways),
     )
