@@ -2,12 +2,20 @@
 
 Time 0 is the onset of the voice. Activity before it belongs to planning and articulation, activity
 after it also to hearing oneself. At each time the correlation runs over trials. It shows whether
-the model predicts how a trial differs from the mean time course, which is the same in all trials.
+the model predicts how a trial differs from the mean time course, which is the same in all trials,
+beyond what the following explain of both sides, by least squares over trials at that time:
+
+- the level of each recording, and drift: cosines slower than `DRIFT_S`;
+- whether someone speaks then, and up to 0.3 s before and after: words differ in duration.
+
+Surrogates shift the trials of a recording circularly, whole, so that neighbouring trials stay as
+similar as they are.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +26,7 @@ from numpy.typing import NDArray
 
 from highgamma import store, summary
 from highgamma.errors import InputError
-from highgamma.scores import FoldSums, best_candidates, pooled_r, pooled_skill
+from highgamma.scores import LEVEL, FoldSums, best_candidates, pooled_r, pooled_skill
 from highgamma.sections import setting
 
 if TYPE_CHECKING:
@@ -28,11 +36,14 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-MIN_TRIALS = 10
-"""Least number of trials for a correlation over trials."""
+MIN_TRIALS = 20
+"""Least number of trials for a correlation over trials: they have 19 shifts, and a p of .05."""
 
-BAND = 0.95
-"""Share of the surrogates whose greatest r over time is below the band."""
+VOICE_LAGS_S = tuple(round(0.1 * k, 1) for k in range(-3, 4))
+"""Lags of voice on and off, s, whose windows touch."""
+
+DRIFT_S = 60.0
+"""Shortest period that counts as drift over trials, s."""
 
 BATCH_VALUES = 2**23
 """Number of values of surrogates in memory at once."""
@@ -53,7 +64,8 @@ class TimecourseSettings:
     )
     permutations: int = setting(
         500,
-        "Number of permutations of trials that the significance band rests on; 0 for none.",
+        "Most circular shifts of trials that the significance band rests on; 0 for none. One "
+        "recording of n trials has n − 1.",
         minimum=0,
     )
     best: int = setting(
@@ -334,7 +346,93 @@ def r_over_trials(observed: FloatArray, predicted: FloatArray) -> FloatArray:
     return np.asarray(np.sum(standardised(observed) * standardised(predicted), axis=0))
 
 
-def greatest_r(observed: FloatArray, predicted: FloatArray, orders: IntArray) -> FloatArray:
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What recordings, drift and the voice explain over trials.
+
+    Attributes
+    ----------
+    bases
+        For each time an orthonormal basis (trial, k).
+    inflation
+        (time,) √((n − 1)/(n − k)): the r of a shifted trial, which is not orthogonal to the basis,
+        is smaller by that factor.
+    """
+
+    bases: Sequence[FloatArray]
+    inflation: FloatArray
+
+    def without(self, values: FloatArray) -> FloatArray:
+        """Return values (trial, time) minus their projection; 0 at times that it explains whole."""
+        left = np.empty(values.shape)
+        for t, basis in enumerate(self.bases):
+            left[:, t] = values[:, t] - basis @ (basis.T @ values[:, t])
+        size = np.linalg.norm(values, axis=0)
+        return np.asarray(np.where(np.linalg.norm(left, axis=0) > 1e-6 * size, left, 0.0))
+
+
+def explained_over_trials(
+    words: pd.DataFrame, time: FloatArray, segment: IntArray, onset: FloatArray
+) -> Explained:
+    """Return what recordings, drift and the voice explain at each time.
+
+    Parameters
+    ----------
+    words
+        The participant's words.
+    time
+        (trial, time) s on the clock of the segment.
+    segment, onset
+        (trial,) number of the recording, and s.
+    """
+    from highgamma.encoding.drift import slow_functions
+    from highgamma.encoding.samples import voiced_shares
+    from highgamma.encoding.splits import Rows
+
+    n = len(time)
+    none = np.full(n, -1)
+    slow = slow_functions(Rows(onset, onset, segment, none, none), DRIFT_S)
+    half = (VOICE_LAGS_S[1] - VOICE_LAGS_S[0]) / 2
+    bases = []
+    for at in time.T:
+        voice = voiced_shares(words, at - half, at + half, segment, lags=VOICE_LAGS_S)
+        left, size, _ = np.linalg.svd(np.column_stack([slow, voice]), full_matrices=False)
+        bases.append(left[:, size > 1e-6 * size[0]])
+    k = np.array([basis.shape[1] for basis in bases])
+    return Explained(bases, np.sqrt((n - 1) / np.maximum(n - k, 1)))
+
+
+def trial_shifts(segment: IntArray, *, count: int, seed: int) -> IntArray:
+    """Return orders (shift, trial) of trials that are shifted circularly within recordings.
+
+    Parameters
+    ----------
+    segment
+        (trial,) number of the recording, trials of a recording in time order. A single trial stays.
+    count
+        Most orders; no more than there are different ones.
+    seed
+        Of the draws.
+    """
+    from highgamma.encoding.surrogates import shift_amounts
+
+    recordings = [np.flatnonzero(segment == number) for number in np.unique(segment)]
+    several = [here for here in recordings if len(here) > 1]
+    possible = math.prod(len(here) - 1 for here in several) if several else 0
+    rng = np.random.default_rng(seed)
+    count = min(count, possible)
+    if not count:
+        return np.empty((0, len(segment)), dtype=np.int64)
+    orders = np.tile(np.arange(len(segment)), (count, 1))
+    for here in several:
+        shifts = shift_amounts(len(here), least=1, count=count, rng=rng)
+        orders[:, here] = here[(np.arange(len(here)) - shifts[:, None]) % len(here)]
+    return orders
+
+
+def greatest_r(
+    observed: FloatArray, predicted: FloatArray, orders: IntArray, *, inflation: FloatArray
+) -> FloatArray:
     """Compute the greatest r over time of every surrogate.
 
     A surrogate pairs each prediction with the whole activity of another trial of the same
@@ -347,13 +445,16 @@ def greatest_r(observed: FloatArray, predicted: FloatArray, orders: IntArray) ->
     observed, predicted
         (trial, time).
     orders
-        (permutation, trial) orders of the trials.
+        (surrogate, trial) orders of the trials.
+    inflation
+        (time,) factor of each surrogate's r.
 
     Returns
     -------
-    greatest : (permutation,)
+    greatest : (surrogate,)
     """
     y, f = (np.nan_to_num(standardised(v)) for v in (observed, predicted))
+    f = f * inflation
     greatest = np.empty(len(orders))
     size = max(1, BATCH_VALUES // max(y.size, 1))
     for a in range(0, len(orders), size):
@@ -362,8 +463,12 @@ def greatest_r(observed: FloatArray, predicted: FloatArray, orders: IntArray) ->
     return greatest
 
 
+def _nearest(values: FloatArray, value: float) -> int:
+    return int(np.abs(values - value).argmin())
+
+
 def _over_trials(
-    held_out: HeldOut, index: IntArray, orders: IntArray | None
+    held_out: HeldOut, index: IntArray, explained: Explained, orders: IntArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
     """Correlate activity over trials, electrode by electrode.
 
@@ -373,15 +478,17 @@ def _over_trials(
         Frames of one fit.
     index
         (trial, time) frames.
+    explained
+        What is taken out of both sides.
     orders
-        (permutation, trial) orders of the trials for the null; None leaves it out.
+        (surrogate, trial) orders of the trials for the null.
 
     Returns
     -------
     r, p
         (electrode, time) correlation and its p against the surrogates' greatest.
     band
-        (electrode,) the r that `BAND` of the surrogates reach nowhere in time.
+        (electrode,) the r above which p is at most .05; NaN for fewer than 19 surrogates.
     mean_y, mean_f
         (electrode, time) means over trials, measured and predicted.
     """
@@ -391,10 +498,12 @@ def _over_trials(
     for k in range(n_channels):
         y, f = (_without_gaps(v[index, k]) for v in (held_out.observed, held_out.predicted))
         mean_y[k], mean_f[k] = y.mean(axis=0), f.mean(axis=0)
+        y, f = explained.without(y), explained.without(f)
         r[k] = r_over_trials(y, f)
-        if orders is not None and np.isfinite(r[k]).any():
-            null = np.sort(greatest_r(y, f, orders))
-            band[k] = np.quantile(null, BAND)
+        if len(orders) and np.isfinite(r[k]).any():
+            null = np.sort(greatest_r(y, f, orders, inflation=explained.inflation))
+            exceeding = int(LEVEL * (len(null) + 1) + 1e-9)
+            band[k] = null[-exceeding] if exceeding else np.nan
             reached = len(null) - np.searchsorted(null, r[k] - 1e-12)
             p[k] = np.where(np.isfinite(r[k]), (1 + reached) / (1 + len(null)), np.nan)
     return r, p, band, mean_y, mean_f
@@ -420,7 +529,7 @@ def timecourse(
     window
         First and last time from the onset, s.
     permutations
-        Number of permutations of trials within recordings, the same ones for all electrodes.
+        Most shifts of trials within recordings, the same ones for all electrodes.
     best
         Number of electrodes, by skill, whose single trials are kept.
     seed
@@ -429,14 +538,12 @@ def timecourse(
     Returns
     -------
     courses : Dataset
-        Over channel, time (s), and trial for the `best` electrodes: `r`, `band` (the r that 95 % of
-        the surrogates reach nowhere in time), `p` (of r, against the surrogates' greatest),
+        Over channel, time (s), and trial for the `best` electrodes: `r`, `band` (the r above which
+        p is at most .05), `p` (of r, against the surrogates' greatest over time),
         `measured` and `recreated` (means over trials), `measured_trials`, `recreated_trials`.
         Activity is relative to the training mean of its fold.
     """
     import xarray as xr
-
-    from highgamma.encoding import surrogates
 
     log = logging.getLogger("highgamma")
     trials = find_trials(held_out.time, held_out.segment, words, window=window)
@@ -449,11 +556,11 @@ def timecourse(
     if not enough:
         log.warning("%d whole trials, too few for a time course", n)
     segment = held_out.segment[trials.index[:, 0]]
-    orders = None
-    if enough and permutations and np.unique(segment, return_counts=True)[1].max() > 1:
-        orders = surrogates.word_permutations(segment, count=permutations, block=1, seed=seed)
+    orders = trial_shifts(segment, count=permutations, seed=seed)
     if enough:
-        r, p, band, mean_y, mean_f = _over_trials(held_out, trials.index, orders)
+        at = held_out.time[trials.index]
+        explained = explained_over_trials(words, at, segment, at[:, _nearest(trials.time, 0.0)])
+        r, p, band, mean_y, mean_f = _over_trials(held_out, trials.index, explained, orders)
     else:
         r, p, mean_y, mean_f = np.full((4, n_channels, len(trials.time)), np.nan)
         band = np.full(n_channels, np.nan)
@@ -476,7 +583,7 @@ def timecourse(
         {
             "r": (each, r, {**units, "long_name": "Pearson correlation over trials"}),
             "p": (each, p, {**units, "long_name": "of r, against the surrogates' greatest r"}),
-            "band": ("channel", band, {**units, "long_name": f"{BAND:.0%} of surrogates below"}),
+            "band": ("channel", band, {**units, "long_name": f"above it p is at most {LEVEL:g}"}),
             "measured": (each, mean_y, {**activity, "long_name": "mean over trials"}),
             "recreated": (each, mean_f, {**activity, "long_name": "mean over trials"}),
             "measured_trials": (single, of_trials(held_out.observed), activity),
@@ -497,7 +604,7 @@ def timecourse(
             "trials": n,
             "trials_incomplete": trials.n_incomplete,
             "trials_without_onset": trials.n_without_onset,
-            "permutations": 0 if orders is None else permutations,
+            "permutations": len(orders) if enough else 0,
             "seed": seed,
             "distance_s": held_out.distance_s,
             "leaky": int(held_out.leaky),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -249,7 +249,12 @@ def word_samples(
 
 
 def voiced_shares(
-    words: pd.DataFrame, start: FloatArray, stop: FloatArray, segment: IntArray
+    words: pd.DataFrame,
+    start: FloatArray,
+    stop: FloatArray,
+    segment: IntArray,
+    *,
+    lags: Sequence[float] = VOICE_LAGS_S,
 ) -> FloatArray:
     """Return the share of each window in which a word is said, (window, lag).
 
@@ -262,16 +267,18 @@ def voiced_shares(
         The table of words; a voice that was not found lasts as long as the prompt.
     start, stop, segment
         (window,) ends, s, and recording of each window.
+    lags
+        By which the voice is moved, s.
     """
     voice = {
         edge: words[f"voice_{edge}"].fillna(words[edge]).to_numpy(dtype=np.float64)
         for edge in ("onset", "offset")
     }
     of_word = words["segment"].to_numpy(dtype=np.int64)
-    shares = np.zeros((len(start), len(VOICE_LAGS_S)))
+    shares = np.zeros((len(start), len(lags)))
     for number in np.unique(segment):
         here, spoken = np.flatnonzero(segment == number), of_word == number
-        for k, lag in enumerate(VOICE_LAGS_S):
+        for k, lag in enumerate(lags):
             a, b = start[here, None] - lag, stop[here, None] - lag
             inside = np.minimum(b, voice["offset"][spoken]) - np.maximum(a, voice["onset"][spoken])
             with np.errstate(invalid="ignore"):

@@ -99,7 +99,7 @@ def trial_by_trial(
             handles=[
                 line(MEASURED, "measured", width=1.0),
                 line(RECREATED, "recreated"),
-                line(SOFT, "r that 95 % of permutations reach nowhere", style=(0, (3, 2))),
+                line(SOFT, "r above which p is at most .05", style=(0, (3, 2))),
             ],
             loc="outside upper right",
             ncols=3,
@@ -113,7 +113,8 @@ def trial_by_trial(
             f"supported ones first, around {onset} (0 ms), sorted by how long the voice lasted "
             "(the line ends each word). Both images have one colour scale, µV from the training "
             "mean; every recreated value was held out. Then the mean over trials, and r over "
-            "trials at each moment: what the model knows beyond the mean.",
+            "trials at each moment, without what voice on and off and drift explain: what the "
+            "model knows beyond them and the mean.",
         )
 
 
