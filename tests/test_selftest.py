@@ -24,6 +24,7 @@ from highgamma.encoding.analysis import analysis_from
 from highgamma.encoding.fit import fit_analysis
 from highgamma.errors import InputError
 from highgamma.selftest import files, page, rates, stages, worlds
+from highgamma.selftest.cases import AUDIT_CASES
 from highgamma.selftest.settings import SelftestSettings
 
 ROOT = Path(__file__).parents[1]
@@ -404,10 +405,11 @@ def test_the_self_test_needs_no_data_set_and_has_a_job_for_each_participant(tmp_
         line.split() for line in plan.stdout.splitlines() if line.startswith("selftest")
         and len(line.split()) == 2
     )  # fmt: skip
-    battery = str(len(files.BATTERY) * SelftestSettings().scenes)
     assert counts == {
         "selftest_participant": "6",
-        "selftest_battery": battery,
+        "selftest_battery": str(len(files.BATTERY) * SelftestSettings().scenes),
+        "selftest_audit": str(len(AUDIT_CASES)),
+        "selftest_intervals": "1",
         "selftest_rates": "1",
         "selftest": "1",
     }

@@ -42,6 +42,9 @@ MIN_TRIALS = 20
 VOICE_LAGS_S = tuple(round(0.1 * k, 1) for k in range(-3, 4))
 """Lags of voice on and off, s, whose windows touch."""
 
+VOICE_WINDOW_S = 0.001
+"""x"""
+
 DRIFT_S = 60.0
 """Shortest period that counts as drift over trials, s."""
 
@@ -392,7 +395,7 @@ def explained_over_trials(
     n = len(time)
     none = np.full(n, -1)
     slow = slow_functions(Rows(onset, onset, segment, none, none), DRIFT_S)
-    half = (VOICE_LAGS_S[1] - VOICE_LAGS_S[0]) / 2
+    half = VOICE_WINDOW_S / 2
     bases = []
     for at in time.T:
         voice = voiced_shares(words, at - half, at + half, segment, lags=VOICE_LAGS_S)

@@ -23,11 +23,7 @@ rule selftest_participant:
         participant="{participant}",
         folder=lambda wildcards, output: str(Path(output[-1]).parents[1]),
         words_folder=lambda wildcards, input: str(Path(input.words).parent),
-        settings={
-            k: v
-            for k, v in config["selftest"].items()
-            if k not in ("seeds", "participants", "scenes", "scene_electrodes", "parts")
-        },
+        settings={k: v for k, v in config["selftest"].items() if k not in selftest.ELSEWHERE},
         code=code("selftest_participant"),
     message:
         "seed {wildcards.seed}, {wildcards.participant}: planted electrodes, fitted and audited"
@@ -65,10 +61,58 @@ rule selftest_battery:
         "../scripts/selftest_battery.py"
 
 
+rule selftest_audit:
+    output:
+        measured=SELFTEST / "audit/{case}.tsv",
+    log:
+        SELFTEST / "logs/selftest_audit/{case}.log",
+    benchmark:
+        SELFTEST / "benchmarks/selftest_audit/{case}.tsv"
+    wildcard_constraints:
+        case="[a-z-]+",
+    conda:
+        "../../envs/signals.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=minutes(20),
+    params:
+        case="{case}",
+        electrodes=config["selftest"]["audit_electrodes"],
+        code=code("selftest_audit"),
+    message:
+        "audit of {wildcards.case}"
+    script:
+        "../scripts/selftest_audit.py"
+
+
+rule selftest_intervals:
+    output:
+        measured=SELFTEST / "intervals/all.tsv",
+    log:
+        SELFTEST / "logs/selftest_intervals.log",
+    benchmark:
+        SELFTEST / "benchmarks/selftest_intervals.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=minutes(10),
+    params:
+        code=code("selftest_intervals"),
+    message:
+        "intervals of groups and comparisons"
+    script:
+        "../scripts/selftest_intervals.py"
+
+
 rule selftest_rates:
     input:
         STUDY.selftest_inputs(),
-        battery=STUDY.battery_files(),
+        battery=STUDY.selftest_part("battery"),
+        audit=STUDY.selftest_part("audit"),
+        intervals=STUDY.selftest_part("intervals"),
     output:
         result=SELFTEST / "selftest.json",
         page=SELFTEST / "selftest.md",

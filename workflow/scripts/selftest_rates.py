@@ -3,6 +3,8 @@
 from highgamma.workflow.job import job
 
 with job(snakemake.log[0], threads=snakemake.threads):
+    import pandas as pd
+
     from highgamma.sections import section_from
     from highgamma.selftest import counts, page, rates
     from highgamma.selftest.settings import SelftestSettings
@@ -14,11 +16,12 @@ with job(snakemake.log[0], threads=snakemake.threads):
         electrodes = rates.electrodes_of(snakemake.params.folder, settings)
         write_table(electrodes, snakemake.output.electrodes)
         found = rates.result(electrodes, settings)
-    if snakemake.input.battery:
-        table = counts.read(snakemake.input.battery)
-        found = counts.added(found, table)
-        if "participants" not in settings.parts:
-            write_table(table, snakemake.output.electrodes)
+    battery = counts.read(snakemake.input.battery) if snakemake.input.battery else None
+    audit, intervals = (counts.rows_of(snakemake.input[part]) for part in ("audit", "intervals"))
+    if "participants" not in settings.parts:
+        table = pd.DataFrame([*audit, *intervals]) if battery is None else battery
+        write_table(table, snakemake.output.electrodes)
+    found = counts.added(found, battery=battery, audit=audit, intervals=intervals)
     page.write(
         found,
         result=snakemake.output.result,

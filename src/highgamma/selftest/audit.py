@@ -6,7 +6,7 @@ are available at any pitch. It is not the demo's voice (`worlds`), which needs e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from highgamma.contamination import audit
 from highgamma.contamination.settings import ContaminationSettings
 from highgamma.recording.reader import Reader
 from highgamma.scores import LEVEL, false_discovery_q
+from highgamma.selftest.cases import AUDIT_CASES, AuditCase
 
 FloatArray = NDArray[np.float64]
 
@@ -32,12 +33,6 @@ ELECTRODES = 16
 BAND = (70.0, 170.0)
 """Band in which the level of a copy is measured, Hz."""
 
-NARROW = (70.0, 150.0)
-"""Band of a copy through a band-pass filter, Hz."""
-
-RESONANCE = (110.0, 120.0)
-"""Band of a copy through a resonance, Hz."""
-
 HUM = -40.0
 """Level of the mains hum in the microphone, dB of the sound's root mean square."""
 
@@ -48,55 +43,13 @@ SEMITONES = (1.0, 3.0)
 """Range of the shift of pitch, up or down."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """A simulated recording.
-
-    Attributes
-    ----------
-    clean
-        Whether no electrode holds a copy of the microphone.
-    decibels
-        Level of the copy, dB of the electrode's own signal in `BAND` (of the copy's own band for a
-        narrow copy).
-    band
-        Band of the copy, Hz; None for all of the sound.
-    hum
-        Whether the microphone holds mains hum, as the electrodes do.
-    shifted
-        Whether the pitch of the audio is shifted.
-    sound
-        The setting `contamination.sound`.
-    """
-
-    clean: bool
-    decibels: float = -15.0
-    band: tuple[float, float] | None = None
-    hum: bool = False
-    shifted: bool = False
-    sound: str = "unknown"
-
-
-CASES: Mapping[str, Case] = {
-    "clean": Case(clean=True),
-    "hum": Case(clean=True, hum=True),
-    "resonance": Case(clean=False, band=RESONANCE, decibels=-10.0),
-    "band": Case(clean=False, band=NARROW),
-    "copy": Case(clean=False),
-    "pitch": Case(clean=False, shifted=True, sound="altered"),
-    "pitch, not declared": Case(clean=False, shifted=True),
-    "pitch, clean": Case(clean=True, shifted=True, sound="altered"),
-}
-"""What is measured, by name."""
-
-
 def measure(case: str, n: int, seed: int) -> dict[str, Any]:
     """Return the share of electrodes that the audit flags (q < .05) in one case.
 
     Parameters
     ----------
     case
-        One of `CASES`.
+        One of `cases.AUDIT_CASES`.
     n
         Number of electrodes, rounded up to whole recordings of `ELECTRODES`.
     seed
@@ -108,7 +61,7 @@ def measure(case: str, n: int, seed: int) -> dict[str, Any]:
         `case`, `rate` (flagged), `n`, `clean` (what the electrodes are), `p` (share with p ≤ .05),
         and `not_auditable` (share of the recordings).
     """
-    what = CASES[case]
+    what = AUDIT_CASES[case]
     settings = ContaminationSettings(sound=what.sound)
     flagged, below, status = [], [], []
     for number in range(-(-n // ELECTRODES)):
@@ -127,7 +80,7 @@ def measure(case: str, n: int, seed: int) -> dict[str, Any]:
     }
 
 
-def recording(case: Case, *, seed: int) -> tuple[list[Reader], list[Reader], float]:
+def recording(case: AuditCase, *, seed: int) -> tuple[list[Reader], list[Reader], float]:
     """Simulate the microphone and the electrodes of a recording, and its mains frequency (Hz).
 
     Half of the clean electrodes follow the envelope of the voice, at lags from −0.2 to 0.3 s.

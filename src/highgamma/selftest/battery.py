@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from highgamma import catalogue, gain, settings, store, summary
+from highgamma import catalogue, gain, settings, store, summary, timecourse
 from highgamma.encoding.analysis import Analysis, analysis_from
 from highgamma.encoding.fit import fit_analysis
 from highgamma.encoding.samples import (
@@ -26,6 +26,7 @@ from highgamma.encoding.samples import (
     layer_numbers,
     word_samples,
 )
+from highgamma.scores import LEVEL
 from highgamma.selftest.cases import CONFIGURATIONS, EQUAL, PLAIN
 from highgamma.selftest.scenes import FRAME_KINDS, WORD_KINDS, FloatArray, Scene
 
@@ -165,8 +166,9 @@ def electrodes(case: str, *, folder: str | Path, seed: int, count: int) -> pd.Da
     Returns
     -------
     Some columns of electrodes.tsv, with `case`, `seed`, `kind` and `snr`, and whether the models
-    are `equal` to their controls, the model is a `finding` and no control, and it is the
-    electrode's `own`.
+    are `equal` to their controls, the model is a `finding` and not a control, and it is the
+    electrode's `own`; `left_band` is 1 where a finding's time course leaves its band, 0 where it
+    does not, NaN where there is none.
     """
     equal, name = case in EQUAL, EQUAL.get(case, case)
     chosen = configured(name, folder)
@@ -194,6 +196,7 @@ def electrodes(case: str, *, folder: str | Path, seed: int, count: int) -> pd.Da
         fitted |= {f"{m}-again": m for m in chosen.controls}
     with tempfile.TemporaryDirectory() as place:
         table = _judged(chosen, scene, values, fitted, place=Path(place))
+        left = _left_band(chosen, scene, place=Path(place)) if name in CONFIGURATIONS else {}
     kept = table[
         ["model", "electrode", "r", "skill", "p", "q", "gain", "gain_p", "gain_q", "verdict"]
     ]
@@ -204,6 +207,10 @@ def electrodes(case: str, *, folder: str | Path, seed: int, count: int) -> pd.Da
         kind=[truth[e].kind for e in table["electrode"]],
         snr=[truth[e].snr for e in table["electrode"]],
         equal=equal,
+        left_band=[
+            left.get((m, e), np.nan)
+            for m, e in zip(table["model"], table["electrode"], strict=True)
+        ],
         finding=~table["model"].isin(named),
         own=table["model"] == text,
     )
@@ -245,6 +252,23 @@ def _judged(
         roles={name: chosen.roles[model] for name, model in fitted.items()},
         gains={(chosen.analysis, "sub-01"): gains},
     ).electrodes
+
+
+def _left_band(chosen: Configured, scene: Scene, *, place: Path) -> dict[tuple[str, str], float]:
+    """Return by model and electrode whether the time course leaves its band anywhere."""
+    left: dict[tuple[str, str], float] = {}
+    for model in chosen.findings() if chosen.unit == "frame" else []:
+        file = place / f"scores/{chosen.analysis}/sub-01/{model}/all.nc"
+        if not file.exists():
+            continue
+        course = timecourse.timecourse(
+            timecourse.read_held_out([file]), scene.words, permutations=SURROGATES, best=0
+        )
+        p = course["p"].transpose("channel", "time").values
+        for name, over_time in zip(course["channel"].values, p, strict=True):
+            known = np.isfinite(over_time).any()
+            left[model, str(name)] = float((over_time <= LEVEL).any()) if known else np.nan
+    return left
 
 
 def _fitted(

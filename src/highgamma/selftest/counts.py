@@ -17,10 +17,14 @@ from highgamma.selftest.scenes import FRAME_KINDS, WORD_KINDS
 if TYPE_CHECKING:
     import pandas as pd
 
+LEAST_CONTAMINATED = 0.95
+"""Share of contaminated electrodes that the audit is to flag."""
 SIZE_LOW, SIZE_HIGH = 0.03, 0.07
 """Bounds of the share of noise electrodes with p ≤ .05."""
 LEAST_POWER = 0.5
 """Share of planted electrodes of meaning that are to be found at the highest ratio."""
+COURSE_KINDS = ("noise", "on-off", "on-off-late", "prompt", "drift")
+"""Electrodes whose time course is to stay within its band."""
 CONSERVATIVE = {
     "frames-kept": "surrogates keep the measured penalties, which is conservative",
     "frames-banded": "surrogates keep the measured penalties, which is conservative",
@@ -47,6 +51,23 @@ def sizes(table: pd.DataFrame) -> list[dict[str, Any]]:
             }
         )
     return rates
+
+
+def courses(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the share of electrodes whose time course leaves its band, for each case and kind."""
+    rows = table[table["kind"].isin(COURSE_KINDS) & np.isfinite(table["left_band"])]
+    return [
+        {
+            "case": f"time course of {kind}, {case}",
+            "rate": float(part["left_band"].mean()),
+            "n": len(part),
+            "low": 0.0,
+            "high": SIZE_HIGH,
+            "models": {str(m): float(r["left_band"].mean()) for m, r in part.groupby("model")},
+            "why": "the level, of the band over all times",
+        }
+        for (case, kind), part in rows.groupby(["case", "kind"], sort=False)
+    ]
 
 
 def nuisances(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -97,7 +118,7 @@ def power(table: pd.DataFrame) -> list[dict[str, Any]]:
 def counted(table: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Return everything that is counted over the battery, by the keys of `selftest.json`."""
     return {
-        "sizes": sizes(table),
+        "sizes": [*sizes(table), *courses(table)],
         "nuisances": nuisances(table),
         "equal_models": equal_models(table),
         "power": power(table),
@@ -117,10 +138,10 @@ def checks(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Check]:
             n=size["n"],
             why=size["why"],
         )
-        for size in found["sizes"]
+        for size in found.get("sizes", [])
     ]
     for key, what in (("nuisances", "electrodes of a nuisance alone"), ("equal_models", "equals")):
-        for case in dict.fromkeys(row["configuration"] for row in found[key]):
+        for case in dict.fromkeys(row["configuration"] for row in found.get(key, [])):
             rows = [row for row in found[key] if row["configuration"] == case]
             n = sum(row["n"] for row in rows)
             made.append(
@@ -134,7 +155,7 @@ def checks(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Check]:
                     why=bar,
                 )
             )
-    for case in dict.fromkeys(row["case"] for row in found["power"]):
+    for case in dict.fromkeys(row["case"] for row in found.get("power", [])):
         best = max((p for p in found["power"] if p["case"] == case), key=lambda p: p["snr"])
         made.append(
             Check(
@@ -150,6 +171,33 @@ def checks(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Check]:
     return made
 
 
+def audit_checks(found: Sequence[Mapping[str, Any]]) -> list[Check]:
+    """Return the checks of the audit's cases (`audit.measure`)."""
+    return [
+        Check(
+            name=f"flagged by the audit, {row['case']}",
+            found=row["rate"],
+            expected=0.0 if row["clean"] else 1.0,
+            low=float("nan") if row["clean"] else LEAST_CONTAMINATED,
+            high=LEVEL if row["clean"] else float("nan"),
+            n=row["n"],
+            why="a bar",
+        )
+        for row in found
+    ]
+
+
+def rows_of(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """Return the rows of the tables of audited cases, or of intervals."""
+    rows: list[dict[str, Any]] = []
+    for path in paths:
+        table = store.read_table(path, strings=("case", "clean", "why"))
+        if "clean" in table:
+            table["clean"] = table["clean"] == "True"
+        rows += [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+    return rows
+
+
 def read(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Read the tables of all cases and scenes as one."""
     import pandas as pd
@@ -162,11 +210,34 @@ def read(paths: Sequence[str | Path]) -> pd.DataFrame:
     return table
 
 
-def added(found: Mapping[str, Any], table: pd.DataFrame) -> dict[str, Any]:
-    """Return a result with what the battery found, and its checks among the others."""
-    counts = counted(table)
-    made = [asdict(check) | {"passed": check.passed} for check in checks(counts)]
-    every = [*found.get("checks", []), *made]
+def added(
+    found: Mapping[str, Any],
+    *,
+    battery: pd.DataFrame | None = None,
+    audit: Sequence[Mapping[str, Any]] = (),
+    intervals: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Return a result with what further parts found, and their checks among the others.
+
+    Parameters
+    ----------
+    found
+        The result so far, which may be empty.
+    battery
+        The battery's electrodes.
+    audit
+        What `audit.measure` returned, case by case.
+    intervals
+        What `intervals.measure` returned.
+    """
+    counts: dict[str, Any] = {} if battery is None else counted(battery)
+    if intervals:
+        counts["sizes"] = [*counts.get("sizes", []), *({"models": {}} | dict(r) for r in intervals)]
+    made = checks(counts)
+    if audit:
+        counts["audit"] = list(audit)
+        made += audit_checks(audit)
+    every = [*found.get("checks", []), *(asdict(c) | {"passed": c.passed} for c in made)]
     plain: dict[str, Any] = plain_values(
         {**found, **counts, "checks": every, "passed": all(c["passed"] for c in every)}
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from highgamma.selftest.cases import CONFIGURATIONS, EQUAL, PLAIN
+from highgamma.selftest.cases import AUDIT_CASES, CONFIGURATIONS, EQUAL, PLAIN
 
 FITS = {
     "frames": ("envelope", "word-onoff"),
@@ -17,17 +17,26 @@ FITS = {
 CONFIGURATION_FILES = (*dict.fromkeys(file for file, _ in CONFIGURATIONS.values()), "models.yaml")
 """Files in the folder of configurations that the battery reads."""
 
+ELSEWHERE = (
+    "parts", "seeds", "participants", "scenes", "scene_electrodes", "audit_electrodes",
+)  # fmt: skip
+"""Settings that no simulated participant depends on."""
+
 BATTERY = (*CONFIGURATIONS, *EQUAL, *PLAIN)
 """Cases of the battery."""
 
 
-def battery_files(folder: str | Path, scenes: int) -> list[Path]:
-    """Return the tables of the battery, one for each case and scene."""
-    return [
-        Path(folder) / f"battery/{case}/{seed}.tsv"
-        for case in BATTERY
-        for seed in range(1, scenes + 1)
-    ]
+def part_files(folder: str | Path, part: str, *, scenes: int) -> list[Path]:
+    """Return the tables of the parts `battery`, `audit` and `intervals`.
+
+    The battery has one for each case and scene, the audit one for each case.
+    """
+    names = {
+        "battery": [f"{case}/{seed}" for case in BATTERY for seed in range(1, scenes + 1)],
+        "audit": list(AUDIT_CASES),
+        "intervals": ["all"],
+    }
+    return [Path(folder) / f"{part}/{name}.tsv" for name in names[part]]
 
 
 def score_name(analysis: str, participant: str, model: str) -> str:

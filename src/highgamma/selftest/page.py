@@ -54,7 +54,7 @@ def draw(outcome: Mapping[str, Any], path: str | Path) -> None:
     from matplotlib import pyplot
 
     # Each part that ran has a row of panels, or two.
-    rows = 2 * ("sensitivity_supported" in outcome) + ("sizes" in outcome)
+    rows = 2 * ("sensitivity_supported" in outcome) + ("sizes" in outcome or "audit" in outcome)
     style: Any = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
     with pyplot.rc_context(style):
         canvas, panels = pyplot.subplots(
@@ -62,7 +62,7 @@ def draw(outcome: Mapping[str, Any], path: str | Path) -> None:
         )
         if "sensitivity_supported" in outcome:
             _draw_participants(list(panels[:2].ravel()), outcome)
-        if "sizes" in outcome:
+        if "sizes" in outcome or "audit" in outcome:
             _draw_battery(list(panels[-1]), outcome)
         with store.written_whole(path) as temporary:
             canvas.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
@@ -104,7 +104,7 @@ def _draw_participants(panels: Sequence[Axes], outcome: Mapping[str, Any]) -> No
 def _draw_battery(panels: Sequence[Axes], outcome: Mapping[str, Any]) -> None:
     """Draw sizes by case, and the share of electrodes of meaning that are supported."""
     size, power = panels
-    found = outcome["sizes"]
+    found = outcome.get("sizes", [])
     place = range(len(found))
     size.axvspan(0.03, 0.07, color="#e3e8ec", lw=0)
     size.axvline(0.05, color="#8a949d", lw=0.8, ls=(0, (4, 3)))
@@ -113,7 +113,7 @@ def _draw_battery(panels: Sequence[Axes], outcome: Mapping[str, Any]) -> None:
     size.set(xlim=(0, 0.15), xlabel="noise electrodes with p ≤ .05")
     size.invert_yaxis()
     size.set_title("Size, by analysis", loc="left")
-    for case in dict.fromkeys(row["case"] for row in outcome["power"]):
+    for case in dict.fromkeys(row["case"] for row in outcome.get("power", [])):
         rows = sorted((r for r in outcome["power"] if r["case"] == case), key=lambda r: r["snr"])
         power.plot(
             [r["snr"] for r in rows], [r["rate"] for r in rows], "o-", ms=4, lw=1, label=case
@@ -168,7 +168,9 @@ def text(outcome: Mapping[str, Any], *, figure: str) -> str:
             ],
         ),
         *(_participants(outcome) if "verdicts" in outcome else []),
-        *(_battery(outcome) if "sizes" in outcome else []),
+        *(_sizes(outcome["sizes"]) if "sizes" in outcome else []),
+        *(_battery(outcome) if "power" in outcome else []),
+        *(_audit(outcome["audit"]) if "audit" in outcome else []),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -189,10 +191,12 @@ def _participants(outcome: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _battery(outcome: Mapping[str, Any]) -> list[str]:
-    """Return the sections on the shipped analyses."""
+def _sizes(sizes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the section on rates that are to be the level."""
     return [
-        "## Size: noise electrodes with p ≤ .05",
+        "## Sizes",
+        "Noise electrodes with p ≤ .05, by analysis; electrodes whose time course leaves its band "
+        "anywhere; intervals that miss a difference of 0.",
         _table(
             ("case", "rate", "n", "by model"),
             [
@@ -202,9 +206,34 @@ def _battery(outcome: Mapping[str, Any]) -> list[str]:
                     str(size["n"]),
                     ", ".join(f"{m} {_digits(r)}" for m, r in size["models"].items()),
                 )
-                for size in outcome["sizes"]
+                for size in sizes
             ],
         ),
+    ]
+
+
+def _audit(cases: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the section on the audit of sound."""
+    return [
+        "## Audit of sound",
+        _table(
+            ("case", "electrodes are", "flagged", "p ≤ .05", "recordings not auditable", "n"),
+            [
+                (
+                    case["case"],
+                    "clean" if case["clean"] else "contaminated",
+                    *(_digits(case[name]) for name in ("rate", "p", "not_auditable")),
+                    str(case["n"]),
+                )
+                for case in cases
+            ],
+        ),
+    ]
+
+
+def _battery(outcome: Mapping[str, Any]) -> list[str]:
+    """Return the sections on the shipped analyses."""
+    return [
         "## Electrodes that follow a nuisance alone",
         _table(
             ("analysis", "kind", "model", "supported", "n"),

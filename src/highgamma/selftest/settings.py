@@ -12,10 +12,11 @@ from highgamma.sections import setting
 class SelftestSettings:
     """What is simulated for each participant of each seed."""
 
-    parts: tuple[Literal["participants", "battery"], ...] = setting(
-        ("participants", "battery"),
-        "Parts that run: `participants` (whole recordings through all stages) and `battery` (the "
-        "shipped analyses on many scenes).",
+    parts: tuple[Literal["participants", "battery", "audit", "intervals"], ...] = setting(
+        ("participants", "battery", "audit", "intervals"),
+        "Parts that run: `participants` (whole recordings through all stages), `battery` (the "
+        "shipped analyses on many scenes), `audit` (the audit of sound on hum, narrow bands and "
+        "shifted pitch) and `intervals` (of group means and compared runs).",
         length=1,
         unique=True,
     )
@@ -23,6 +24,7 @@ class SelftestSettings:
     scene_electrodes: int = setting(
         10, "Electrodes of each kind and signal-to-noise ratio in a scene.", minimum=1
     )
+    audit_electrodes: int = setting(400, "Electrodes of each case of the audit.", minimum=16)
     seeds: tuple[int, ...] = setting(
         (501, 502, 503, 504), "Seeds, one simulated run each.", minimum=0, length=1, unique=True
     )

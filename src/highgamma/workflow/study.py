@@ -415,12 +415,13 @@ class Study:
 
     # ------------------------------------------------------------------------ the self-test
 
-    def battery_files(self) -> list[str]:
-        """Return the tables of the self-test's battery, if that part is to run."""
+    def selftest_part(self, part: str) -> list[str]:
+        """Return the tables of a part of the self-test, none if it is not to run."""
         given = self.config["selftest"]
-        if "battery" not in given["parts"]:
+        if part not in given["parts"]:
             return []
-        return [str(f) for f in selftest_files.battery_files(self.selftest, given["scenes"])]
+        paths = selftest_files.part_files(self.selftest, part, scenes=given["scenes"])
+        return [str(path) for path in paths]
 
     def selftest_inputs(self) -> list[str]:
         """Return the files of all simulated participants of the self-test, seed by seed."""
