@@ -39,11 +39,9 @@ IntArray = NDArray[np.int64]
 MIN_TRIALS = 20
 """Least number of trials for a correlation over trials: they have 19 shifts, and a p of .05."""
 
-VOICE_LAGS_S = tuple(round(0.1 * k, 1) for k in range(-3, 4))
-"""Lags of voice on and off, s, whose windows touch."""
-
-VOICE_WINDOW_S = 0.001
-"""x"""
+VOICE_LAGS_S = tuple(round(0.05 * k, 2) for k in range(-6, 7))
+"""Lags of voice on and off, s: those that models of words can have, whose features last while a
+word is said."""
 
 DRIFT_S = 60.0
 """Shortest period that counts as drift over trials, s."""
@@ -388,17 +386,21 @@ def explained_over_trials(
     segment, onset
         (trial,) number of the recording, and s.
     """
+    from highgamma.embeddings.placing import paint_words
     from highgamma.encoding.drift import slow_functions
-    from highgamma.encoding.samples import voiced_shares
+    from highgamma.encoding.samples import voice_edges
     from highgamma.encoding.splits import Rows
 
-    n = len(time)
+    n, m = len(time), len(VOICE_LAGS_S)
+    start, stop = voice_edges(words)
+    of_word, said = words["segment"].to_numpy(dtype=np.int64), np.ones((len(words), 1))
     none = np.full(n, -1)
     slow = slow_functions(Rows(onset, onset, segment, none, none), DRIFT_S)
-    half = VOICE_WINDOW_S / 2
     bases = []
     for at in time.T:
-        voice = voiced_shares(words, at - half, at + half, segment, lags=VOICE_LAGS_S)
+        moments = (at[:, None] - VOICE_LAGS_S).ravel()
+        voice = paint_words(said, start, stop, of_word, moments, np.repeat(segment, m))
+        voice = voice.reshape(n, m)
         left, size, _ = np.linalg.svd(np.column_stack([slow, voice]), full_matrices=False)
         bases.append(left[:, size > 1e-6 * size[0]])
     k = np.array([basis.shape[1] for basis in bases])

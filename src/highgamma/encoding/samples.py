@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -248,13 +248,20 @@ def word_samples(
     )
 
 
+def voice_edges(words: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
+    """Return onset and offset (word,), s, of the voice, or of the prompt of words without one."""
+    onset, offset = (
+        words[f"voice_{edge}"].fillna(words[edge]).to_numpy(dtype=np.float64)
+        for edge in ("onset", "offset")
+    )
+    return onset, offset
+
+
 def voiced_shares(
     words: pd.DataFrame,
     start: FloatArray,
     stop: FloatArray,
     segment: IntArray,
-    *,
-    lags: Sequence[float] = VOICE_LAGS_S,
 ) -> FloatArray:
     """Return the share of each window in which a word is said, (window, lag).
 
@@ -264,23 +271,18 @@ def voiced_shares(
     Parameters
     ----------
     words
-        The table of words; a voice that was not found lasts as long as the prompt.
+        The table of words (`voice_edges`).
     start, stop, segment
         (window,) ends, s, and recording of each window.
-    lags
-        By which the voice is moved, s.
     """
-    voice = {
-        edge: words[f"voice_{edge}"].fillna(words[edge]).to_numpy(dtype=np.float64)
-        for edge in ("onset", "offset")
-    }
+    onset, offset = voice_edges(words)
     of_word = words["segment"].to_numpy(dtype=np.int64)
-    shares = np.zeros((len(start), len(lags)))
+    shares = np.zeros((len(start), len(VOICE_LAGS_S)))
     for number in np.unique(segment):
         here, spoken = np.flatnonzero(segment == number), of_word == number
-        for k, lag in enumerate(lags):
+        for k, lag in enumerate(VOICE_LAGS_S):
             a, b = start[here, None] - lag, stop[here, None] - lag
-            inside = np.minimum(b, voice["offset"][spoken]) - np.maximum(a, voice["onset"][spoken])
+            inside = np.minimum(b, offset[spoken]) - np.maximum(a, onset[spoken])
             with np.errstate(invalid="ignore"):
                 total = np.nansum(np.clip(inside, 0, None), axis=1) / (b - a)[:, 0]
             shares[here, k] = np.minimum(np.nan_to_num(total), 1.0)
@@ -360,16 +362,12 @@ def frame_samples(
         values = _layer(embeddings, layer)
         rows = words.iloc[np.asarray(embeddings["word_index"].values, dtype=np.int64)]
         spoken = np.isfinite(values).all(axis=1)
-        edges = {}
-        for edge in ("onset", "offset"):
-            prompt = rows[edge].to_numpy(dtype=np.float64)
-            voice = rows[f"voice_{edge}"].to_numpy(dtype=np.float64)
-            edges[edge] = np.where(np.isfinite(voice), voice, prompt)
+        onset, offset = voice_edges(rows)
         return np.asarray(
             placing.paint_words(
                 values[spoken],
-                edges["onset"][spoken],
-                edges["offset"][spoken],
+                onset[spoken],
+                offset[spoken],
                 rows["segment"].to_numpy(dtype=np.int64)[spoken],
                 time,
                 segment,
