@@ -37,7 +37,7 @@ def planted_run(
     participants: int = 2,
     copies: int = 1,
     n_words: int = 60,
-    seconds: int = 60,
+    seconds: int = 72,
     names: list[str] | None = None,
     region: str | None = None,
 ) -> dict[str, list[Path]]:
@@ -748,7 +748,8 @@ def test_planted_truth_is_compared_with_what_was_found(planted):
     assert (kinds["acoustic"].n, kinds["acoustic"].n_found) == (4, 4)
     assert (kinds["noise"].n_found, kinds["noise"].ok) == (0, True)
     assert (kinds["contaminated"].n_found, kinds["flat"].n_found) == (2, 2)
-    assert kinds["speech-on-off"].ok is None
+    # This run has neither nuisances nor controls: the envelope is supported on them.
+    assert (kinds["speech-on-off"].n_found, kinds["speech-on-off"].ok) == (2, False)
     assert {f.planted for f in result.lags} == {0.1, -0.08}
     assert all(f.ok for f in result.lags)
     assert [(f.analysis, f.planted, f.recovered) for f in result.layers] == [("words", 2, 2)]
@@ -760,9 +761,9 @@ def test_what_was_not_recovered_is_named(planted):
     rows = found.electrodes.copy()
     noise = found.truth[found.truth["kind"] == "noise"].iloc[0]
     language = found.truth[found.truth["kind"] == "language"].iloc[0]
-    for one, q in ((noise, 0.01), (language, 0.6)):
+    for one, q, verdict in ((noise, 0.01, "supported"), (language, 0.6, "not significant")):
         same = (rows["participant"] == one["participant"]) & (rows["electrode"] == one["electrode"])
-        rows.loc[same & rows["q"].notna(), "q"] = q
+        rows.loc[same & rows["q"].notna(), ["q", "verdict"]] = q, verdict
     rows["peak_lag"] += 0.03
     found = changed(found, electrodes=rows, scores={})
     result = findings.recovery(found)

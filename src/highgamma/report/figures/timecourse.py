@@ -172,7 +172,7 @@ def _significance(axes: Axes, values: xr.Dataset, electrode: str) -> None:
         axes.fill_between(time, band, r, where=(r > band).tolist(), color=INK, alpha=0.14, lw=0)
     axes.axvline(0, color="#8a949d", lw=0.7, zorder=0)
     axes.axhline(0, color="#8a949d", lw=0.7, zorder=0)
-    axes.set_ylim(min(-0.35, float(np.nanmin(r)) - 0.03), 1.0)
+    axes.set_ylim(min(-0.35, float(np.nanmin(r, initial=0.0)) - 0.03), 1.0)
     axes.locator_params(axis="y", nbins=5)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.report.evidence import Evidence
+from highgamma.report.findings.verdicts import SUPPORTED
 from highgamma.scores import LEVEL
 
 if TYPE_CHECKING:
@@ -147,11 +148,13 @@ class Recovery:
         return all(ok is not False for ok in checks)
 
 
+NOT_SUPPORTED = "not supported by any model"
+
 _EXPECTED = {
     "acoustic": "found",
     "language": "found",
-    "speech-on-off": "no claim: any sound model may find it",
-    "noise": "not found",
+    "speech-on-off": NOT_SUPPORTED,
+    "noise": NOT_SUPPORTED,
     "contaminated": "flagged as contaminated",
     "flat": "flagged as flat",
 }
@@ -161,7 +164,8 @@ def recovery(evidence: Evidence) -> Recovery | None:
     """Compare the planted truth with the tables.
 
     An electrode counts as detected if q < .05 for the model it was planted from (for any model if
-    the run lacks that one), in an analysis whose split does not leak.
+    the run lacks that one), in an analysis whose split does not leak; one that follows nothing, or
+    speech on and off alone, if any model is `supported` on it.
 
     Returns
     -------
@@ -220,6 +224,8 @@ def _kind_found(
         hit = False
         if rows is not None and flag:
             hit = bool(rows["flags"].map(lambda text: flag in text.split(",")).any())
+        elif rows is not None and expected == NOT_SUPPORTED:
+            hit = bool((rows["verdict"] == SUPPORTED).any())
         elif rows is not None:
             model = truth.get("model")
             model_rows = rows[rows["model"] == model] if isinstance(model, str) else rows
@@ -230,7 +236,7 @@ def _kind_found(
             kind=kind, expected="no audit was made", n=len(planted), n_found=0, wrong=[], ok=None
         )
     claimed = not expected.startswith("no claim")
-    wrong = (detected if kind == "noise" else missed) if claimed else []
+    wrong = (detected if expected == NOT_SUPPORTED else missed) if claimed else []
     return KindFound(
         kind=kind,
         expected=expected,
