@@ -72,6 +72,7 @@ def _run_script(tmp_path: Path, root: Path) -> dict[str, Path]:
         "words": tmp_path / "words.tsv",
         "audio": tmp_path / "audio.nc",
         "channels": tmp_path / "channels.tsv",
+        "heard": tmp_path / "heard.tsv",
     }
     handed = SimpleNamespace(
         log=[str(tmp_path / "log.txt")],

@@ -118,11 +118,6 @@ def recording_files(wildcards):
     return or_say(STUDY.recording_files, wildcards.participant)
 
 
-def heard(folder, suffix):
-    """The file of those words or sounds that a participant's analyses take."""
-    return lambda wildcards: f"{RESULTS}/{folder}/{STUDY.heard_by(wildcards.participant)}{suffix}"
-
-
 def fit_of(wildcards):
     """Analysis, participant and model of a job."""
     return wildcards.analysis, wildcards.participant, wildcards.model

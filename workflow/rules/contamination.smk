@@ -5,7 +5,8 @@ rule contamination:
     input:
         files=recording_files,
         channels=RESULTS / "channels/{participant}.tsv",
-        audio=heard("audio", ".nc"),
+        audio=lambda wildcards: STUDY.sound_file(wildcards.participant),
+        heard=RESULTS / "heard/{participant}.tsv",
     output:
         contamination=RESULTS / "contamination/{participant}.nc",
     log:

@@ -4,7 +4,8 @@
 rule embeddings:
     input:
         words=RESULTS / "words/{participant}.tsv",
-        audio=RESULTS / "audio/{participant}.nc",
+        audio=lambda wildcards: STUDY.sound_file(wildcards.participant),
+        heard=RESULTS / "heard/{participant}.tsv",
         files=lambda wildcards: (
             recording_files(wildcards)
             if "recording" in catalogue.kind_of(CATALOGUE[wildcards.model]).needs

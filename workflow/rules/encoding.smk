@@ -4,7 +4,8 @@
 rule encoding:
     input:
         unpack(lambda wildcards: STUDY.signal_file(*fit_of(wildcards))),
-        words=heard("words", ".tsv"),
+        words=RESULTS / "words/{participant}.tsv",
+        heard=RESULTS / "heard/{participant}.tsv",
         embeddings=lambda wildcards: STUDY.embedding_files(wildcards.participant, wildcards.model),
     output:
         scores=RESULTS / "scores/{analysis}/{participant}/{model}/{layers}.nc",

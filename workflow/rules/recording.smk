@@ -8,6 +8,7 @@ rule recording:
         words=RESULTS / "words/{participant}.tsv",
         audio=RESULTS / "audio/{participant}.nc",
         channels=RESULTS / "channels/{participant}.tsv",
+        heard=RESULTS / "heard/{participant}.tsv",
     log:
         LOGS / "recording/{participant}.log",
     benchmark:

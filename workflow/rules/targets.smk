@@ -9,7 +9,7 @@ rule targets:
     input:
         files=recording_files,
         channels=RESULTS / "channels/{participant}.tsv",
-        words=heard("words", ".tsv"),
+        words=RESULTS / "words/{participant}.tsv",
     output:
         target=RESULTS / "targets/{window}/{participant}.nc",
     log:

@@ -4,7 +4,7 @@
 rule timecourse:
     input:
         scores=lambda wildcards: STUDY.score_files(*fit_of(wildcards)),
-        words=heard("words", ".tsv"),
+        words=RESULTS / "words/{participant}.tsv",
     output:
         timecourse=RESULTS / "timecourse/{analysis}/{participant}/{model}.nc",
     log:

@@ -7,19 +7,24 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma.contamination.settings import ContaminationSettings
     from highgamma.contamination.stage import contamination
     from highgamma.recording.files import find
+    from highgamma.recording.heard import sound_as_heard
     from highgamma.recording.opening import open_channels
     from highgamma.recording.sidecars import mains_of
     from highgamma.sections import section_from
-    from highgamma.store import read_dataset, write_dataset
+    from highgamma.store import read_dataset, read_table, write_dataset
 
     participant, dataset = snakemake.params.participant, snakemake.params.dataset
     settings = section_from(ContaminationSettings, snakemake.params.settings, where="contamination")
     signal = neural.neural_settings(snakemake.params.signal)
     electrodes = neural.read_electrodes(snakemake.input.channels).on_grids(signal.grids)
     segments = find(dataset["root"], participant, task=dataset.get("task"))
+    audio = read_dataset(snakemake.input.audio)
+    if dataset.get("stimulus"):
+        heard = read_table(snakemake.input.heard, strings=("segment_label",))
+        audio = sound_as_heard(audio, heard)
     with open_channels(segments, electrodes.names) as recordings:
         audited = contamination(
-            read_dataset(snakemake.input.audio),
+            audio,
             recordings,
             electrodes,
             settings,

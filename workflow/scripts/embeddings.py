@@ -13,6 +13,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
         dataset=snakemake.params.dataset,
         words=snakemake.input.words,
         audio=snakemake.input.audio,
+        heard=snakemake.input.heard,
         files=list(snakemake.input.get("model", [])),
         # From the configuration, not a parameter: another device makes no other embeddings.
         device=snakemake.config.get("device", "auto"),

@@ -6,6 +6,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from contextlib import ExitStack
     from functools import partial
 
+    from highgamma.embeddings.listening import open_as_heard
     from highgamma.encoding.analysis import analysis_from
     from highgamma.encoding.fit import fit_analysis
     from highgamma.encoding.samples import (
@@ -15,11 +16,12 @@ with job(snakemake.log[0], threads=snakemake.threads):
         layer_numbers,
         word_samples,
     )
-    from highgamma.store import open_dataset, read_dataset, read_table, write_dataset
+    from highgamma.store import read_dataset, read_table, write_dataset
 
     participant, params = snakemake.params.participant, snakemake.params
     analysis = analysis_from(params.analysis)
     words = read_table(snakemake.input.words, strings=("word", "segment_label"))
+    heard = read_table(snakemake.input.heard, strings=("segment_label",))
     if analysis.unit == "word":
         envelope = read_dataset(snakemake.input.neural) if analysis.reads_envelope else None
         signal = read_dataset(snakemake.input.target)
@@ -27,7 +29,10 @@ with job(snakemake.log[0], threads=snakemake.threads):
     else:
         signal, samples_of = read_dataset(snakemake.input.neural), frame_samples
     with ExitStack() as opened:
-        files = [opened.enter_context(open_dataset(f)) for f in snakemake.input.embeddings]
+        files = [
+            opened.enter_context(open_as_heard(file, words, heard))
+            for file in snakemake.input.embeddings
+        ]
         if analysis.bands is None:
             samples = samples_of(files[0], words, signal, analysis)
             layers = layer_numbers(files[0], params.layers)

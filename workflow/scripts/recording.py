@@ -18,3 +18,4 @@ with job(snakemake.log[0], threads=snakemake.threads):
         parameters={"participant": participant, "dataset": settings},
     )
     write_table(recorded.channels, snakemake.output.channels)
+    write_table(recorded.heard, snakemake.output.heard)

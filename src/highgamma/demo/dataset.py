@@ -31,8 +31,8 @@ RATE = 1024.0  # Hz, neural
 AUDIO_RATE = 47999.2  # Hz, true rate of a sound card that calls it 48 kHz
 AUDIO_DELAY = 3.4e-6  # s from the first neural to the first audio sample
 N_WORDS = 72
-# A selected seed: under it no model is supported on a noise electrode. Of earlier plans' seeds 1 to 32
-# others were turned down; the demo does not measure the false-positive rate.
+# A selected seed: under it no model is supported on a noise electrode. Others were turned down; the
+# demo does not measure the false-positive rate.
 SEED = 31
 STARTED = "2020-01-01T10:00:00+00:00"  # no real date: the data are simulated
 OTHER_CHANNEL = "EKG1"

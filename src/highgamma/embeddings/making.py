@@ -28,6 +28,7 @@ def make_embeddings(
     dataset: Mapping[str, Any],
     words: str | Path,
     audio: str | Path,
+    heard: str | Path | None = None,
     device: str = "auto",
     threads: int = 1,
     files: Sequence[str] = (),
@@ -43,8 +44,9 @@ def make_embeddings(
         The model's name and its resolved catalogue entry.
     participant, dataset
         Label, and the configuration's section: needed for channels of the recording.
-    words, audio
-        Files of the stage recording.
+    words, audio, heard
+        Files of the stage recording; the sound may be that of the shared stimulus, which is then
+        taken as this participant heard it.
     device, threads
         Where networks run; neither changes what is computed.
     files
@@ -59,6 +61,7 @@ def make_embeddings(
         dataset=dataset,
         words=read_words(words),
         audio=audio,
+        heard=heard,
         device=device,
         threads=threads,
         models=Path(models),

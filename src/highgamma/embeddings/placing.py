@@ -26,6 +26,10 @@ _BETA = 6.0
 _COLUMNS = 256
 
 
+NEAR_S = 5.0
+"""Targets farther than this from all frames of a part are not interpolated, s."""
+
+
 def reach(source_rate: float, target_rate: float) -> float:
     """Return seconds on either side of a target frame from which `resample_frames` takes values.
 
@@ -53,14 +57,16 @@ def resample_frames(
     values
         (n, p) at `time`.
     time, segment
-        (n,) centres (s) and segment of the frames; evenly spaced within a segment.
+        (n,) centres (s) and segment of the frames; evenly spaced within a segment, but for gaps
+        (stimuli that were heard one after another).
     target_time, target_segment
         (m,) times (s) and segment asked for; evenly spaced within a segment.
 
     Returns
     -------
     (m, p), of the type of `values`. Targets more than half a source frame before the first or
-    after the last frame of their segment, or in a segment without frames, are NaN.
+    after the last frame of their segment or of a part between gaps, or in a segment without frames,
+    are NaN.
 
     Raises
     ------
@@ -70,9 +76,30 @@ def resample_frames(
     out = np.full((len(target_time), values.shape[1]), np.nan, dtype=values.dtype)
     for number in np.unique(target_segment):
         there, asked = np.flatnonzero(segment == number), np.flatnonzero(target_segment == number)
-        if len(there):
-            out[asked] = _resample_segment(values[there], time[there], target_time[asked])
+        for part in without_gaps(time, there):
+            first, last = time[part[0]] - NEAR_S, time[part[-1]] + NEAR_S
+            near = asked[(target_time[asked] >= first) & (target_time[asked] <= last)]
+            resampled = _resample_segment(values[part], time[part], target_time[near])
+            known = np.isfinite(resampled).any(axis=1)
+            out[near[known]] = resampled[known]
     return out
+
+
+def without_gaps(time: FloatArray, rows: Numbers) -> list[Numbers]:
+    """Return the rows of a segment's frames in parts between gaps, steps three times the usual one.
+
+    Parameters
+    ----------
+    time
+        (n,) s.
+    rows
+        Rows of the segment's frames, in order of time.
+    """
+    if len(rows) < 3:
+        return [rows] if len(rows) else []
+    steps = np.diff(time[rows])
+    gaps = np.flatnonzero(steps > 3 * np.median(steps)) + 1
+    return [np.asarray(part) for part in np.split(rows, gaps)]
 
 
 def paint_words(

@@ -290,29 +290,46 @@ def stimulus_files(
 ) -> StimulusFiles:
     """Find the shared stimulus of the config's `dataset.stimulus: {audio, words}`.
 
-    A relative path is one inside the data set, or else one in the working directory.
-
     Raises
     ------
     InputError
         If a named file does not exist.
     """
-    base = _existing_root(root)
 
     def path_of(key: str) -> Path | None:
         name = (stimulus or {}).get(key)
-        if not name:
-            return None
-        given = Path(str(name))
-        candidates = [given] if given.is_absolute() else [base / given, given]
-        for path in candidates:
-            if path.is_file():
-                return path
-        raise InputError(
-            f"the stimulus file {str(name)!r} does not exist",
-            where=f"dataset.stimulus.{key}",
-            expected=" or ".join(str(path) for path in candidates),
-            remedy="correct the path in the config, or download the file",
-        )
+        return in_data_set(root, str(name), where=f"dataset.stimulus.{key}") if name else None
 
     return StimulusFiles(audio=path_of("audio"), words=path_of("words"))
+
+
+def in_data_set(root: str | PathLike[str], name: str, *, where: str) -> Path:
+    """Return the path of a file that the configuration names.
+
+    A relative path is one inside the data set, or else one in the working directory.
+
+    Parameters
+    ----------
+    root
+        The data set's folder.
+    name
+        The file's name as it is configured.
+    where
+        The setting that names it.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    """
+    given = Path(name)
+    candidates = [given] if given.is_absolute() else [_existing_root(root) / given, given]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise InputError(
+        f"the file {name!r} does not exist",
+        where=where,
+        expected=" or ".join(str(path) for path in candidates),
+        remedy="correct the path in the config, or download the file",
+    )

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from highgamma.errors import InputError, nearest
+from highgamma.errors import InputError
 from highgamma.recording import electrodes, prompts
 from highgamma.recording.files import STIMULUS, Segment, StimulusFiles, find, stimulus_files
+from highgamma.recording.heard import nothing_heard, presentations, words_heard
 from highgamma.recording.opening import open_signals
 from highgamma.recording.sidecars import read_json
 from highgamma.recording.signals import Amplitude, Signals, amplitude
 from highgamma.recording.sound import RATE, SILENCE, Sound, audio, audio_file
 from highgamma.recording.speech import voice
 from highgamma.recording.stimulus import transcript
-from highgamma.store import read_table, sha256
+from highgamma.store import sha256
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,9 +35,10 @@ LONGEST_TRIAL = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingOutputs:
-    """What the stage writes: a table of words, the sound, and a table of channels."""
+    """What the stage writes: tables of words, presentations and channels, and the sound."""
 
     words: pd.DataFrame
+    heard: pd.DataFrame
     audio: xr.Dataset
     channels: pd.DataFrame
 
@@ -78,22 +80,36 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
                     signals=signals,
                 )
             )
-    words = words_of(segments, dataset)
-    if shared.words is None and len(words):
+    words = words_of(segments, dataset, lengths=lengths)
+    if dataset.get("stimulus") is None and len(words):
         within(words, segments, lengths)
         words = with_voice(words, sounds)
     return RecordingOutputs(
         words=words,
+        heard=heard_by(segments, dataset),
         audio=sound_dataset(sounds, files=[s.signal for s in segments], amplitudes=amplitudes),
         channels=electrodes.common_channels(tables, [segment.label for segment in segments]),
     )
 
 
-def words_of(segments: Sequence[Segment], dataset: Mapping[str, Any]) -> pd.DataFrame:
+def heard_by(segments: Sequence[Segment], dataset: Mapping[str, Any]) -> pd.DataFrame:
+    """Return when a participant's recordings heard the shared stimulus; no rows without one."""
+    stimulus = dataset.get("stimulus")
+    if stimulus is None:
+        return nothing_heard()
+    return presentations(segments, stimulus, root=dataset["root"])
+
+
+def words_of(
+    segments: Sequence[Segment],
+    dataset: Mapping[str, Any],
+    *,
+    lengths: Sequence[float] | None = None,
+) -> pd.DataFrame:
     """Read the words of a participant's recordings, before the voice is searched for.
 
-    They are those of the shared stimulus, shifted to when it began in each recording, else those
-    of events.tsv; none if `dataset.words` states that there are none.
+    They are those of the shared stimulus that each recording heard, else those of events.tsv; none
+    if `dataset.words` states that there are none.
 
     Parameters
     ----------
@@ -101,16 +117,14 @@ def words_of(segments: Sequence[Segment], dataset: Mapping[str, Any]) -> pd.Data
         From `find`.
     dataset
         The configuration's section `dataset`.
+    lengths
+        Length of each recording, s, if it is known.
     """
     stimulus, settings = dataset.get("stimulus"), dataset.get("words", {})
-    path = stimulus_files(dataset["root"], stimulus).words
-    if path is not None:
-        start = (stimulus or {}).get("onset", 0.0)
-        heard = [
-            transcript(path, shift=stimulus_onset(segment, start), segment=i, label=segment.label)
-            for i, segment in enumerate(segments)
-        ]
-        return pd.concat(heard, ignore_index=True)
+    if stimulus is not None:
+        path = stimulus_files(dataset["root"], stimulus).words
+        spoken = prompts.empty() if path is None else transcript(path)
+        return words_heard(spoken, heard_by(segments, dataset), lengths)
     if not has_words(settings):
         return prompts.empty()
     return prompts.words(segments, **dict(settings))
@@ -132,6 +146,7 @@ def _stimulus(files: StimulusFiles) -> RecordingOutputs:
         )
     return RecordingOutputs(
         words=prompts.empty() if files.words is None else transcript(files.words),
+        heard=nothing_heard(),
         audio=sound_dataset(
             [SILENCE if files.audio is None else audio_file(files.audio)], files=files.paths()
         ),
@@ -161,40 +176,6 @@ def within(words: pd.DataFrame, segments: Sequence[Segment], lengths: Sequence[f
         )
     if past.any():
         LOG.warning("%d words are shown after the recording's end", int(past.sum()))
-
-
-def stimulus_onset(segment: Segment, start: float | str) -> float:
-    """Return when the shared stimulus began, s.
-
-    Parameters
-    ----------
-    segment
-        The recording.
-    start
-        Seconds, or a `trial_type` of events.tsv whose first row marks it.
-    """
-    if not isinstance(start, str):
-        return float(start)
-    if segment.events is None:
-        raise InputError(
-            "the recording has no events.tsv to tell when the stimulus began",
-            where=segment.signal,
-            remedy="set dataset.stimulus.onset to seconds, or download the events.tsv",
-        )
-    table = read_table(segment.events, strings=("trial_type",))
-    kinds = table["trial_type"].astype(str) if "trial_type" in table else pd.Series(dtype=str)
-    marks = table[kinds == start] if len(kinds) else table.iloc[:0]
-    if marks.empty:
-        known = sorted(set(kinds))
-        raise InputError(
-            f"no row has the trial_type {start!r}{nearest(start, known)}",
-            where=segment.events,
-            expected=f"one of {', '.join(known)}",
-            remedy="correct dataset.stimulus.onset in the config",
-        )
-    return float(
-        prompts.numbers(marks["onset"], where=segment.events, column="onset", missing=False)[0]
-    )
 
 
 def with_voice(words: pd.DataFrame, sounds: Sequence[Sound]) -> pd.DataFrame:

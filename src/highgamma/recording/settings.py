@@ -8,6 +8,9 @@ from typing import Literal
 
 from highgamma.sections import setting
 
+TABLES = (".tsv", ".csv")
+"""Ends of the names of tables, which tell them from events."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioSettings:
@@ -39,12 +42,22 @@ class WordSettings:
 class StimulusSettings:
     """The sound and transcript that all participants of a listening set share."""
 
-    audio: str = setting(description="Sound file, relative to the data set.")
-    words: str = setting(
-        description="Transcript, relative to the data set; tab- or comma-separated columns `word`, "
-        "`onset` and `offset` (or `duration`), in seconds from the start of the sound.",
+    audio: str | None = setting(
+        None, "Sound file, relative to the data set; `null` for a stimulus without one."
     )
-    onset: float = setting(0.0, "Start of the sound on the clock of each recording, in seconds.")
+    words: str | None = setting(
+        None,
+        "Transcript, relative to the data set; tab- or comma-separated columns `word`, `onset` and "
+        "`offset` (or `duration`), in seconds from the start of the sound; `null` without words.",
+    )
+    onset: float | str = setting(
+        0.0,
+        "Start of the sound on the clock of each recording: a number of seconds for all; a "
+        "`trial_type` of `events.tsv`, whose first row marks it; or a table (`.tsv`, `.csv`) of "
+        "the data set with columns `participant` and `onset`, and if needed `recording` (such as "
+        "`ses-1_run-2`) and `time` (seconds in the stimulus): from several marks the difference "
+        "between the two clocks is estimated.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +96,12 @@ class DatasetSettings:
 
     def problems(self) -> list[str]:
         """Return what is wrong with the section, each as `key: message`."""
+        found = []
         if self.audio.source == "channel" and self.audio.channel is None:
-            return ["audio.channel: name the channel that carries the sound"]
-        return []
+            found.append("audio.channel: name the channel that carries the sound")
+        if self.stimulus is not None and not (self.stimulus.audio or self.stimulus.words):
+            found.append("stimulus: name its audio, its words, or both")
+        return found
 
 
 def participant_labels(names: Iterable[object]) -> list[str]:

@@ -21,9 +21,7 @@ _WORD = ("word", "item", "value", "text", "orthography", "token")
 _INDEX = ("word_idx", "word_index", "word_id")
 
 
-def transcript(
-    path: Path, *, shift: float = 0.0, segment: int = 0, label: str = STIMULUS
-) -> pd.DataFrame:
+def transcript(path: Path) -> pd.DataFrame:
     """Read a table of words with their times; its columns are known by their usual names.
 
     Rows of one word index (sub-word tokens) become one word that spans them. Words are put in
@@ -34,10 +32,6 @@ def transcript(
     path
         Tab-separated, or comma-separated if it ends in `.csv`: a word, an onset and an offset
         (or duration) in s.
-    shift
-        When the stimulus began, s from the start of the recording.
-    segment, label
-        The recording that the words belong to.
 
     Returns
     -------
@@ -60,9 +54,8 @@ def transcript(
             remedy="correct the table",
         )
     words = words.sort_values("onset", kind="stable", ignore_index=True)
-    words[["onset", "offset"]] += shift
     words["voice_onset"], words["voice_offset"] = words["onset"], words["offset"]
-    words["segment"], words["segment_label"] = segment, label
+    words["segment"], words["segment_label"] = 0, STIMULUS
     LOG.info("%s: %d words from %d rows", path.name, len(words), len(table))
     return words[[*COLUMNS, "word_idx"]]
 

@@ -13,7 +13,7 @@ from highgamma.demo.files import MODEL_FILES, participant_files
 from highgamma.encoding.analysis import analysis_from
 from highgamma.errors import InputError
 from highgamma.recording import files
-from highgamma.recording.settings import participant_labels
+from highgamma.recording.settings import TABLES, participant_labels
 from highgamma.selftest import files as selftest_files
 from highgamma.workflow import batches
 
@@ -114,11 +114,15 @@ class Study:
         return settings.in_order({"seed": demo["seed"], **shared, **size})
 
     def heard_by(self, participant: str) -> str:
-        """Return the name whose words and sound the analyses of a participant use.
+        """Return the name whose sound and embeddings the analyses of a participant use.
 
         It is the participant's own, or `stimulus` if all participants heard the same.
         """
         return participant if self.dataset["stimulus"] is None else STIMULUS
+
+    def sound_file(self, participant: str) -> str:
+        """Return the file of the sound that a participant made or heard."""
+        return f"{self.results}/audio/{self.heard_by(participant)}.nc"
 
     # ------------------------------------------------------------------------ the data set
 
@@ -130,16 +134,24 @@ class Study:
         """Return all files that the recording stage reads of a participant or the stimulus."""
         stimulus = self.dataset["stimulus"]
         if participant == STIMULUS:
-            return [str(self.root / stimulus[name]) for name in ("audio", "words")]
+            return [
+                str(self.root / stimulus[name]) for name in ("audio", "words") if stimulus[name]
+            ]
         if self.is_demo:
             return [str(path) for path in self.demo_files(participant)]
         return self._found(participant)
 
     def _recorded_files(self, participant: str) -> list[str]:
         segments = files.find(self.root, participant, task=self.dataset["task"])
-        stimulus = self.dataset["stimulus"]
-        heard = [] if stimulus is None else [str(self.root / stimulus["words"])]
-        return [str(path) for segment in segments for path in segment.paths()] + heard
+        stimulus = self.dataset["stimulus"] or {}
+        words, onset = stimulus.get("words"), stimulus.get("onset")
+        shared = [words] if words else []
+        if isinstance(onset, str) and Path(onset).suffix in TABLES:
+            shared.append(onset)
+        return [
+            *(str(path) for segment in segments for path in segment.paths()),
+            *(str(self.root / name) for name in shared),
+        ]
 
     # ------------------------------------------------------------------------ models
 
@@ -246,8 +258,15 @@ class Study:
 
     def embedding_files(self, participant: str, model: str) -> list[str]:
         """Return the files of embeddings that a fit uses, in the order of its bands."""
-        heard = self.heard_by(participant)
-        return [f"{self.results}/embeddings/{name}/{heard}.nc" for name in model.split("+")]
+        return [
+            f"{self.results}/embeddings/{name}/{self._embedded_for(participant, name)}.nc"
+            for name in model.split("+")
+        ]
+
+    def _embedded_for(self, participant: str, model: str) -> str:
+        """Return whose words, sound or recording a model's embeddings are made of."""
+        of_recording = "recording" in catalogue.kind_of(self.catalogue[model]).needs
+        return participant if of_recording else self.heard_by(participant)
 
     def score_files(self, analysis: str, participant: str, model: str) -> list[str]:
         """Return all files of scores of a fit."""
@@ -294,7 +313,7 @@ class Study:
         signal = "targets" if self.analyses[analysis]["unit"] == "word" else "neural"
         outputs: dict[str, Iterable[str]] = {
             "recording": [
-                f"{self.results}/words/{self.heard_by(participant)}.tsv",
+                f"{self.results}/words/{participant}.tsv",
                 f"{self.results}/channels/{participant}.tsv",
             ],
             signal: self.signal_file(analysis, participant, model).values(),

@@ -96,7 +96,9 @@ class Given:
     words
         The participant's words.
     audio
-        File of the sound of the stage recording.
+        File of the sound of the stage recording: the participant's own, or the shared stimulus's.
+    heard
+        File of the participant's presentations of the stimulus.
     device, threads
         Where networks run; neither changes what is computed.
     models
@@ -107,15 +109,21 @@ class Given:
     dataset: Mapping[str, Any]
     words: Words
     audio: str | Path
+    heard: str | Path | None = None
     device: str = "auto"
     threads: int = 1
     models: Path
 
     def sound(self) -> Audio:
-        """Read the sound; it may be empty."""
+        """Read the sound on the clocks of the participant's recordings; it may be empty."""
+        from highgamma.embeddings.listening import audio_as_heard
         from highgamma.embeddings.stream import read_audio
+        from highgamma.store import read_table
 
-        return read_audio(self.audio)
+        sound = read_audio(self.audio)
+        if self.heard is None or Path(self.audio).stem == self.participant:
+            return sound
+        return audio_as_heard(sound, read_table(self.heard, strings=("segment_label",)))
 
     def extents(self) -> list[tuple[int, float, float]]:
         """Return number, start and stop (s) of each recording: the sound's, else the signals'."""
