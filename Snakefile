@@ -6,6 +6,8 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+# Without a data set it is the demo that runs.
+STATED = set(config)
 if "dataset" not in config:
 
     configfile: Path(workflow.basedir) / "config/config.yaml"

@@ -11,6 +11,7 @@ import pytest
 from highgamma import catalogue
 from highgamma.embeddings.kinds import KINDS
 from highgamma.errors import InputError
+from highgamma.models.sizes import stated_size
 
 ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "config" / "models.yaml"
@@ -193,6 +194,62 @@ def test_the_twin_of_a_trained_model_does_not_depend_on_its_weights(tmp_path: Pa
     assert names == {"config.json", "model.safetensors", "tokenizer.json"}
     twin = {Path(f).name for f in catalogue.files_of(known, "net-untrained")}
     assert "model.safetensors" not in twin
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [
+        ("GPT2Config", {"n_layer": 3, "n_embd": 48}),
+        ("BertConfig", {"num_hidden_layers": 5, "hidden_size": 36}),
+        ("DistilBertConfig", {"n_layers": 2, "dim": 24}),
+        ("OPTConfig", {"num_hidden_layers": 4, "hidden_size": 32}),
+        ("GPTNeoConfig", {"num_layers": 4, "attention_types": [[["global", "local"], 2]]}),
+        ("T5Config", {"num_layers": 7, "d_model": 40}),
+        ("BartConfig", {"encoder_layers": 3, "decoder_layers": 5, "d_model": 64}),
+        ("WhisperConfig", {"encoder_layers": 3, "decoder_layers": 6, "d_model": 64}),
+        ("Wav2Vec2Config", {"num_hidden_layers": 9, "hidden_size": 96}),
+        ("XLNetConfig", {"n_layer": 6, "d_model": 64}),
+    ],
+)
+def test_the_size_of_a_network_is_what_transformers_reads(tmp_path, architecture, options) -> None:
+    import transformers
+
+    from highgamma.embeddings.pretrained import _part, _size
+
+    config = getattr(transformers, architecture)(**options)
+    config.save_pretrained(tmp_path)
+    layers, width = _size(_part(config))
+    assert stated_size(tmp_path) == {"layers": layers, "width": width}
+
+
+def test_layers_and_width_are_read_where_an_entry_leaves_them_out(tmp_path: Path) -> None:
+    folder = tmp_path / "net"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"n_layer": 3, "n_embd": 48}')
+    (folder / "tokenizer.json").touch()
+    source = {"folder": str(folder)}
+    own = {"net": {"kind": "text", "source": source}, "net-untrained": {"untrained": "net"}}
+    known = catalogue.load(MODELS, further=own)
+    for name in own:
+        assert (known[name]["layers"], known[name]["width"]) == (3, 48)
+    # What is stated is checked against the file when the model is loaded.
+    stated = catalogue.load(MODELS, further={"net": {**own["net"], "layers": 5}})
+    assert (stated["net"]["layers"], stated["net"]["width"]) == (5, 48)
+    # An untrained text network requires no file that its folder lacks.
+    needed = {Path(f).name for f in catalogue.files_of(known, "net-untrained")}
+    assert needed == {"config.json", "tokenizer.json"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[1]", "{", '{"n_layer": true, "n_embd": "48"}', "[" * 100_000, '{"n_layer": -1}'],
+)
+def test_a_configuration_of_another_form_has_no_size(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    assert stated_size(tmp_path) == {}
+    own = {"net": {"kind": "text", "source": {"folder": str(tmp_path)}}}
+    with pytest.raises(InputError, match=r"layers: missing, and no config\.json"):
+        catalogue.load(MODELS, further=own)
 
 
 def test_a_package_is_found_without_being_imported(known: catalogue.Catalogue) -> None:

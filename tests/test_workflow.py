@@ -252,6 +252,18 @@ def test_a_mistake_in_the_configuration_is_one_message(tmp_path, options, parts)
     assert not (tmp_path / "results").exists()
 
 
+def test_a_study_without_a_data_set_is_refused_and_not_run_as_the_demo(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("run: mine\nmodels: [mel]\nanalyses: {w: {unit: word}}\n")
+    for target in ((), ("check",)):
+        done = snakemake(*target, "--configfile", str(path), "--dry-run", folder=tmp_path)
+        assert done.returncode != 0
+        assert "has run and models and analyses but no dataset" in done.stdout + done.stderr
+    # Settings that belong to no study leave the demo as it is.
+    path.write_text("summarise: present\n")
+    assert snakemake("--configfile", str(path), "--dry-run", folder=tmp_path).returncode == 0
+
+
 @pytest.mark.parametrize(
     "file", ["embeddings/unheard-of/sub-01.nc", "scores/unheard-of/sub-01/mel/00.nc"]
 )

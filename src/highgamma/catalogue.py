@@ -1,7 +1,7 @@
 """The model catalogue: which models there are, where their files lie, how many layers they have.
 
 Read before anything is computed or downloaded, so that the graph is known from the names alone;
-imports nothing heavy and opens no model file.
+imports nothing heavy and opens no model file but the config.json of a local folder.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from highgamma.embeddings.kinds import KINDS, Kind
 from highgamma.errors import InputError, nearest
 from highgamma.models.places import MODELS, SOURCES, location
+from highgamma.models.sizes import stated_size
 from highgamma.store import parse_yaml
 
 Entry = dict[str, Any]
@@ -55,7 +56,11 @@ def read_catalogue(path: str | Path) -> Catalogue:
 
 
 def checked_catalogue(entries: Mapping[str, Any], *, where: str | Path | None = None) -> Catalogue:
-    """Check entries against one another; all problems are named in one `InputError`."""
+    """Check entries against one another; all problems are named in one `InputError`.
+
+    Layers and width that a network in a local folder leaves out are those of its config.json.
+    """
+    entries = {name: _sized(entry) for name, entry in entries.items()}
     problems: list[str] = []
     for name, entry in entries.items():
         here = f"{name}: "
@@ -72,6 +77,18 @@ def checked_catalogue(entries: Mapping[str, Any], *, where: str | Path | None = 
             remedy="correct the entries; the head of config/models.yaml describes every key",
         )
     return {str(name): dict(entry) for name, entry in entries.items()}
+
+
+def _sized(entry: Any) -> Any:
+    """Return an entry with layers and width, from config.json where it leaves them out."""
+    if not isinstance(entry, dict) or isinstance(entry.get("untrained"), str):
+        return entry
+    source = entry.get("source")
+    if not isinstance(source, dict) or list(source) != ["folder"]:
+        return entry
+    if entry.get("kind") not in KINDS or not kind_of(entry).is_network:
+        return entry
+    return {**stated_size(Path(str(source["folder"]))), **entry}
 
 
 def load(path: str | Path, *, further: Mapping[str, Any] | None = None) -> Catalogue:
@@ -168,7 +185,9 @@ def files_of(catalogue: Catalogue, name: str, *, models: str | Path = MODELS) ->
     if place is None:
         return []
     if entry.get("untrained") and list(source) == ["folder"]:
-        return sorted(str(place / wanted) for wanted in ("config.json", "preprocessor_config.json"))
+        patterns = kind_of(entry).file_patterns(entry)
+        there = (path for pattern in patterns for path in place.glob(pattern))
+        return sorted({str(place / "config.json"), *map(str, there)})
     if place.is_file():
         return [str(place)]
     patterns = kind_of(entry).file_patterns(entry)
@@ -238,11 +257,19 @@ def _size_problems(entry: Entry, kind: Kind) -> list[str]:
     problems = []
     layers, width = entry.get("layers"), entry.get("width")
     if kind.is_network and (not isinstance(layers, int) or layers < 1):
-        problems.append(f"layers: {layers!r}; expected the number of the network's blocks")
+        problems.append(
+            "layers: missing, and no config.json in the folder states them"
+            if layers is None
+            else f"layers: {layers!r}; expected the number of the network's blocks"
+        )
     if not kind.is_network and layers not in (None, 0):
         problems.append(f"layers: {layers!r}; the kind {kind.name} has none (0)")
     if kind.has_width and (not isinstance(width, int) or width < 1):
-        problems.append(f"width: {width!r}; expected the number of features")
+        problems.append(
+            "width: missing, and no config.json in the folder states it"
+            if width is None
+            else f"width: {width!r}; expected the number of features"
+        )
     for key in ("seed", "digits"):
         value = entry.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:

@@ -45,6 +45,10 @@ scheduling.without_idle_passes()
 if workflow.is_main_process:
     HELD = lock.hold(".snakemake")
 
+try:
+    settings.refuse_without_dataset(STATED)
+except InputError as error:
+    raise WorkflowError(str(error))
 config = or_say(settings.checked, config)
 or_say(settings.cross_checked, config)
 

@@ -1,6 +1,6 @@
 """The configuration: its sections, its checks, and what it fits."""
 
-from highgamma.settings.checking import checked, cross_checked
+from highgamma.settings.checking import checked, cross_checked, refuse_without_dataset
 from highgamma.settings.configuration import schema
 from highgamma.settings.fits import (
     POSITION,
@@ -24,6 +24,7 @@ __all__ = [
     "embedded_models",
     "fit_settings",
     "in_order",
+    "refuse_without_dataset",
     "schema",
     "signal_settings",
     "timecourse_analyses",

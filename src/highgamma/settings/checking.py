@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from highgamma.embeddings.nuisances import FRAME_GROUPS, WORD_GROUPS
@@ -22,6 +22,9 @@ from highgamma.settings.fits import (
     preset_problems,
     signal_settings,
 )
+
+STUDY_KEYS = ("run", "models", "analyses", "catalogue", "published")
+"""Keys that describe a study of one's own, which needs a data set."""
 
 
 def checked(config: Mapping[str, Any]) -> Settings:
@@ -73,6 +76,31 @@ def _fill(values: Any, part: Mapping[str, Any]) -> None:
         for name, item in values.items():
             if name not in properties:
                 _fill(item, further)
+
+
+def refuse_without_dataset(stated: Iterable[str]) -> None:
+    """Refuse a configuration that describes a study without its data set.
+
+    Parameters
+    ----------
+    stated
+        The keys that the user states.
+
+    Raises
+    ------
+    InputError
+        If `dataset` is missing though any of `STUDY_KEYS` is there. Otherwise the demo would run
+        under the study's name.
+    """
+    keys = set(stated)
+    own = [key for key in STUDY_KEYS if key in keys]
+    if own and "dataset" not in keys:
+        raise InputError(
+            f"the configuration has {' and '.join(own)} but no dataset",
+            where="dataset",
+            expected="dataset: {root: /data/my-bids-set}",
+            remedy=f"add the section `dataset`, or leave out {' and '.join(own)} to run the demo",
+        )
 
 
 def cross_checked(config: Mapping[str, Any]) -> None:
