@@ -111,6 +111,15 @@ def test_the_audit_hears_the_sound_where_it_was_heard(study):
     assert np.isfinite(audit["p"].values).all()
 
 
+def test_check_counts_the_words_that_were_heard_and_finds_nothing_wrong(study):
+    folder = study.parents[1]
+    done = snakemake("check", "--configfile", str(folder / "podcast.yaml"), folder=folder)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "no errors" in said
+    assert "shown after the recording" not in said and "begin before the recording" not in said
+
+
 def test_the_shipped_configuration_is_planned_for_nine_listeners(tmp_path):
     listening_set.write(tmp_path / "data")
     config = yaml.safe_load((ROOT / "config/podcast.yaml").read_text("utf-8"))

@@ -326,7 +326,7 @@ def _empty_files(root: Path, dataset: Mapping[str, Any], participants: Sequence[
         for suffix in ("ieeg.nwb", "channels.tsv", "events.tsv")
     ]
     stimulus = dataset.get("stimulus") or {}
-    names += [str(stimulus[key]) for key in ("audio", "words") if key in stimulus]
+    names += [str(stimulus[key]) for key in ("audio", "words") if stimulus.get(key)]
     for name in names:
         path = inside(root, name)
         path.parent.mkdir(parents=True, exist_ok=True)

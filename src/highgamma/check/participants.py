@@ -287,13 +287,14 @@ def _words(
     from highgamma.recording.outputs import within, words_of
 
     stimulus = dataset.get("stimulus")
-    table = words_of(segments, dataset)
+    lengths = [recording.duration for recording in recorded] if recorded else None
+    table = words_of(segments, dataset, lengths=lengths)
     if table.empty:
         return table
     if not stimulus:
         _compare_samples(name, segments, recorded, problems)
-    if recorded:
-        within(table, segments, [recording.duration for recording in recorded])
+        if lengths:
+            within(table, segments, lengths)
     where = str(segments[0].events) if segments[0].events and not stimulus else None
     early = table["onset"].astype(float) < 0
     if early.any():
