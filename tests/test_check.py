@@ -159,7 +159,7 @@ def renamed_electrodes(folder: Path) -> None:
         (replaced("events.tsv", "\tword\t", "\twrod\t"), "no words were found", True),
         (renamed_electrodes, "not in the table of positions", False),
         (replaced("_ieeg.json", '"SamplingFrequency": 1024', '"SamplingFrequency": 2048'),
-         "SamplingFrequency is 2048", False),
+         "states 2048 Hz", True),
         (replaced("_ieeg.json", '"PowerLineFrequency": 50', '"PowerLineFrequency": 60'),
          "mains are at 60 Hz", False),
         (replaced("channels.tsv", "\t1024.0\t", "\t512.0\t"), "listed at 512 Hz", False),

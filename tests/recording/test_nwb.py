@@ -131,7 +131,7 @@ def test_an_unknown_channel_is_answered_with_the_nearest(dutch: SimpleNamespace)
 
 
 def test_a_reopened_recording_is_read_when_its_file_is_closed(dutch: SimpleNamespace) -> None:
-    some = reopened(dutch.segment, ["EKG1", "LA2"])
+    (some,) = reopened(dutch.segment, ["EKG1", "LA2"])
     assert (some.names, some.rate, some.n_samples) == (("EKG1", "LA2"), 1024.0, len(dutch.neural))
     np.testing.assert_array_equal(some.read(100, 130), dutch.neural[100:130, [4, 1]])
     with pytest.raises(InputError, match="no channel 'EKG9'"):

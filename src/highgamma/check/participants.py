@@ -33,6 +33,8 @@ class Recorded:
         Sampling rate, Hz.
     n_samples, n_channels, n_electrodes
         Numbers of samples, of channels, and of electrodes that are kept.
+    elapsed
+        Time from the first sample to behind the last one, gaps included, s.
     names
         Names of all channels.
     sound
@@ -46,6 +48,7 @@ class Recorded:
     label: str
     rate: float
     n_samples: int
+    elapsed: float
     n_channels: int
     n_electrodes: int
     names: tuple[str, ...]
@@ -154,6 +157,7 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
                     label=segment.label,
                     rate=opened.rate,
                     n_samples=opened.n_samples,
+                    elapsed=opened.elapsed,
                     n_channels=len(opened.names),
                     n_electrodes=kept,
                     names=tuple(opened.names),
@@ -287,7 +291,7 @@ def _words(
     from highgamma.recording.outputs import within, words_of
 
     stimulus = dataset.get("stimulus")
-    lengths = [recording.duration for recording in recorded] if recorded else None
+    lengths = [recording.elapsed for recording in recorded] if recorded else None
     table = words_of(segments, dataset, lengths=lengths)
     if table.empty:
         return table

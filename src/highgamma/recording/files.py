@@ -197,6 +197,7 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
             expected=f"one of the tasks {', '.join(tasks)}",
             remedy="correct dataset.task in the config",
         )
+    chosen = _first_splits(chosen)
     for path in chosen:
         if not path.exists():
             raise InputError(
@@ -208,6 +209,31 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
     many_tasks = len({entities(path)[0].get("task") for path in chosen}) > 1
     segments = [_segment(base, participant, path, task_in_label=many_tasks) for path in chosen]
     return sorted(segments, key=lambda segment: (_natural(segment.label), str(segment.signal)))
+
+
+def _first_splits(paths: Iterable[Path]) -> list[Path]:
+    """Leave out the later files of a recording that is split over several, which the first names.
+
+    Raises
+    ------
+    InputError
+        If the first is missing.
+    """
+    kept = []
+    for path in paths:
+        split = entities(path)[0].get("split")
+        if split is None or (split.isdigit() and int(split) == 1):
+            kept.append(path)
+            continue
+        name = re.sub(r"_split-[^_]+", "_split-" + "1".zfill(len(split)), path.name)
+        if not path.with_name(name).is_file():
+            raise InputError(
+                "the first file of a split recording is missing",
+                where=path,
+                expected=name,
+                remedy="download it; the later files are read through it",
+            )
+    return kept
 
 
 def _signals(folders: Iterable[Path]) -> list[Path]:

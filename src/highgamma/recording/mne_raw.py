@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from highgamma.errors import InputError
-from highgamma.recording.reader import Values
+from highgamma.recording import edf, gaps
+from highgamma.recording.reader import Fetch, Reader, Values
 from highgamma.recording.signals import (
     MICROVOLTS,
     FloatArray,
@@ -25,6 +29,11 @@ from highgamma.recording.signals import (
 if TYPE_CHECKING:
     from highgamma.recording.files import Segment
 
+LOG = logging.getLogger("highgamma")
+
+EDF_SUFFIXES = (".edf", ".bdf")
+NEW_SEGMENT = "New Segment/"
+
 
 @contextmanager
 def mne_signals(segment: Segment) -> Iterator[Signals]:
@@ -35,16 +44,10 @@ def mne_signals(segment: Segment) -> Iterator[Signals]:
     InputError
         If MNE cannot read it, or if its header leads to a file in another folder.
     """
-    import mne
-
     path = segment.signal
-    with warnings.catch_warnings():
-        # MNE warns of unusual headers (dates, file names), which do not matter here.
-        warnings.simplefilter("ignore")
-        try:
-            raw = mne.io.read_raw(path, preload=False, verbose="error")
-        except Exception as error:
-            raise unreadable(path, error) from error
+    header = edf.read_header(path) if path.suffix.lower() in EDF_SUFFIXES else None
+    others = _at_other_rates(header)
+    raw = _opened(path, exclude=sorted(others)) if others else _opened(path)
     # Compared by name, not resolved: data sets keep their large files behind links.
     folder = Path(os.path.normpath(path.parent.absolute()))
     for file in raw.filenames:
@@ -57,6 +60,38 @@ def mne_signals(segment: Segment) -> Iterator[Signals]:
                 expected=f"a file in {folder}",
                 remedy="correct the header, or do not use this file",
             )
+    rate = float(raw.info["sfreq"])
+    missing = _gaps_of_records(header, rate) if header else _gaps_of_segments(raw, rate)
+    gaps.told(missing, name=path.name)
+    units = sorted({str(unit) for unit in raw._orig_units.values()}) or ["V"]
+    yield Signals(
+        path=path,
+        where=str(path),
+        rate=rate,
+        n_samples=int(raw.n_times),
+        names=tuple(str(name) for name in raw.ch_names),
+        clock=0.0,
+        unit=", ".join(units),
+        series={name: partial(_at_own_rate, path, name) for name in others},
+        gaps=missing,
+        fetch=_fetch(raw, path),
+        piece=piece_of(len(raw.ch_names)),
+    )
+
+
+def _opened(path: Path, **options: Any) -> Any:
+    import mne
+
+    with warnings.catch_warnings():
+        # MNE warns of unusual headers (dates, file names), which do not matter here.
+        warnings.simplefilter("ignore")
+        try:
+            return mne.io.read_raw(path, preload=False, verbose="error", **options)
+        except Exception as error:
+            raise unreadable(path, error) from error
+
+
+def _fetch(raw: Any, path: Path) -> Fetch:
     factors = _mne_factors(raw)
 
     def fetch(start: int, stop: int, columns: Sequence[int]) -> Values:
@@ -66,18 +101,83 @@ def mne_signals(segment: Segment) -> Iterator[Signals]:
             values = raw.get_data(picks=picks, start=start, stop=stop, verbose="error")
         return np.asarray(values.T * factors[picks])
 
-    units = sorted({str(unit) for unit in raw._orig_units.values()}) or ["V"]
-    yield Signals(
-        path=path,
-        where=str(path),
-        rate=float(raw.info["sfreq"]),
-        n_samples=int(raw.n_times),
-        names=tuple(str(name) for name in raw.ch_names),
-        clock=0.0,
-        unit=", ".join(units),
-        fetch=checked_fetch(fetch, path),
-        piece=piece_of(len(raw.ch_names)),
+    return checked_fetch(fetch, path)
+
+
+def _at_other_rates(header: edf.EdfHeader | None) -> dict[str, float]:
+    """Return the channels of an EDF file, and their rates (Hz), that most others don't have.
+
+    MNE would interpolate them, piece by piece, at the highest rate.
+    """
+    rates = header.rates() if header else {}
+    if len(set(rates.values())) < 2:
+        return {}
+    counts = Counter(rates.values())
+    usual, count = max(counts.items(), key=lambda item: (item[1], item[0]))
+    others = {name: rate for name, rate in rates.items() if rate != usual}
+    LOG.warning(
+        "%d channels have %g Hz; %d of other rates are no electrodes: %s",
+        count,
+        usual,
+        len(others),
+        ", ".join(f"{name} ({rate:g} Hz)" for name, rate in list(others.items())[:5]),
     )
+    return others
+
+
+def _at_own_rate(path: Path, name: str) -> Reader:
+    """Read one channel of an EDF file at its own rate."""
+    raw = _opened(path, include=[name])
+    header = edf.read_header(path)
+    rate = float(raw.info["sfreq"])
+    reader = Reader(
+        names=(name,),
+        rate=rate,
+        n_samples=int(raw.n_times),
+        fetch=_fetch(raw, path),
+        where=str(path),
+        piece=piece_of(1),
+    )
+    return gaps.filled(reader, _gaps_of_records(header, rate))
+
+
+def _gaps_of_records(header: edf.EdfHeader, rate: float) -> tuple[gaps.Gap, ...]:
+    """Return the gaps between the records of an EDF file, in samples of this rate."""
+    if not header.gaps_allowed:
+        return ()
+    onsets = header.record_onsets()
+    if onsets is None:
+        raise InputError(
+            "the recording may have gaps (EDF+D) and does not state where",
+            where=header.path,
+            expected="the time of each record in an annotation signal",
+            remedy="convert it to a continuous recording (EDF+C), or download it again",
+        )
+    excess = np.diff(onsets) - header.record_s
+    if len(excess) and excess.min() < -gaps.SHORTEST_S:
+        k = int(excess.argmin())
+        raise InputError(
+            f"record {k + 2} begins {-excess[k]:.6g} s before the one before it ends",
+            where=header.path,
+            expected="records in order of time",
+            remedy="correct the file, or download it again",
+        )
+    size = header.record_s * rate
+    return tuple(
+        gaps.Gap(round((int(k) + 1) * size), float(excess[k]))
+        for k in np.flatnonzero(excess > gaps.SHORTEST_S)
+    )
+
+
+def _gaps_of_segments(raw: Any, rate: float) -> tuple[gaps.Gap, ...]:
+    """Return where a BrainVision recording was interrupted; side tables count its samples on."""
+    onsets = [
+        float(onset)
+        for onset, text in zip(raw.annotations.onset, raw.annotations.description, strict=True)
+        if str(text).startswith(NEW_SEGMENT)
+    ]
+    samples = sorted({round(onset * rate) for onset in onsets})
+    return tuple(gaps.Gap(k, 0.0) for k in samples if 0 < k < int(raw.n_times))
 
 
 def _mne_factors(raw: Any) -> FloatArray:

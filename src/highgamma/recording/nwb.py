@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from highgamma.errors import InputError, nearest
+from highgamma.recording.gaps import Gap, filled, gaps_of_timestamps, stretches, told
 from highgamma.recording.reader import Reader, Values, columns_of
 from highgamma.recording.sidecars import channel_rows
 from highgamma.recording.signals import (
@@ -78,10 +79,12 @@ def open_nwb(path: Path) -> Iterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Sample k of a series was taken at `start + k / rate` seconds of the file's clock."""
+    """Sample k of a series was taken at `start + k / rate` seconds of the file's clock, and later
+    behind gaps."""
 
     start: float
     rate: float
+    gaps: tuple[Gap, ...] = ()
 
 
 def clock_of(timestamps: Any, *, path: Path, name: str) -> Clock:
@@ -144,7 +147,15 @@ def clock_of(timestamps: Any, *, path: Path, name: str) -> Clock:
 def series_clock(series: Any, *, path: Path) -> Clock:
     """Return the clock of an NWB series, from its timestamps or its rate and starting time."""
     if series.timestamps is not None:
-        return clock_of(series.timestamps, path=path, name=series.name)
+        stamps = series.timestamps
+        clock = clock_of(stamps, path=path, name=series.name)
+        missing = gaps_of_timestamps(stamps, rate=clock.rate, where=str(path), name=series.name)
+        if not missing:
+            return clock
+        # The start of what lies before the first gap.
+        early = np.asarray(stamps[: min(4096, missing[0].sample)], dtype=np.float64)
+        start = float(np.median(early - np.arange(len(early)) / clock.rate))
+        return Clock(start, clock.rate, missing)
     if series.rate:
         return Clock(float(series.starting_time or 0.0), float(series.rate))
     raise InputError(
@@ -190,6 +201,7 @@ def _signals(segment: Segment, nwb: Any) -> Signals:
             remedy="check that both files are of the same recording",
         )
     clock = series_clock(series, path=path)
+    told(clock.gaps, name=path.name)
     stamps = series.timestamps
     if stamps is not None and stamps.shape[0] != data.shape[0]:
         raise InputError(
@@ -213,6 +225,7 @@ def _signals(segment: Segment, nwb: Any) -> Signals:
         n_samples=int(data.shape[0]),
         names=tuple(names),
         clock=clock.start,
+        gaps=clock.gaps,
         unit=unit,
         series={
             name: partial(_further_series, other, path=path, zero=clock.start)
@@ -240,7 +253,7 @@ def _further_series(series: Any, *, path: Path, zero: float) -> Reader:
             return np.asarray(data[start:stop])[:, None]
         return columns_of(data, start, stop, columns)
 
-    return Reader(
+    reader = Reader(
         names=tuple(map(str, range(1 if len(data.shape) == 1 else data.shape[1]))),
         rate=clock.rate,
         n_samples=int(data.shape[0]),
@@ -248,6 +261,7 @@ def _further_series(series: Any, *, path: Path, zero: float) -> Reader:
         start=clock.start - zero,
         where=str(path),
     )
+    return filled(reader, clock.gaps)
 
 
 def shown_words(segment: Segment) -> pd.DataFrame:
@@ -267,12 +281,19 @@ def shown_words(segment: Segment) -> pd.DataFrame:
     change = np.flatnonzero(np.r_[True, text[1:] != text[:-1]])
     stop = np.r_[change[1:], text.size]
     shown = [(a, b) for a, b in zip(change, stop, strict=True) if text[a] not in ("", "+")]
+    parts = stretches(text.size, clock.rate, clock.gaps)
+
+    def at(sample: int) -> float:
+        """Time of a sample, s after the first one."""
+        part = next(p for p in reversed(parts) if sample >= p.first)
+        return part.start + (sample - part.first) / clock.rate
+
     LOG.info("%s: words from the series %r, not from events.tsv", segment.signal.name, WORDS)
     return pd.DataFrame(
         {
             "word": [text[a] for a, _ in shown],
-            "onset": [begin + a / clock.rate for a, _ in shown],
-            "offset": [begin + b / clock.rate for _, b in shown],
+            "onset": [begin + at(int(a)) for a, _ in shown],
+            "offset": [begin + at(int(b)) for _, b in shown],
         }
     )
 

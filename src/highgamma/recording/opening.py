@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from highgamma.errors import InputError
 from highgamma.recording.files import Segment
 from highgamma.recording.formats import format_of
+from highgamma.recording.gaps import stretch_of
 from highgamma.recording.reader import Reader, Values
 from highgamma.recording.signals import Signals
 
@@ -36,7 +37,7 @@ def open_signals(segment: Segment) -> Iterator[Signals]:
 
 @contextmanager
 def open_channels(segments: Sequence[Segment], names: Sequence[str]) -> Iterator[list[Reader]]:
-    """Open some channels of each of a participant's recordings.
+    """Open some channels of each of a participant's recordings, stretch by stretch between gaps.
 
     Parameters
     ----------
@@ -52,19 +53,25 @@ def open_channels(segments: Sequence[Segment], names: Sequence[str]) -> Iterator
     """
     with ExitStack() as stack:
         signals = [stack.enter_context(open_signals(segment)) for segment in segments]
-        yield [recording.select(names) for recording in signals]
+        yield [
+            stretch_of(recording.select(names), part)
+            for recording in signals
+            for part in recording.stretches()
+        ]
 
 
-def reopened(segment: Segment, names: Sequence[str]) -> Reader:
-    """Return a reader of some channels that opens the recording for each stretch and closes it.
+def reopened(segment: Segment, names: Sequence[str]) -> list[Reader]:
+    """Return readers of some channels, one for each stretch between gaps.
 
-    It serves arrays that are computed later than their description.
+    They open the recording for each piece and close it, and serve arrays that are computed later
+    than their description.
     """
     with open_signals(segment) as signals:
-        described = signals.select(names)
+        described, parts = signals.select(names), signals.stretches()
 
     def fetch(start: int, stop: int, columns: Sequence[int]) -> Values:
         with open_signals(segment) as signals:
             return signals.select([names[column] for column in columns]).read(start, stop)
 
-    return replace(described, fetch=fetch, piece=None)
+    reader = replace(described, fetch=fetch, piece=None)
+    return [stretch_of(reader, part) for part in parts]

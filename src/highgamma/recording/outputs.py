@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from highgamma.errors import InputError
-from highgamma.recording import electrodes, prompts
+from highgamma.recording import electrodes, gaps, prompts
 from highgamma.recording.files import STIMULUS, Segment, StimulusFiles, find, stimulus_files
 from highgamma.recording.heard import nothing_heard, presentations, words_heard
 from highgamma.recording.opening import open_signals
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 LOG = logging.getLogger("highgamma")
+
+RATE_TOLERANCE = 0.005
+"""Share by which the rate in ieeg.json may differ: nominal rates differ from measured ones."""
 
 LONGEST_TRIAL = 10.0
 """The voice is searched for from a prompt to the next one, at most this long after it, s."""
@@ -63,10 +66,12 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
         return _stimulus(shared)
     segments = find(dataset["root"], participant, task=dataset.get("task"))
     sound_settings = dict(dataset.get("audio") or {})
-    tables, sounds, amplitudes, lengths = [], [], [], []
+    tables, sounds, amplitudes, lengths, parts, rates = [], [], [], [], [], []
     for segment in segments:
         with open_signals(segment) as signals:
-            lengths.append(signals.duration)
+            lengths.append(signals.elapsed)
+            parts.append(signals.stretches())
+            rates.append(signals.rate)
             compare_with_sidecar(segment, signals)
             table = electrodes.channels(segment, signals.names)
             tables.append(table)
@@ -84,9 +89,10 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
     if dataset.get("stimulus") is None and len(words):
         within(words, segments, lengths)
         words = with_voice(words, sounds)
+    sounds = gaps.sounds_by_part(sounds, parts, rates)
     return RecordingOutputs(
-        words=words,
-        heard=heard_by(segments, dataset),
+        words=gaps.words_by_part(words, parts, rates),
+        heard=gaps.heard_by_part(heard_by(segments, dataset), parts),
         audio=sound_dataset(sounds, files=[s.signal for s in segments], amplitudes=amplitudes),
         channels=electrodes.common_channels(tables, [segment.label for segment in segments]),
     )
@@ -274,28 +280,29 @@ def sound_dataset(
 
 
 def compare_with_sidecar(segment: Segment, signals: Signals) -> None:
-    """Warn if ieeg.json and the recording differ in rate (Hz) or duration (s)."""
+    """Refuse a recording whose rate (Hz) ieeg.json contradicts; warn of another duration (s)."""
     if segment.sidecar is None:
         LOG.warning(
             "%s has no ieeg.json; its rate and duration are not checked", segment.signal.name
         )
         return
     sidecar = read_json(segment.sidecar)
-    for key, unit, recorded in (
-        ("SamplingFrequency", "Hz", signals.rate),
-        ("RecordingDuration", "s", signals.duration),
-    ):
-        value = sidecar.get(key)
-        if not isinstance(value, int | float) or value <= 0:
-            continue
-        if abs(recorded - value) > 0.01 * value + 0.5:
-            LOG.warning(
-                "%s: %s is %g %s in %s and %.6g %s in the recording, which is taken",
-                segment.signal.name,
-                key,
-                value,
-                unit,
-                segment.sidecar.name,
-                recorded,
-                unit,
-            )
+    rate, duration = sidecar.get("SamplingFrequency"), sidecar.get("RecordingDuration")
+    if isinstance(rate, int | float) and 0 < rate < abs(signals.rate - rate) / RATE_TOLERANCE:
+        raise InputError(
+            f"the recording has {signals.rate:.6g} Hz, {segment.sidecar.name} states {rate:g} Hz",
+            where=segment.signal,
+            expected="the same SamplingFrequency in both",
+            remedy="find out which is wrong, since all times depend on it, and correct the sidecar "
+            "or the recording",
+        )
+    if not isinstance(duration, int | float) or duration <= 0:
+        return
+    if abs(signals.elapsed - duration) > 0.01 * duration + 0.5:
+        LOG.warning(
+            "%s: RecordingDuration is %g s in %s and %.6g s in the recording, which is taken",
+            segment.signal.name,
+            duration,
+            segment.sidecar.name,
+            signals.elapsed,
+        )

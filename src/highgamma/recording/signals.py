@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.errors import InputError
+from highgamma.recording.gaps import Gap, Stretch, stretches
 from highgamma.recording.reader import Fetch, Reader, Values
 
 FloatArray = NDArray[np.float64]
@@ -61,12 +62,24 @@ class Signals(Reader):
         Unit of the file's values, before they became µV.
     series
         Further signals of the same file by name, such as its sound, on the same clock.
+    gaps
+        Where samples do not follow one another in time.
     """
 
     path: Path
     clock: float
     unit: str
     series: Mapping[str, Callable[[], Reader]] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
+
+    def stretches(self) -> list[Stretch]:
+        """Return the stretches between gaps, each of which counts as a recording."""
+        return stretches(self.n_samples, self.rate, self.gaps)
+
+    @property
+    def elapsed(self) -> float:
+        """Time from the first sample to behind the last one, gaps included, s."""
+        return self.duration + sum(gap.seconds for gap in self.gaps)
 
 
 def checked_fetch(fetch: Fetch, path: Path) -> Fetch:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from highgamma.errors import InputError
 from highgamma.recording.files import Segment
+from highgamma.recording.gaps import filled
 from highgamma.recording.opening import open_signals
 from highgamma.recording.reader import Reader
 from highgamma.recording.signals import Signals
@@ -107,7 +108,7 @@ def audio(
             LOG.info("%s: no audio in the recording or next to it", segment.signal.name)
             return SILENCE
         _check_coverage(sound, signals, segment)
-        return _resampled(sound, rate, stop=signals.duration)
+        return _resampled(sound, rate, stop=signals.elapsed)
 
 
 def extent(
@@ -148,7 +149,9 @@ def _source(
                 expected="the channel's name as in channels.tsv",
                 remedy="write dataset.audio: {source: channel, channel: NAME}",
             )
-        yield _mono(signals.select([channel]), f"channel {channel}")
+        other = channel not in signals.names and channel in signals.series
+        reader = signals.series[channel]() if other else signals.select([channel])
+        yield _mono(reader if other else filled(reader, signals.gaps), f"channel {channel}")
     elif source == "auto" and SERIES in signals.series:
         yield _mono(signals.series[SERIES](), f"series {SERIES}")
     elif source in ("auto", "file"):
@@ -217,11 +220,11 @@ def _file(path: Path) -> Iterator[Reader]:
 def _check_coverage(sound: Reader, signals: Signals, segment: Segment) -> None:
     """Refuse sound that is much shorter than the recording."""
     stop = sound.start + sound.duration
-    late, early = sound.start, signals.duration - stop
+    late, early = sound.start, signals.elapsed - stop
     if late > TOLERANCE or early > TOLERANCE:
         raise InputError(
             f"the audio ({sound.names[0]}) covers {sound.start:.2f} to {stop:.2f} s "
-            f"({sound.duration:.2f} s) of a recording of {signals.duration:.2f} s",
+            f"({sound.duration:.2f} s) of a recording of {signals.elapsed:.2f} s",
             where=segment.signal if segment.audio is None else segment.audio,
             expected=f"sound for the whole recording; at most {TOLERANCE:g} s may be missing",
             remedy="use the audio of this recording, or set dataset.audio: {source: none} and "

@@ -135,11 +135,11 @@ class Given:
             ]
         from highgamma.recording.opening import open_signals
 
-        extents = []
-        for number, segment in enumerate(self.recordings()):
+        lengths: list[float] = []
+        for segment in self.recordings():
             with open_signals(segment) as signals:
-                extents.append((number, 0.0, float(signals.duration)))
-        return extents
+                lengths += [(p.stop - p.first) / signals.rate for p in signals.stretches()]
+        return [(number, 0.0, length) for number, length in enumerate(lengths)]
 
     def recordings(self) -> list[Segment]:
         """Find the participant's recordings."""

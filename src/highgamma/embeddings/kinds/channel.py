@@ -53,7 +53,8 @@ class Channel(Kind):
         for segment in segments:
             with open_signals(segment) as signals:
                 self.check_recording(entry, signals.names, where=str(segment.signal))
-        recorded = [reopened(segment, [str(entry["channel"])]) for segment in segments]
+        name = str(entry["channel"])
+        recorded = [part for segment in segments for part in reopened(segment, [name])]
         return channel_embeddings(entry, recorded=recorded)
 
 
