@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dutch_recording import write_nwb
+from edf_writer import write_edf
 
 from highgamma.errors import InputError
 from highgamma.recording import edf
@@ -44,37 +45,6 @@ def side_files(folder: Path, stem: str, *, names=NAMES) -> None:
     )
     events.to_csv(folder / f"{stem}_events.tsv", sep="\t", index=False)
     (folder / f"{stem}_ieeg.json").write_text(json.dumps({"SamplingFrequency": RATE}))
-
-
-def write_edf(
-    path: Path, signals: dict[str, tuple[int, np.ndarray]], *, onsets: list[float] | None
-) -> None:
-    """Write an EDF file with records of 1 s by hand: name, rate and values (µV, whole numbers)."""
-    labels = [*signals, *(["EDF Annotations"] if onsets is not None else [])]
-    rates = [rate for rate, _ in signals.values()] + ([30] if onsets is not None else [])
-    n_records = len(next(iter(signals.values()))[1]) // next(iter(signals.values()))[0]
-    head = [
-        "0".ljust(8), "X".ljust(80), "X".ljust(80), "01.01.20", "10.00.00",
-        str(256 * (len(labels) + 1)).ljust(8),
-        ("EDF+D" if onsets is not None else "").ljust(44),
-        str(n_records).ljust(8), "1".ljust(8), str(len(labels)).ljust(4),
-    ]  # fmt: skip
-    columns = [
-        [label.ljust(16) for label in labels],
-        ["".ljust(80)] * len(labels),
-        [("uV" if label in signals else "").ljust(8) for label in labels],
-        *([text.ljust(8)] * len(labels) for text in ("-32768", "32767", "-32768", "32767")),
-        ["".ljust(80)] * len(labels),
-        [str(rate).ljust(8) for rate in rates],
-        ["".ljust(32)] * len(labels),
-    ]
-    with path.open("wb") as file:
-        file.write("".join([*head, *(text for column in columns for text in column)]).encode())
-        for k in range(n_records):
-            for rate, values in signals.values():
-                file.write(values[k * rate : (k + 1) * rate].astype("<i2").tobytes())
-            if onsets is not None:
-                file.write(f"+{onsets[k]:g}\x14\x14\x00".encode().ljust(60, b"\x00"))
 
 
 def edf_with_a_gap(root: Path) -> None:

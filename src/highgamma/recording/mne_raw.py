@@ -17,11 +17,12 @@ import numpy as np
 from highgamma.errors import InputError
 from highgamma.recording import edf, gaps
 from highgamma.recording.reader import Fetch, Reader, Values
+from highgamma.recording.sidecars import channel_rows
 from highgamma.recording.signals import (
-    MICROVOLTS,
     FloatArray,
     Signals,
     checked_fetch,
+    microvolts,
     piece_of,
     unreadable,
 )
@@ -33,6 +34,8 @@ LOG = logging.getLogger("highgamma")
 
 EDF_SUFFIXES = (".edf", ".bdf")
 NEW_SEGMENT = "New Segment/"
+
+NO_UNIT = ("", "n/a")
 
 
 @contextmanager
@@ -72,9 +75,9 @@ def mne_signals(segment: Segment) -> Iterator[Signals]:
         names=tuple(str(name) for name in raw.ch_names),
         clock=0.0,
         unit=", ".join(units),
-        series={name: partial(_at_own_rate, path, name) for name in others},
+        series={name: partial(_at_own_rate, segment, name) for name in others},
         gaps=missing,
-        fetch=_fetch(raw, path),
+        fetch=_fetch(raw, segment),
         piece=piece_of(len(raw.ch_names)),
     )
 
@@ -91,8 +94,8 @@ def _opened(path: Path, **options: Any) -> Any:
             raise unreadable(path, error) from error
 
 
-def _fetch(raw: Any, path: Path) -> Fetch:
-    factors = _mne_factors(raw)
+def _fetch(raw: Any, segment: Segment) -> Fetch:
+    factors = _factors(raw, segment)
 
     def fetch(start: int, stop: int, columns: Sequence[int]) -> Values:
         picks = list(columns)
@@ -101,7 +104,7 @@ def _fetch(raw: Any, path: Path) -> Fetch:
             values = raw.get_data(picks=picks, start=start, stop=stop, verbose="error")
         return np.asarray(values.T * factors[picks])
 
-    return checked_fetch(fetch, path)
+    return checked_fetch(fetch, segment.signal)
 
 
 def _at_other_rates(header: edf.EdfHeader | None) -> dict[str, float]:
@@ -125,8 +128,9 @@ def _at_other_rates(header: edf.EdfHeader | None) -> dict[str, float]:
     return others
 
 
-def _at_own_rate(path: Path, name: str) -> Reader:
+def _at_own_rate(segment: Segment, name: str) -> Reader:
     """Read one channel of an EDF file at its own rate."""
+    path = segment.signal
     raw = _opened(path, include=[name])
     header = edf.read_header(path)
     rate = float(raw.info["sfreq"])
@@ -134,7 +138,7 @@ def _at_own_rate(path: Path, name: str) -> Reader:
         names=(name,),
         rate=rate,
         n_samples=int(raw.n_times),
-        fetch=_fetch(raw, path),
+        fetch=_fetch(raw, segment),
         where=str(path),
         piece=piece_of(1),
     )
@@ -180,16 +184,41 @@ def _gaps_of_segments(raw: Any, rate: float) -> tuple[gaps.Gap, ...]:
     return tuple(gaps.Gap(k, 0.0) for k in samples if 0 < k < int(raw.n_times))
 
 
-def _mne_factors(raw: Any) -> FloatArray:
-    """Return the factor to µV of each channel, 1 for another unit (newton, degrees).
+def _factors(raw: Any, segment: Segment) -> FloatArray:
+    """Return the factor to µV of each channel's values as MNE gives them, 1 for another unit.
 
-    MNE converts voltages to volts.
+    MNE multiplies the units that it knows by what makes volts of them and leaves all others as they
+    are, though it calls them volts too. A unit that the file leaves out is that of channels.tsv.
     """
-    from mne.io.constants import FIFF
-
-    factors = []
-    for name, info in zip(raw.ch_names, raw.info["chs"], strict=True):
-        unit = str(raw._orig_units.get(name, "n/a")).strip().lower()
-        other = unit not in MICROVOLTS and unit not in ("", "n/a")
-        factors.append(1.0 if other or int(info["unit"]) != int(FIFF.FIFF_UNIT_V) else 1e6)
+    converted = _converted(raw, segment.signal.suffix.lower())
+    if converted is None:
+        units = [str(raw._orig_units.get(name, "")).strip() or "V" for name in raw.ch_names]
+        return np.array([1.0 if microvolts(unit) is None else 1e6 for unit in units])
+    listed: dict[str, str] = {}
+    if segment.channels is not None:
+        listed = {row["name"]: row.get("units", "") for row in channel_rows(segment)}
+    factors, nameless = [], []
+    for name, by_mne in zip(raw.ch_names, converted, strict=True):
+        unit = str(raw._orig_units.get(name, "")).strip()
+        if unit.lower() in NO_UNIT:
+            unit = listed.get(name, "").strip()
+        factor = microvolts(unit)
+        if factor is None and unit.lower() in NO_UNIT:
+            nameless.append(name)
+        factors.append(1.0 if factor is None else factor / by_mne)
+    if nameless:
+        LOG.warning(
+            "%s: neither the file nor channels.tsv names the unit of %d channels (%s …); their "
+            "values are taken as µV",
+            segment.signal.name, len(nameless), nameless[0],
+        )  # fmt: skip
     return np.array(factors)
+
+
+def _converted(raw: Any, suffix: str) -> list[float] | None:
+    """Return what MNE multiplied each channel's values by; None where it made volts of all."""
+    if suffix in EDF_SUFFIXES:
+        return [float(factor) for factor in raw._raw_extras[0]["units"]]
+    if suffix == ".vhdr":
+        return [float(channel["range"]) for channel in raw.info["chs"]]
+    return None

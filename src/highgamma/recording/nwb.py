@@ -19,10 +19,10 @@ from highgamma.recording.gaps import Gap, filled, gaps_of_timestamps, stretches,
 from highgamma.recording.reader import Reader, Values, columns_of
 from highgamma.recording.sidecars import channel_rows
 from highgamma.recording.signals import (
-    MICROVOLTS,
     FloatArray,
     Signals,
     checked_fetch,
+    microvolts,
     piece_of,
     unreadable,
 )
@@ -212,11 +212,11 @@ def _signals(segment: Segment, nwb: Any) -> Signals:
             remedy="download the file again; it may be cut short",
         )
     factors, offset, unit = _units(series, [row.get("units", "") for row in listed], path)
+    shift = offset * (microvolts(unit) or 1.0)
 
     def fetch(start: int, stop: int, columns: Sequence[int]) -> Values:
         picked = columns_of(data, start, stop, columns).astype(np.float64)
-        factor = factors[list(columns)]
-        return np.asarray(picked * factor + offset * MICROVOLTS.get(unit.lower(), 1.0))
+        return np.asarray(picked * factors[list(columns)] + shift)
 
     return Signals(
         path=path,
@@ -310,11 +310,12 @@ def _units(series: Any, listed: list[str], path: Path) -> tuple[FloatArray, floa
     per_channel = getattr(series, "channel_conversion", None)
     gains = np.ones(len(listed)) if per_channel is None else np.asarray(per_channel[:], float)
     if conversion != 1.0 or per_channel is not None or offset != 0.0:
-        return gains * conversion * MICROVOLTS.get(unit.lower(), 1.0), offset, unit
-    listed = [u.strip().lower() for u in listed]
-    fallback = MICROVOLTS.get(unit.lower(), 1.0)
-    voltages = {u for u in listed if u in MICROVOLTS}
-    if unit.lower() in MICROVOLTS and any(MICROVOLTS[u] != fallback for u in voltages):
+        return gains * conversion * (microvolts(unit) or 1.0), offset, unit
+    listed = [u.strip() for u in listed]
+    of_series = microvolts(unit)
+    fallback = 1.0 if of_series is None else of_series
+    voltages = {u: f for u in listed if (f := microvolts(u)) is not None}
+    if of_series is not None and any(f != of_series for f in voltages.values()):
         LOG.warning(
             "%s: the unit of the series %r is %r, in channels.tsv it is %s; channels.tsv is used",
             path.name,
@@ -322,7 +323,7 @@ def _units(series: Any, listed: list[str], path: Path) -> tuple[FloatArray, floa
             unit,
             ", ".join(sorted(voltages)),
         )
-    if not voltages and unit.lower() not in MICROVOLTS:
+    if not voltages and of_series is None:
         LOG.warning(
             "%s: neither channels.tsv nor the series %r (%r) names a unit of voltage; the values "
             "are taken as µV",
@@ -330,5 +331,7 @@ def _units(series: Any, listed: list[str], path: Path) -> tuple[FloatArray, floa
             series.name,
             unit,
         )
-    factors = np.array([MICROVOLTS.get(u, fallback if u in ("", "n/a") else 1.0) for u in listed])
+    factors = np.array(
+        [voltages.get(u, fallback if u.lower() in ("", "n/a") else 1.0) for u in listed]
+    )
     return factors, 0.0, sorted(voltages)[0] if voltages else unit

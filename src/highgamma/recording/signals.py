@@ -25,24 +25,30 @@ BLOCK_BYTES = 32_000_000
 PLAUSIBLE_UV = (0.5, 5000.0)
 """Typical amplitudes (standard deviation, µV) that intracranial recordings have."""
 
-MICROVOLTS = {
-    "v": 1e6,
-    "volt": 1e6,
-    "volts": 1e6,
-    "mv": 1e3,
-    "millivolt": 1e3,
-    "millivolts": 1e3,
-    "µv": 1.0,
-    "μv": 1.0,
-    "uv": 1.0,
-    "microv": 1.0,
-    "microvolt": 1.0,
-    "microvolts": 1.0,
-    "nv": 1e-3,
-    "nanovolt": 1e-3,
-    "nanovolts": 1e-3,
+PREFIXES = {
+    "": 1e6,
+    "m": 1e3,
+    "milli": 1e3,
+    "µ": 1.0,
+    "u": 1.0,
+    "micro": 1.0,
+    "n": 1e-3,
+    "nano": 1e-3,
 }
-"""How many µV one of a unit is, by the unit's name in lower case."""
+"""How many µV a volt with this prefix is."""
+
+
+def microvolts(unit: str) -> float | None:
+    """Return how many µV one of a unit is; None if it is not a unit of voltage.
+
+    Case does not matter (`UV`, `uVolt`, `microV` and `µV` are the same), nor does which of the two
+    letters µ is used: the micro sign or the Greek letter.
+    """
+    text = unit.strip().lower().replace("\u03bc", "\u00b5")
+    for name in ("volts", "volt", "v"):
+        if text.endswith(name):
+            return PREFIXES.get(text.removesuffix(name).strip())
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
