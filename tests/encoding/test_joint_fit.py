@@ -24,6 +24,7 @@ from highgamma.encoding.samples import (
     word_samples,
 )
 from highgamma.errors import InputError
+from highgamma.recording.heard import nothing_heard
 from highgamma.store import read_dataset, write_dataset, write_table
 
 ALPHAS = [1.0, 100.0, 10_000.0]
@@ -256,6 +257,7 @@ def test_the_file_says_whether_surrogates_chose_their_penalties(changes, used):
 def test_the_script_takes_one_embedding_file_for_each_band(tmp_path, joint):
     words, target, models = two_models(n=240)
     write_table(words, tmp_path / "words.tsv")
+    write_table(nothing_heard(), tmp_path / "heard.tsv")
     write_dataset(target, tmp_path / "target.nc", stage="targets", parameters={})
     for name, one in models.items():
         write_dataset(one, tmp_path / f"{name}.nc", stage="embeddings", parameters={})
@@ -268,6 +270,7 @@ def test_the_script_takes_one_embedding_file_for_each_band(tmp_path, joint):
         threads=1,
         input=SimpleNamespace(
             words=tmp_path / "words.tsv",
+            heard=tmp_path / "heard.tsv",
             target=tmp_path / "target.nc",
             embeddings=[tmp_path / "a.nc", tmp_path / "b.nc"],
         ),
