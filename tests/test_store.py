@@ -112,3 +112,61 @@ def test_what_a_killed_process_left_of_a_file_is_cleared_by_the_next_one(tmp_pat
         temporary.write_text("whole")
     assert not left.exists()
     assert living.exists()
+
+
+@pytest.mark.parametrize(
+    "word", ['"Hello', 'say "x"', "`s", "don't", "\u201cq\u201d", "e\u0301", "10", "null", " a "]
+)
+def test_a_word_comes_back_as_it_was_written(tmp_path, word):
+    table = pd.DataFrame({"word": [word, "b"], "onset": [1.0, 2.0]})
+    for name in ("a", "b", "c"):
+        store.write_table(table, tmp_path / f"{name}.tsv")
+        table = store.read_table(tmp_path / f"{name}.tsv", strings=("word",))
+    assert table["word"].tolist() == [word, "b"]
+    assert table["onset"].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("between", ["\t", "\n", "\r\n", "\u2028", "\x85", "\t\t"])
+def test_what_would_break_a_line_becomes_a_space(tmp_path, between):
+    table = pd.DataFrame({"word": [f"a{between}b"], "onset": [1.0]})
+    store.write_table(table, tmp_path / "a.tsv")
+    back = store.read_table(tmp_path / "a.tsv", strings=("word",))
+    assert back["word"].tolist() == ["a b"] and back["onset"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "onset\tvalue\n1.5\tword\t\n2.5\tother\t\n",
+        "onset\tvalue\t\n1.5\tword\t\n2.5\tother\t\n",
+        "onset\tvalue\t\t\r\n1.5\tword\t\t\r\n2.5\tother\t\t\r\n",
+        "\ufeffonset\tvalue\n1.5\tword\n2.5\tother\n\n",
+    ],
+)
+def test_tabs_at_the_end_of_lines_move_no_column(tmp_path, text):
+    (tmp_path / "a.tsv").write_text(text, encoding="utf-8", newline="")
+    table = store.read_table(tmp_path / "a.tsv", strings=("value",))
+    assert table.columns.tolist() == ["onset", "value"]
+    assert table["onset"].tolist() == [1.5, 2.5] and table["value"].tolist() == ["word", "other"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\tb\n1\t2\n3\n", "line 3 has 1 fields, the header has 2"),
+        ("a\tb\n1\t2\t3\n", "line 2 has 3 fields, the header has 2"),
+    ],
+)
+def test_a_line_with_fields_of_another_number_is_refused(tmp_path, text, message):
+    (tmp_path / "a.tsv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        store.read_table(tmp_path / "a.tsv")
+
+
+def test_all_real_tables_are_read(shared_data):
+    tables = sorted(shared_data.rglob("*.tsv"))
+    assert len(tables) > 100
+    for path in tables:
+        header = path.read_text("utf-8-sig").splitlines()[0].rstrip("\t").split("\t")
+        # A column without a name is the row numbers that pandas wrote.
+        assert store.read_table(path).columns.tolist() == [n or "Unnamed: 0" for n in header]

@@ -11,6 +11,7 @@ import errno
 import glob
 import json
 import os
+import re
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MISSING = "n/a"
+
+_BREAKS = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+"""What ends a field or a line for any reader."""
 
 CHECKED_BYTES = 1024
 """Bytes from which on a variable carries checksums."""
@@ -192,11 +196,31 @@ def read_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
 
 
 def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a table as tab-separated text; missing values are `n/a`, numbers have 9 digits."""
+    """Write a table as tab-separated text; missing values are `n/a`, numbers have 9 digits.
+
+    Quotes are written as they are, as BIDS has them. Tabs and line breaks within text, which a
+    table cannot hold, become spaces.
+    """
+    import csv
+
+    plain = table.copy()
+    for name in table.columns:
+        if table[name].dtype.kind == "O":
+            plain[name] = table[name].map(_on_one_line)
     with written_whole(path) as temporary:
-        table.to_csv(
-            temporary, sep="\t", index=False, na_rep=MISSING, float_format="%.9g", encoding="utf-8"
+        plain.to_csv(
+            temporary,
+            sep="\t",
+            index=False,
+            na_rep=MISSING,
+            float_format="%.9g",
+            encoding="utf-8",
+            quoting=csv.QUOTE_NONE,
         )
+
+
+def _on_one_line(value: Any) -> Any:
+    return _BREAKS.sub(" ", value) if isinstance(value, str) else value
 
 
 def read_table(path: str | os.PathLike[str], *, strings: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -215,13 +239,15 @@ def read_table(path: str | os.PathLike[str], *, strings: tuple[str, ...] = ()) -
     Raises
     ------
     InputError
-        If the file doesn't exist or isn't a table.
+        If the file doesn't exist or isn't a table, or if a line has fewer fields than the header or
+        more that are not empty.
     """
     import csv
 
     import pandas as pd
 
     try:
+        names = _checked_fields(path)
         return pd.read_csv(
             path,
             sep="\t",
@@ -230,6 +256,9 @@ def read_table(path: str | os.PathLike[str], *, strings: tuple[str, ...] = ()) -
             keep_default_na=False,
             na_values=[MISSING],
             quoting=csv.QUOTE_NONE,
+            # Otherwise a tab at the end of each line makes the first column an index.
+            index_col=False,
+            usecols=range(len(names)),
         )
     except FileNotFoundError as error:
         raise InputError(
@@ -244,6 +273,31 @@ def read_table(path: str | os.PathLike[str], *, strings: tuple[str, ...] = ()) -
             expected="tab-separated columns under one header line, UTF-8",
             remedy="compare the file with the published one",
         ) from error
+
+
+def _checked_fields(path: str | os.PathLike[str]) -> list[str]:
+    """Return the columns of a table, without empty ones at the end.
+
+    Raises
+    ------
+    InputError
+        If a line has fewer fields, or more that are not empty: its values would be moved.
+    """
+    with open(path, encoding="utf-8-sig", newline="") as lines:
+        header = next(lines, "").rstrip("\r\n")
+        names = header.rstrip("\t").split("\t")
+        for number, line in enumerate(lines, 2):
+            fields = line.rstrip("\r\n").split("\t")
+            beyond = any(field.strip() for field in fields[len(names) :])
+            if (len(fields) >= len(names) and not beyond) or fields == [""]:
+                continue
+            raise InputError(
+                f"line {number} has {len(fields)} fields, the header has {len(names)}",
+                where=path,
+                expected="as many fields as columns, separated by tabs; `n/a` where one is missing",
+                remedy="correct the line, or compare the file with the published one",
+            )
+    return names
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

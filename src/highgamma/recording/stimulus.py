@@ -111,6 +111,8 @@ def _csv(path: Path) -> pd.DataFrame:
             dtype=dict.fromkeys(_WORD, "object"),
             keep_default_na=False,
             na_values=["n/a", ""],
+            # Otherwise a comma at the end of each line makes the first column an index.
+            index_col=False,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(
