@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 from highgamma import store
-from highgamma.errors import InputError, nearest
+from highgamma.errors import DamagedFileError, InputError, nearest
 
 
 def small(seed: int = 0) -> xr.Dataset:
@@ -170,3 +170,32 @@ def test_all_real_tables_are_read(shared_data):
         header = path.read_text("utf-8-sig").splitlines()[0].rstrip("\t").split("\t")
         # A column without a name is the row numbers that pandas wrote.
         assert store.read_table(path).columns.tolist() == [n or "Unnamed: 0" for n in header]
+
+
+def test_a_changed_byte_is_found_wherever_it_is(tmp_path):
+    path = tmp_path / "a.nc"
+    store.write_dataset(small(), path, stage="neural", parameters={})
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in [0, len(whole) - 1, *rng.integers(0, len(whole), 300)]:
+        changed = bytearray(whole)
+        changed[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed)
+        with pytest.raises(DamagedFileError, match="not a readable NetCDF file"):
+            store.read_dataset(path)
+    for size in (0, 50, len(whole) - 1, len(whole) // 2):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DamagedFileError, match="does not end as it was written"):
+            store.read_dataset(path)
+    path.write_bytes(whole)
+    assert store.read_dataset(path).equals(small())
+
+
+def test_other_software_reads_a_sealed_file(tmp_path):
+    import h5py
+
+    path = tmp_path / "a.nc"
+    store.write_dataset(small(), path, stage="neural", parameters={})
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["high_gamma"][:], small()["high_gamma"].values)
+    assert xr.load_dataset(path)["high_gamma"].equals(small()["high_gamma"])

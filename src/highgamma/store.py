@@ -33,6 +33,15 @@ _BREAKS = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 CHECKED_BYTES = 1024
 """Bytes from which on a variable carries checksums."""
 
+SEAL = b"\nhighgamma sha256 "
+"""What comes before the digest at the end of a NetCDF file."""
+
+PIECE_BYTES = 1 << 20
+"""Bytes read at a time for a digest."""
+
+_VERIFIED: set[tuple[str, int, int, int]] = set()
+"""Files that this process has compared with their digest: path, time of change, size, inode."""
+
 ROOM = 2**24
 """Bytes of free space below which a failed write is attributed to a full disk."""
 
@@ -75,6 +84,57 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise _unwritable(target, os.strerror(errno.ENOSPC)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_sealed(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path as `written_whole` does, and end the file with its SHA-256.
+
+    HDF5 passes over what follows its own end. `open_dataset` compares the digest, so that a changed
+    byte is found wherever it is; checksums of chunks cover neither names nor small variables.
+    """
+    with written_whole(path) as temporary:
+        yield temporary
+        digest = _digest(temporary, temporary.stat().st_size)
+        with open(temporary, "ab") as file:
+            file.write(SEAL + digest.encode())
+
+
+def _digest(path: Path, size: int) -> str:
+    """Return the SHA-256 of the first bytes of a file, as hexadecimal digits."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while size > 0 and (piece := file.read(min(size, PIECE_BYTES))):
+            digest.update(piece)
+            size -= len(piece)
+    return digest.hexdigest()
+
+
+def _verify(path: Path) -> None:
+    """Refuse a file that is not as it was written; each is read whole once in a process.
+
+    Raises
+    ------
+    DamagedFileError
+        If its digest is another, or absent.
+    """
+    state = path.stat()
+    known = (str(path.absolute()), state.st_mtime_ns, state.st_size, state.st_ino)
+    if known in _VERIFIED:
+        return
+    size = state.st_size - len(SEAL) - 64
+    seal = b""
+    if size >= 0:
+        with open(path, "rb") as file:
+            file.seek(size)
+            seal = file.read()
+    if not seal.startswith(SEAL):
+        raise _damaged(path, "it does not end as it was written")
+    if seal[len(SEAL) :] != _digest(path, size).encode():
+        raise _damaged(path, "its bytes are not those that were written")
+    _VERIFIED.add(known)
 
 
 def _unwritable(target: Path, reason: str) -> InputError:
@@ -145,7 +205,7 @@ def write_dataset(
             )
         encoding[name] = settings
     whole = dataset.assign_attrs(dict(dataset.attrs) | provenance(stage, parameters))
-    with written_whole(path) as temporary:
+    with written_sealed(path) as temporary:
         whole.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
 
 
@@ -158,7 +218,7 @@ def open_dataset(path: str | os.PathLike[str]) -> Iterator[xr.Dataset]:
     InputError
         If the file doesn't exist.
     DamagedFileError
-        If it can't be read.
+        If it can't be read, or is not as it was written.
     """
     import xarray as xr
 
@@ -166,6 +226,7 @@ def open_dataset(path: str | os.PathLike[str]) -> Iterator[xr.Dataset]:
         raise InputError(
             "the file does not exist", where=path, remedy="run the workflow; it writes the file"
         )
+    _verify(Path(path))
     try:
         dataset = xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False)
     except OSError as error:

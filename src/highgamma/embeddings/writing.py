@@ -88,7 +88,7 @@ def write_embeddings(
     n, width = embeddings.n_samples, embeddings.width
     chunk = int(np.clip(_CHUNK_BYTES // (4 * max(width, 1)), 1, max(n, 1)))
     with (
-        store.written_whole(path) as temporary,
+        store.written_sealed(path) as temporary,
         netCDF4.Dataset(temporary, "w", format="NETCDF4") as file,
     ):
         file.createDimension("layer", len(embeddings.layers))

@@ -225,7 +225,7 @@ def write_frames(
     }
     n_frames, n_electrodes = len(frames.time), len(frames.prepared.montage)
     chunk = (max(1, min(CHUNK[0], n_frames)), max(1, min(CHUNK[1], n_electrodes)))
-    with store.written_whole(path) as temporary:
+    with store.written_sealed(path) as temporary:
         skeleton.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
         with netCDF4.Dataset(temporary, "a") as file:
             # Noise in 64 bits does not compress; the chunks serve the reading of few channels.
