@@ -136,3 +136,34 @@ def test_listed_participants_without_recordings_are_left_out(shared_data: Path) 
     root = shared_data / "bids_metadata" / "ds003688_dutch_film"
     # sub-04 and sub-08 were only scanned; the folder holds sub-01 … sub-10 of 63.
     assert participants(root) == [f"sub-{k:02}" for k in (1, 2, 3, 5, 6, 7, 9, 10)]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"participant_id\tage\n01\t30\n02\t40\n", ["sub-01", "sub-02"]),
+        (b"\xef\xbb\xbfparticipant_id\r\nsub-02\r\nsub-01\r\n\r\n", ["sub-01", "sub-02"]),
+        (b"participant_id\nsub-01\n../sub-02\nsub-02/..\n", ["sub-01"]),
+        (b"age\tparticipant_id\n30\tsub-02\t\n", ["sub-02"]),
+    ],
+)
+def test_participants_are_listed_however_they_are_written(tmp_path, content, expected) -> None:
+    for name in ("sub-01", "sub-02"):
+        (tmp_path / name / "ieeg").mkdir(parents=True)
+    (tmp_path / "participants.tsv").write_bytes(content)
+    assert participants(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"participant_id\nsub-\xe9\n", "table of participants cannot be read"),
+        (b"subject\nsub-01\n", "has the columns subject"),
+        (b"participant_id\n" + b"x" * 200_000 + b"\n", "table of participants cannot be read"),
+    ],
+)
+def test_a_table_of_participants_of_another_form_is_named(tmp_path, content, message) -> None:
+    (tmp_path / "sub-01/ieeg").mkdir(parents=True)
+    (tmp_path / "participants.tsv").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        participants(tmp_path)

@@ -124,9 +124,7 @@ def participants(root: str | PathLike[str]) -> list[str]:
     base = _existing_root(root)
     table = base / "participants.tsv"
     if table.is_file():
-        with open(table, encoding="utf-8-sig", newline="") as opened:
-            rows = list(csv.DictReader(opened, delimiter="\t", quoting=csv.QUOTE_NONE))
-        listed = [(row.get("participant_id") or "").strip() for row in rows]
+        listed = _listed_participants(table)
         # A foreign table must not lead out of the data set.
         names = [name for name in listed if re.fullmatch(r"sub-[A-Za-z0-9]+", name)]
     else:
@@ -140,6 +138,29 @@ def participants(root: str | PathLike[str]) -> list[str]:
             remedy="check that dataset.root names the folder that holds the sub-… folders",
         )
     return recorded
+
+
+def _listed_participants(table: Path) -> list[str]:
+    """Return what participants.tsv lists, `01` as `sub-01`."""
+    try:
+        with open(table, encoding="utf-8-sig", newline="") as opened:
+            rows = list(csv.DictReader(opened, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"the table of participants cannot be read: {error}",
+            where=table,
+            expected="tab-separated columns with participant_id, UTF-8",
+            remedy="compare the file with the published one, or name dataset.participants",
+        ) from error
+    if rows and "participant_id" not in rows[0]:
+        raise InputError(
+            f"the table has the columns {', '.join(map(str, rows[0]))}",
+            where=table,
+            expected="a column participant_id",
+            remedy="rename the column, or name dataset.participants",
+        )
+    listed = [(row["participant_id"] or "").strip() for row in rows]
+    return [name if name.startswith("sub-") else f"sub-{name}" for name in listed if name]
 
 
 def _folders(participant: Path) -> list[Path]:
