@@ -13,7 +13,7 @@ inherited = dict(os.environ).get("PYTHONPATH", "")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), inherited])))
 
 from highgamma import catalogue, models, settings
-from highgamma.demo.files import MODEL_FILES, ROOT_FILES
+from highgamma.demo.files import MODEL_FILES, ROOT_FILES, TINY_FILES
 from highgamma.errors import InputError
 from highgamma.selftest import files as selftest
 from highgamma.workflow import fingerprint, lock, scheduling, study

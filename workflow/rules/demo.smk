@@ -56,8 +56,7 @@ rule demo_dataset:
 
 rule demo_speech_model:
     output:
-        "resources/demo/models/wav2vec2-tiny/config.json",
-        "resources/demo/models/wav2vec2-tiny/preprocessor_config.json",
+        [DEMO_MODELS / name for name in TINY_FILES],
     log:
         LOGS / "demo_speech_model.log",
     conda:

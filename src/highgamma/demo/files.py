@@ -34,6 +34,8 @@ MODEL_FILES = (
     f"{SPEECH_MODEL}/preprocessor_config.json",
 )
 """What `models.write_models` writes below its folder."""
+TINY_FILES = ("wav2vec2-tiny/config.json", "wav2vec2-tiny/preprocessor_config.json")
+"""What `speech_model.write_speech_model` writes below the same folder."""
 
 
 def participant_files(participant: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from highgamma import catalogue, compare, models, settings
-from highgamma.demo.files import MODEL_FILES, participant_files
+from highgamma.demo.files import MODEL_FILES, TINY_FILES, participant_files
 from highgamma.encoding.analysis import analysis_from
 from highgamma.errors import InputError
 from highgamma.recording import files
@@ -173,7 +173,7 @@ class Study:
         place = source.get("folder") or source.get("file")
         if not self.is_demo or not place:
             return []
-        written = [self.demo_models / name for name in MODEL_FILES]
+        written = [self.demo_models / name for name in (*MODEL_FILES, *TINY_FILES)]
         return [str(path) for path in written if Path(place) in (path, path.parent)]
 
     def untrained_counterparts(self) -> dict[str, list[str]]:
