@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from highgamma.errors import InputError
+from highgamma.recording import files
 from highgamma.recording.electrodes import channels
 from highgamma.recording.files import Segment, find, participants
 from highgamma.store import read_table
@@ -167,3 +168,19 @@ def test_a_table_of_participants_of_another_form_is_named(tmp_path, content, mes
     (tmp_path / "participants.tsv").write_bytes(content)
     with pytest.raises(InputError, match=message):
         participants(tmp_path)
+
+
+def test_a_configured_file_lies_in_the_data_set_or_in_the_working_directory(tmp_path, monkeypatch):
+    root, here = tmp_path / "set", tmp_path / "here"
+    root.mkdir()
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (here / "own.tsv").touch()
+    assert files.place(root, "own.tsv") == Path("own.tsv")
+    assert files.in_data_set(root, "own.tsv", where="a setting") == Path("own.tsv")
+    (root / "own.tsv").touch()
+    assert files.place(root, "own.tsv") == root / "own.tsv"
+    # What is not there yet is expected in the data set.
+    assert files.place(root, "other.tsv") == root / "other.tsv"
+    with pytest.raises(InputError, match=r"'other\.tsv' does not exist"):
+        files.in_data_set(root, "other.tsv", where="a setting")

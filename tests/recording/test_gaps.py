@@ -15,7 +15,7 @@ from edf_writer import write_edf
 from highgamma.errors import InputError
 from highgamma.recording import edf
 from highgamma.recording.files import find
-from highgamma.recording.gaps import Gap, filled, gaps_of_timestamps, stretches
+from highgamma.recording.gaps import Gap, bounded, filled, gaps_of_timestamps, stretches
 from highgamma.recording.opening import open_channels, open_signals
 from highgamma.recording.outputs import record
 from highgamma.recording.reader import Reader
@@ -91,7 +91,7 @@ def test_a_recording_with_a_gap_is_two_and_words_keep_their_place(tmp_path, capl
     write(tmp_path)
     with caplog.at_level(logging.WARNING, "highgamma"):
         recorded = record("sub-01", {"root": tmp_path, "audio": {"source": "none"}})
-    assert "has 1 gap, the longest of 7.250 s: it is taken as 2 recordings" in caplog.text
+    assert "was interrupted 1 time, for up to 7.250 s: it is taken as 2 recordings" in caplog.text
     assert "1 words begin in a gap" in caplog.text
     words = recorded.words
     assert words["word"].tolist() == ["one", "two", "three", "four"]
@@ -145,6 +145,42 @@ def test_any_header_is_read_or_refused(tmp_path, start, stop):
     path.write_bytes(whole[:300])
     with pytest.raises(InputError, match="cannot be read: in its header, it ends too early"):
         edf.read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("at", "text", "message"),
+    [
+        (256 + 216 * 2, "-9", "-9 samples in a record"),
+        (252, "0", "0 signals"),
+        (244, "0", "records are empty"),
+        (244, "-1", "records are empty"),
+    ],
+)
+def test_a_header_whose_numbers_cannot_be_is_refused(tmp_path, at, text, message):
+    path = tmp_path / "a.edf"
+    write_edf(path, {name: (4, np.zeros(8)) for name in NAMES})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + text.ljust(8 if at != 252 else 4).encode() + whole[at + 8 :])
+    with pytest.raises(InputError, match=message):
+        edf.read_header(path)
+
+
+def test_records_without_end_are_refused(tmp_path, monkeypatch):
+    write_edf(tmp_path / "a.edf", {"LA1": (1, np.zeros(50))})
+    monkeypatch.setattr(edf, "MOST_RECORDS", 49)
+    with pytest.raises(InputError, match="there are 50"):
+        edf.read_header(tmp_path / "a.edf")
+
+
+def test_a_gap_of_years_and_gaps_without_end_are_refused():
+    with pytest.raises(InputError, match="1 gaps, the longest of 1e\\+09 s"):
+        bounded([Gap(5, 1e9)], where="file")
+    with pytest.raises(InputError, match="1001 gaps"):
+        bounded([Gap(k, 1.0) for k in range(1, 1002)], where="file")
+    assert bounded([Gap(5, 3600.0)], where="file") == (Gap(5, 3600.0),)
+    stamps = np.r_[np.arange(100.0), 1e9 + np.arange(100.0)]
+    with pytest.raises(InputError, match="the longest of"):
+        gaps_of_timestamps(stamps, rate=1.0, where="file", name="iEEG")
 
 
 def test_each_channel_of_an_edf_file_is_read_at_its_own_rate(tmp_path, caplog):

@@ -189,3 +189,17 @@ def test_sound_is_moved_to_the_clock_of_the_recording():
     assert [(n, start, s.tolist()) for n, start, s in parts] == [(0, 2.0, [0, 1, 2, 3])]
     assert audio_as_heard(sound, placed(onset=[2.0], stretch=0.5)).rate == 8
     assert audio_as_heard(sound, heard.nothing_heard()).parts() == []
+
+
+def test_the_sound_of_clocks_that_differ_is_at_its_place_in_each_recording():
+    t = np.arange(16_000 * 20) / 16_000
+    sound = Audio(np.sin(2 * np.pi * 100 * t).astype(np.float32), 16_000.0, (0,), (0,), (0.0,))
+    stretches = (1.0, 1.001)
+    moved = audio_as_heard(sound, placed(segment=[0, 1], onset=[2.0, 5.0], stretch=stretches))
+    for (number, start, samples), stretch in zip(moved.parts(), stretches, strict=True):
+        at = np.arange(len(samples)) / moved.rate
+        inside = at < 19.99 * stretch
+        expected = np.sin(2 * np.pi * 100 * at / stretch)
+        assert start == (2.0, 5.0)[number]
+        np.testing.assert_allclose(samples[inside], expected[inside], rtol=0, atol=1e-3)
+        assert len(samples) / moved.rate == pytest.approx(20 * stretch, abs=1e-3)

@@ -288,11 +288,11 @@ def _words(
     problems: Problems,
 ) -> pd.DataFrame:
     """Return the table of words of the recording stage, without voice onsets."""
-    from highgamma.recording.outputs import within, words_of
+    from highgamma.recording.outputs import heard_by, within, words_of
 
     stimulus = dataset.get("stimulus")
     lengths = [recording.elapsed for recording in recorded] if recorded else None
-    table = words_of(segments, dataset, lengths=lengths)
+    table = words_of(segments, dataset, heard_by(segments, dataset), lengths=lengths)
     if table.empty:
         return table
     if not stimulus:

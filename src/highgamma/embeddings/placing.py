@@ -25,9 +25,9 @@ PASS = 0.9
 _BETA = 6.0
 _COLUMNS = 256
 
-
 NEAR_S = 5.0
-"""Targets farther than this from all frames of a part are not interpolated, s."""
+"""Targets farther than this from a part, which would be NaN, are not tried, s: of hundreds of
+stimuli heard one after another, each would otherwise be interpolated at all targets."""
 
 
 def reach(source_rate: float, target_rate: float) -> float:

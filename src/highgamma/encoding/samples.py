@@ -258,10 +258,7 @@ def voice_edges(words: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
 
 
 def voiced_shares(
-    words: pd.DataFrame,
-    start: FloatArray,
-    stop: FloatArray,
-    segment: IntArray,
+    words: pd.DataFrame, start: FloatArray, stop: FloatArray, segment: IntArray
 ) -> FloatArray:
     """Return the share of each window in which a word is said, (window, lag).
 

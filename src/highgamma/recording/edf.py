@@ -25,6 +25,9 @@ ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 MOST_SIGNALS = 4096
 """Signals beyond which a header is not believed."""
 
+MOST_RECORDS = 10_000_000
+"""Records beyond which a header is not believed: four months of records of a second."""
+
 _FIELDS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
 """Bytes of each field of a signal; the ninth is the number of samples in a record."""
 
@@ -116,10 +119,14 @@ def read_header(path: Path) -> EdfHeader:
     seconds = _number(fixed[244:252], path, "duration of a record")
     header_bytes = 256 * (n + 1)
     sample_bytes = 3 if fixed[:1] == b"\xff" else 2
+    if min(samples) < 0:
+        raise _broken(path, f"a signal has {min(samples)} samples in a record")
     whole = sample_bytes * sum(samples)
-    if whole <= 0 or seconds <= 0:
+    if whole == 0 or seconds <= 0:
         raise _broken(path, "its records are empty")
     held = (path.stat().st_size - header_bytes) // whole
+    if held > MOST_RECORDS:
+        raise _broken(path, f"records are so short that there are {held}")
     return EdfHeader(
         path=path,
         gaps_allowed=fixed[192:197] in (b"EDF+D", b"BDF+D"),

@@ -350,10 +350,17 @@ def stimulus_files(
     return StimulusFiles(audio=path_of("audio"), words=path_of("words"))
 
 
-def in_data_set(root: str | PathLike[str], name: str, *, where: str) -> Path:
-    """Return the path of a file that the configuration names.
+def place(root: str | PathLike[str], name: str) -> Path:
+    """Return where a file lies that the configuration names, whether or not it exists.
 
     A relative path is one inside the data set, or else one in the working directory.
+    """
+    inside = Path(root) / name
+    return Path(name) if not inside.is_file() and Path(name).is_file() else inside
+
+
+def in_data_set(root: str | PathLike[str], name: str, *, where: str) -> Path:
+    """Return the path of a file that the configuration names, at its `place`.
 
     Parameters
     ----------
@@ -367,16 +374,14 @@ def in_data_set(root: str | PathLike[str], name: str, *, where: str) -> Path:
     Raises
     ------
     InputError
-        If there is no such file.
+        If the file does not exist.
     """
-    given = Path(name)
-    candidates = [given] if given.is_absolute() else [_existing_root(root) / given, given]
-    for path in candidates:
-        if path.is_file():
-            return path
+    path = place(_existing_root(root), name)
+    if path.is_file():
+        return path
     raise InputError(
         f"the file {name!r} does not exist",
         where=where,
-        expected=" or ".join(str(path) for path in candidates),
+        expected=str(path) if Path(name).is_absolute() else f"{path}, or {name}",
         remedy="correct the path in the config, or download the file",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,10 +29,13 @@ FloatArray = NDArray[np.float64]
 LOG = logging.getLogger("highgamma")
 
 SHORTEST_S = 0.05
-"""Gaps that are no longer than this are passed over, s: no feature is placed more exactly."""
+"""Longest gap that does not split a recording, s: no feature is placed more exactly."""
 
 MOST_GAPS = 1000
 """Gaps beyond which a recording is refused: its time stamps are then of another kind."""
+
+LONGEST_S = 86_400.0
+"""Longest gap that a file may have, s: two recordings of different days are no recording."""
 
 PIECE = 1 << 20
 """Time stamps read at a time."""
@@ -87,7 +91,7 @@ def gaps_of_timestamps(timestamps: Any, *, rate: float, where: str, name: str) -
     Raises
     ------
     InputError
-        If time runs backwards by more than `SHORTEST_S`, or if there are more than `MOST_GAPS`.
+        If time runs backwards by more than `SHORTEST_S`, or if gaps are not `bounded`.
     """
     gaps: list[Gap] = []
     n, last = int(timestamps.shape[0]), None
@@ -106,24 +110,42 @@ def gaps_of_timestamps(timestamps: Any, *, rate: float, where: str, name: str) -
                 remedy="correct the time stamps, or cut the recording there",
             )
         gaps += [Gap(first + int(k), float(excess[k])) for k in np.flatnonzero(excess > SHORTEST_S)]
-        if len(gaps) > MOST_GAPS:
-            raise InputError(
-                f"the time stamps of the series {name!r} have more than {MOST_GAPS} gaps",
-                where=where,
-                expected=f"one time stamp for each sample, at {rate:g} Hz",
-                remedy="correct the time stamps",
-            )
+        bounded(gaps, where=where)
     return tuple(gaps)
 
 
 def told(gaps: Sequence[Gap], *, name: str) -> None:
     """Report gaps in the log."""
-    if gaps:
-        longest = max(gap.seconds for gap in gaps)
-        LOG.warning(
-            "%s has %d gap%s, the longest of %.3f s: it is taken as %d recordings",
-            name, len(gaps), "s" if len(gaps) > 1 else "", longest, len(gaps) + 1,
-        )  # fmt: skip
+    if not gaps:
+        return
+    longest = max(gap.seconds for gap in gaps)
+    LOG.warning(
+        "%s was interrupted %d time%s, %s: it is taken as %d recordings",
+        name,
+        len(gaps),
+        "s" if len(gaps) > 1 else "",
+        f"for up to {longest:.3f} s" if longest else "for how long is not stated",
+        len(gaps) + 1,
+    )
+
+
+def bounded(gaps: Sequence[Gap], *, where: str | Path) -> tuple[Gap, ...]:
+    """Return gaps as they are.
+
+    Raises
+    ------
+    InputError
+        If there are more than `MOST_GAPS`, or if one is longer than `LONGEST_S`.
+    """
+    longest = max((gap.seconds for gap in gaps), default=0.0)
+    if len(gaps) > MOST_GAPS or longest > LONGEST_S:
+        raise InputError(
+            f"the recording has {len(gaps)} gaps, the longest of {longest:.6g} s",
+            where=where,
+            expected=f"at most {MOST_GAPS} gaps, of at most {LONGEST_S:g} s each",
+            remedy="correct its time stamps, or cut it into several recordings",
+        )
+    return tuple(gaps)
 
 
 def stretch_of(reader: Reader, part: Stretch) -> Reader:

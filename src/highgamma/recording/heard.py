@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from highgamma.errors import InputError, nearest
 from highgamma.recording.files import Segment, in_data_set
 from highgamma.recording.prompts import numbers
-from highgamma.recording.settings import TABLES
+from highgamma.recording.settings import TABLE
 from highgamma.store import read_table
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def presentations(
         If a recording has no mark, if marks are not on a line, or if a table cannot be read.
     """
     onset = stimulus.get("onset", 0.0)
-    if isinstance(onset, str) and Path(onset).suffix in TABLES:
+    if isinstance(onset, str) and Path(onset).suffix == TABLE:
         rows = _from_table(segments, in_data_set(root, onset, where="dataset.stimulus.onset"))
     elif isinstance(onset, str):
         rows = [_from_events(segment, onset) for segment in segments]

@@ -119,7 +119,7 @@ def _at_other_rates(header: edf.EdfHeader | None) -> dict[str, float]:
     usual, count = max(counts.items(), key=lambda item: (item[1], item[0]))
     others = {name: rate for name, rate in rates.items() if rate != usual}
     LOG.warning(
-        "%d channels have %g Hz; %d of other rates are no electrodes: %s",
+        "%d channels have %g Hz; %d with other rates are not taken as electrodes: %s",
         count,
         usual,
         len(others),
@@ -167,9 +167,12 @@ def _gaps_of_records(header: edf.EdfHeader, rate: float) -> tuple[gaps.Gap, ...]
             remedy="correct the file, or download it again",
         )
     size = header.record_s * rate
-    return tuple(
-        gaps.Gap(round((int(k) + 1) * size), float(excess[k]))
-        for k in np.flatnonzero(excess > gaps.SHORTEST_S)
+    return gaps.bounded(
+        [
+            gaps.Gap(round((int(k) + 1) * size), float(excess[k]))
+            for k in np.flatnonzero(excess > gaps.SHORTEST_S)
+        ],
+        where=header.path,
     )
 
 
@@ -181,7 +184,8 @@ def _gaps_of_segments(raw: Any, rate: float) -> tuple[gaps.Gap, ...]:
         if str(text).startswith(NEW_SEGMENT)
     ]
     samples = sorted({round(onset * rate) for onset in onsets})
-    return tuple(gaps.Gap(k, 0.0) for k in samples if 0 < k < int(raw.n_times))
+    inside = [gaps.Gap(k, 0.0) for k in samples if 0 < k < int(raw.n_times)]
+    return gaps.bounded(inside, where=str(raw.filenames[0]))
 
 
 def _factors(raw: Any, segment: Segment) -> FloatArray:

@@ -79,8 +79,8 @@ def open_nwb(path: Path) -> Iterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Sample k of a series was taken at `start + k / rate` seconds of the file's clock, and later
-    behind gaps."""
+    """Sample k of a series was taken at `start + k / rate` seconds of the file's clock, plus the
+    seconds of all gaps before it."""
 
     start: float
     rate: float

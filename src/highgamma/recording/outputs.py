@@ -85,14 +85,15 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
                     signals=signals,
                 )
             )
-    words = words_of(segments, dataset, lengths=lengths)
+    heard = heard_by(segments, dataset)
+    words = words_of(segments, dataset, heard, lengths=lengths)
     if dataset.get("stimulus") is None and len(words):
         within(words, segments, lengths)
         words = with_voice(words, sounds)
     sounds = gaps.sounds_by_part(sounds, parts, rates)
     return RecordingOutputs(
         words=gaps.words_by_part(words, parts, rates),
-        heard=gaps.heard_by_part(heard_by(segments, dataset), parts),
+        heard=gaps.heard_by_part(heard, parts),
         audio=sound_dataset(sounds, files=[s.signal for s in segments], amplitudes=amplitudes),
         channels=electrodes.common_channels(tables, [segment.label for segment in segments]),
     )
@@ -109,6 +110,7 @@ def heard_by(segments: Sequence[Segment], dataset: Mapping[str, Any]) -> pd.Data
 def words_of(
     segments: Sequence[Segment],
     dataset: Mapping[str, Any],
+    heard: pd.DataFrame,
     *,
     lengths: Sequence[float] | None = None,
 ) -> pd.DataFrame:
@@ -123,6 +125,8 @@ def words_of(
         From `find`.
     dataset
         The configuration's section `dataset`.
+    heard
+        From `heard_by`.
     lengths
         Length of each recording, s, if it is known.
     """
@@ -130,7 +134,7 @@ def words_of(
     if stimulus is not None:
         path = stimulus_files(dataset["root"], stimulus).words
         spoken = prompts.empty() if path is None else transcript(path)
-        return words_heard(spoken, heard_by(segments, dataset), lengths)
+        return words_heard(spoken, heard, lengths)
     if not has_words(settings):
         return prompts.empty()
     return prompts.words(segments, **dict(settings))

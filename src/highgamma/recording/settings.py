@@ -8,8 +8,8 @@ from typing import Literal
 
 from highgamma.sections import setting
 
-TABLES = (".tsv", ".csv")
-"""Ends of the names of tables, which tell them from events."""
+TABLE = ".tsv"
+"""End of the names of tables, which tells them from events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class StimulusSettings:
     onset: float | str = setting(
         0.0,
         "Start of the sound on the clock of each recording: a number of seconds for all; a "
-        "`trial_type` of `events.tsv`, whose first row marks it; or a table (`.tsv`, `.csv`) of "
+        "`trial_type` of `events.tsv`, whose first row marks it; or a table (`.tsv`) of "
         "the data set with columns `participant` and `onset`, and if needed `recording` (such as "
         "`ses-1_run-2`) and `time` (seconds in the stimulus): from several marks the difference "
         "between the two clocks is estimated.",

@@ -13,7 +13,7 @@ from highgamma.demo.files import MODEL_FILES, TINY_FILES, participant_files
 from highgamma.encoding.analysis import analysis_from
 from highgamma.errors import InputError
 from highgamma.recording import files
-from highgamma.recording.settings import TABLES, participant_labels
+from highgamma.recording.settings import TABLE, participant_labels
 from highgamma.selftest import files as selftest_files
 from highgamma.workflow import batches
 
@@ -134,9 +134,8 @@ class Study:
         """Return all files that the recording stage reads of a participant or the stimulus."""
         stimulus = self.dataset["stimulus"]
         if participant == STIMULUS:
-            return [
-                str(self.root / stimulus[name]) for name in ("audio", "words") if stimulus[name]
-            ]
+            named = (stimulus[name] for name in ("audio", "words"))
+            return [str(files.place(self.root, name)) for name in named if name]
         if self.is_demo:
             return [str(path) for path in self.demo_files(participant)]
         return self._found(participant)
@@ -146,11 +145,11 @@ class Study:
         stimulus = self.dataset["stimulus"] or {}
         words, onset = stimulus.get("words"), stimulus.get("onset")
         shared = [words] if words else []
-        if isinstance(onset, str) and Path(onset).suffix in TABLES:
+        if isinstance(onset, str) and Path(onset).suffix == TABLE:
             shared.append(onset)
         return [
             *(str(path) for segment in segments for path in segment.paths()),
-            *(str(self.root / name) for name in shared),
+            *(str(files.place(self.root, name)) for name in shared),
         ]
 
     # ------------------------------------------------------------------------ models
