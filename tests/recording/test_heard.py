@@ -64,10 +64,9 @@ def test_the_first_of_several_events_counts_and_that_is_said(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "highgamma"):
         assert onsets_of(tmp_path, "play", "run-1") == [[0, 3.5, 1.0, 1]]
     assert "2 rows are of the type 'play'" in caplog.text
+    nwb = replace(segments(tmp_path, "run-1")[0], events=None, signal=tmp_path / "run-1.nwb")
     with pytest.raises(InputError, match="has no events"):
-        heard.presentations(
-            [replace(segments(tmp_path, "run-1")[0], events=None)], {"onset": "play"}, root=tmp_path
-        )
+        heard.presentations([nwb], {"onset": "play"}, root=tmp_path)
 
 
 def test_marks_give_onset_and_stretch_of_each_recording(tmp_path):

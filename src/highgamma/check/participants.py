@@ -288,9 +288,12 @@ def _words(
     problems: Problems,
 ) -> pd.DataFrame:
     """Return the table of words of the recording stage, without voice onsets."""
+    from highgamma.recording import prompts
     from highgamma.recording.outputs import heard_by, within, words_of
 
     stimulus = dataset.get("stimulus")
+    if not stimulus and dataset.get("words", {}).get("source") == "voice":
+        return prompts.empty()
     lengths = [recording.elapsed for recording in recorded] if recorded else None
     table = words_of(segments, dataset, heard_by(segments, dataset), lengths=lengths)
     if table.empty:

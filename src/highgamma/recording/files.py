@@ -20,6 +20,7 @@ STIMULUS = "stimulus"
 """The pseudo participant for a stimulus that all participants heard."""
 
 AUDIO_EXTENSIONS = (".flac", ".wav")
+TEXTGRID_EXTENSIONS = (".TextGrid", ".textgrid")
 
 # Coordinates in a participant's own head tell what each contact lies in; a template's coordinates
 # have been warped. ACPC is a native space with named axes, so it comes first.
@@ -40,8 +41,8 @@ class Segment:
         Its name among the participant's recordings: "ses-1_run-2", or "recording" for the only one.
     signal
         The recording itself.
-    channels, events, electrodes, coordsystem, sidecar, audio
-        The files that describe it and hold its sound, as far as they exist.
+    channels, events, electrodes, coordsystem, sidecar, audio, textgrid
+        The files that describe it and hold its sound and its words, as far as they exist.
     spaces
         Coordinate spaces that `electrodes` was chosen from.
     companions
@@ -57,6 +58,7 @@ class Segment:
     coordsystem: Path | None = None
     sidecar: Path | None = None
     audio: Path | None = None
+    textgrid: Path | None = None
     spaces: tuple[str, ...] = ()
     companions: tuple[Path, ...] = ()
 
@@ -69,6 +71,7 @@ class Segment:
             self.coordsystem,
             self.sidecar,
             self.audio,
+            self.textgrid,
         )
         return [self.signal, *self.companions, *(path for path in named if path is not None)]
 
@@ -292,7 +295,8 @@ def _segment(base: Path, participant: str, signal: Path, *, task_in_label: bool)
         electrodes=electrodes[0] if electrodes else None,
         coordsystem=same_space[0] if same_space else None,
         sidecar=best("ieeg.json"),
-        audio=_audio(folder, named),
+        audio=_beside(folder, named, AUDIO_EXTENSIONS),
+        textgrid=_beside(folder, named, TEXTGRID_EXTENSIONS),
         spaces=tuple(entities(path)[0].get("space", "(none)") for path in electrodes),
         companions=tuple(path for path in companions if path.is_file()),
     )
@@ -320,10 +324,10 @@ def _space_rank(path: Path) -> int:
     return len(NATIVE_SPACES) + (space is not None)
 
 
-def _audio(folder: Path, named: dict[str, str]) -> Path | None:
-    """The sound file in a recording's folder that shares most entities with it."""
+def _beside(folder: Path, named: dict[str, str], extensions: Iterable[str]) -> Path | None:
+    """The file of this kind in a recording's folder that shares most entities with it."""
     matches = []
-    for extension in AUDIO_EXTENSIONS:
+    for extension in extensions:
         for path in folder.glob(f"*{extension}"):
             theirs, _ = entities(path)
             shared = {key: value for key, value in theirs.items() if key != "recording"}

@@ -39,6 +39,8 @@ class RecordingFormat:
         The optional Python package that reading it needs.
     shown_words
         Reads the words that were shown from the file itself, with `onset` and `offset` in s.
+    annotations
+        Reads the events that the file itself holds, as `events.events_of` returns them.
     """
 
     name: str
@@ -47,6 +49,7 @@ class RecordingFormat:
     companions: tuple[str, ...] = ()
     package: str | None = None
     shown_words: Callable[[Segment], pd.DataFrame] | None = None
+    annotations: Callable[[Segment], pd.DataFrame] | None = None
 
 
 FORMATS: Registry[RecordingFormat] = Registry("format of recordings")
@@ -81,6 +84,12 @@ def _mne(segment: Segment) -> AbstractContextManager[Signals]:
     return mne_signals(segment)
 
 
+def _mne_annotations(segment: Segment) -> pd.DataFrame:
+    from highgamma.recording.mne_raw import events_in_file
+
+    return events_in_file(segment)
+
+
 for _format in (
     RecordingFormat(name="NWB", suffixes=(".nwb",), opened=_nwb, shown_words=_nwb_words),
     RecordingFormat(
@@ -88,14 +97,18 @@ for _format in (
         suffixes=(".vhdr",),
         companions=(".eeg", ".dat", ".vmrk"),
         opened=_mne,
+        annotations=_mne_annotations,
     ),
-    RecordingFormat(name="EDF", suffixes=(".edf", ".bdf"), opened=_mne),
-    RecordingFormat(name="FIF", suffixes=(".fif",), opened=_mne),
+    RecordingFormat(
+        name="EDF", suffixes=(".edf", ".bdf"), opened=_mne, annotations=_mne_annotations
+    ),
+    RecordingFormat(name="FIF", suffixes=(".fif",), opened=_mne, annotations=_mne_annotations),
     RecordingFormat(
         name="EEGLAB",
         suffixes=(".set",),
         companions=(".fdt",),
         opened=_mne,
+        annotations=_mne_annotations,
         package="pymatreader",
     ),
 ):

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from highgamma.errors import InputError, nearest
+from highgamma.errors import InputError
+from highgamma.recording.events import events_of, told_types, types_of
 from highgamma.recording.files import Segment, in_data_set
 from highgamma.recording.prompts import numbers
 from highgamma.recording.settings import TABLE
@@ -185,28 +186,28 @@ def _from_table(segments: Sequence[Segment], path: Path) -> list[Place]:
 
 def _from_events(segment: Segment, event: str) -> Place:
     """Read from events.tsv when the event of this type happens first."""
-    if segment.events is None:
+    table, path = events_of(segment)
+    if table is None:
         raise InputError(
-            "the recording has no events.tsv to tell when the stimulus began",
-            where=segment.signal,
+            "the recording has no events to tell when the stimulus began",
+            where=path,
+            expected="an events.tsv, or annotations in the recording",
             remedy="set dataset.stimulus.onset to seconds, or download the events.tsv",
         )
-    table = read_table(segment.events, strings=("trial_type",))
-    kinds = table["trial_type"].astype(str) if "trial_type" in table else pd.Series(dtype=str)
+    kinds = types_of(table)
     marks = table[kinds == event] if len(kinds) else table.iloc[:0]
     if marks.empty:
-        known = sorted(set(kinds))
         raise InputError(
-            f"no row has the trial_type {event!r}{nearest(event, known)}",
-            where=segment.events,
-            expected=f"one of {', '.join(known)}",
+            f"no row has the trial_type {event!r}",
+            where=path,
+            expected=told_types(table, event),
             remedy="correct dataset.stimulus.onset in the config",
         )
-    onsets = numbers(marks["onset"], where=segment.events, column="onset", missing=False)
+    onsets = numbers(marks["onset"], where=path, column="onset", missing=False)
     if len(onsets) > 1:
         LOG.warning(
             "%s: %d rows are of the type %r; the stimulus is assumed to begin at the first, %g s",
-            segment.events.name, len(onsets), event, onsets[0],
+            path.name, len(onsets), event, onsets[0],
         )  # fmt: skip
     return float(onsets[0]), 1.0, 1, 0.0
 

@@ -28,12 +28,15 @@ from highgamma.recording.signals import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from highgamma.recording.files import Segment
 
 LOG = logging.getLogger("highgamma")
 
 EDF_SUFFIXES = (".edf", ".bdf")
 NEW_SEGMENT = "New Segment/"
+EDGES = ("EDGE boundary", "BAD boundary", "BAD_ACQ_SKIP")
 
 NO_UNIT = ("", "n/a")
 
@@ -79,6 +82,36 @@ def mne_signals(segment: Segment) -> Iterator[Signals]:
         gaps=missing,
         fetch=_fetch(raw, segment),
         piece=piece_of(len(raw.ch_names)),
+    )
+
+
+def events_in_file(segment: Segment) -> pd.DataFrame:
+    """Read the events that a recording's file holds.
+
+    Returns
+    -------
+    table
+        `onset` and `duration`, s from the first sample; `trial_type` and `value`, both the text.
+        Marks of the format itself (segments, edges of cut data) are left out.
+    """
+    import pandas as pd
+
+    with mne_signals(segment):
+        pass  # Refuses what cannot be read.
+    raw = _opened(segment.signal)
+    notes = raw.annotations
+    # Onsets count from the date of measurement, where the file states one.
+    first = 0.0 if notes.orig_time is None else float(raw.first_time)
+    text = [str(note).strip() for note in notes.description]
+    kept = [k for k, note in enumerate(text) if not note.startswith((NEW_SEGMENT, *EDGES))]
+    described = [text[k] for k in kept]
+    return pd.DataFrame(
+        {
+            "onset": np.asarray(notes.onset, dtype=np.float64)[kept] - first,
+            "duration": np.asarray(notes.duration, dtype=np.float64)[kept],
+            "trial_type": described,
+            "value": described,
+        }
     )
 
 

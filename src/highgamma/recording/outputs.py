@@ -17,11 +17,13 @@ from highgamma.recording import electrodes, gaps, prompts
 from highgamma.recording.files import STIMULUS, Segment, StimulusFiles, find, stimulus_files
 from highgamma.recording.heard import nothing_heard, presentations, words_heard
 from highgamma.recording.opening import open_signals
+from highgamma.recording.settings import WordSettings
 from highgamma.recording.sidecars import read_json
 from highgamma.recording.signals import Amplitude, Signals, amplitude
 from highgamma.recording.sound import RATE, SILENCE, Sound, audio, audio_file
 from highgamma.recording.speech import voice
 from highgamma.recording.stimulus import transcript
+from highgamma.sections import section_from
 from highgamma.store import sha256
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
                 )
             )
     heard = heard_by(segments, dataset)
-    words = words_of(segments, dataset, heard, lengths=lengths)
+    words = words_of(segments, dataset, heard, lengths=lengths, sounds=sounds)
     if dataset.get("stimulus") is None and len(words):
         within(words, segments, lengths)
         words = with_voice(words, sounds)
@@ -113,6 +115,7 @@ def words_of(
     heard: pd.DataFrame,
     *,
     lengths: Sequence[float] | None = None,
+    sounds: Sequence[Sound] = (),
 ) -> pd.DataFrame:
     """Read the words of a participant's recordings, before the voice is searched for.
 
@@ -129,15 +132,18 @@ def words_of(
         From `heard_by`.
     lengths
         Length of each recording, s, if it is known.
+    sounds
+        The sound of each recording, for words that are found by their voice.
     """
-    stimulus, settings = dataset.get("stimulus"), dataset.get("words", {})
+    stimulus, given = dataset.get("stimulus"), dataset.get("words", {})
     if stimulus is not None:
         path = stimulus_files(dataset["root"], stimulus).words
         spoken = prompts.empty() if path is None else transcript(path)
         return words_heard(spoken, heard, lengths)
-    if not has_words(settings):
+    if not has_words(given):
         return prompts.empty()
-    return prompts.words(segments, **dict(settings))
+    settings = section_from(WordSettings, given, where="dataset.words")
+    return prompts.words(segments, settings, sounds=sounds)
 
 
 def has_words(words: Mapping[str, Any]) -> bool:
@@ -194,7 +200,7 @@ def with_voice(words: pd.DataFrame, sounds: Sequence[Sound]) -> pd.DataFrame:
     Parameters
     ----------
     words
-        From `words_of`.
+        From `words_of`; those whose voice is known keep it.
     sounds
         The sound of each segment; a segment without sound keeps missing values.
     """
@@ -206,7 +212,8 @@ def with_voice(words: pd.DataFrame, sounds: Sequence[Sound]) -> pd.DataFrame:
             continue
         onsets = words["onset"].to_numpy(np.float64)[rows]
         ends = np.r_[onsets[1:], np.inf]
-        for row, onset, end in zip(rows, onsets, ends, strict=True):
+        known = words["voice_onset"].notna().to_numpy()[rows]
+        for row, onset, end in zip(rows[~known], onsets[~known], ends[~known], strict=True):
             low = onset - sound.start
             high = min(end, onset + LONGEST_TRIAL) - sound.start
             first, last = voice(sound.samples, sound.rate, low, high)

@@ -29,13 +29,50 @@ class AudioSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordSettings:
-    """Which rows of events.tsv are words."""
+    """Where the words of a recording are, and which rows are words."""
 
-    trial_type: str | None = setting(
-        "word",
-        "Value of the column `trial_type` that marks a word; `null` for a recording without words.",
+    source: Literal["auto", "events", "textgrid", "recording", "voice"] = setting(
+        "auto",
+        "`events` (events.tsv, or the annotations of the file where there is none), `textgrid` (a "
+        "TextGrid next to the recording), `recording` (the series `Stimulus` of an NWB file), "
+        "`voice` (found in the sound; their spelling is not known), or `auto`: the first of the "
+        "first three that has words.",
     )
-    column: str = setting("value", "Column that holds the word itself.")
+    trial_type: str | tuple[str, ...] | None = setting(
+        "word",
+        "Values of the column `trial_type` that mark a word: one, or several in a list; `*` stands "
+        'for any text, and what follows `!` is left out (`["*", "!+"]`). `null` for a recording '
+        "without words. Of a table without this column all rows count.",
+        length=1,
+    )
+    column: str | None = setting(
+        None,
+        "Column that holds the word itself (`trial_type` if the type is the word); `null`: "
+        "`value`, or where that holds numbers alone one of `word`, `text`, `item`, `stimulus`, "
+        "`token`, `orthography`, `label`, `stim_file`.",
+    )
+    tier: str | None = setting(
+        None,
+        "Tier of a TextGrid that holds the words; `null`: the only one that is called words, or "
+        "the only one.",
+    )
+    times: Literal["auto", "prompt", "voice"] = setting(
+        "auto",
+        "Whose times they are: `prompt` (the voice is searched for between two prompts), `voice` "
+        "(as aligned), or `auto`: those of TextGrids, and of words that follow one another in less "
+        "than 1 s, are the voice's.",
+    )
+    repeated: Literal["auto", "merge", "keep"] = setting(
+        "auto",
+        "What rows of one word that follow each other without a break are: `merge` (its phones), "
+        "`keep` (words), or `auto`: phones if the table has a column `phone` or `phoneme`, else "
+        "many of them are an error.",
+    )
+
+    def types(self) -> tuple[str, ...]:
+        """Return the types of words as a list of patterns."""
+        given = self.trial_type
+        return () if given is None else (given,) if isinstance(given, str) else given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +125,7 @@ class DatasetSettings:
         pattern="^[a-z]{2,3}(-[A-Za-z]+)?$",
     )
     audio: AudioSettings = setting(AudioSettings(), "Where the sound is.")
-    words: WordSettings = setting(WordSettings(), "Which rows of `events.tsv` are words.")
+    words: WordSettings = setting(WordSettings(), "Where the words of a recording are.")
     stimulus: StimulusSettings | None = setting(
         None,
         "For listening sets, the one sound file and transcript that all participants hear.",

@@ -81,6 +81,52 @@ def voice(
     return origin + a * HOP, origin + (b - 1) * HOP
 
 
+def utterances(
+    audio: NDArray[np.floating],
+    rate: float,
+    *,
+    closure: float = 0.20,
+    minimum: float = 0.06,
+    block: float = 60.0,
+) -> list[tuple[float, float]]:
+    """Find all stretches of voice, each as `voice` finds one word.
+
+    Parameters
+    ----------
+    audio
+        (samples,) mono; sample 0 is time 0.
+    rate
+        Hz.
+    closure, minimum
+        Longest silence within a stretch, and its least duration, s.
+    block
+        Length of sound whose noise and level are taken together, s. Blocks overlap by a quarter; a
+        stretch counts in the block in whose middle it begins.
+
+    Returns
+    -------
+    utterances
+        Onset and offset of each, s, in order.
+    """
+    found: list[tuple[float, float]] = []
+    step = 0.75 * block
+    length = audio.size / rate
+    for k in range(max(1, math.ceil(length / step))):
+        begin = max(0.0, k * step - 0.125 * block)
+        first, last = round(begin * rate), min(audio.size, round((begin + block) * rate))
+        piece = np.asarray(audio[first:last], dtype=np.float64)
+        if piece.size < rate * (minimum + 4 * WINDOW):
+            continue
+        loud, audible, _ = _masks(piece, rate, contrast=8.0, margin=0.15, depth=30.0)
+        runs = [(a, b) for a, b in _runs(audible) if _longest(loud[a:b]) * HOP >= 0.02]
+        for a, b in _joined(runs, gap=closure / HOP):
+            onset = first / rate + WINDOW / 2 + a * HOP
+            mine = k * step <= onset < (k + 1) * step
+            if mine and (b - a) * HOP >= minimum:
+                found.append((onset, first / rate + WINDOW / 2 + (b - 1) * HOP))
+    return found
+
+
 def _masks(
     piece: FloatArray, rate: float, *, contrast: float, margin: float, depth: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], FloatArray]:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from highgamma.errors import InputError
-from highgamma.recording.files import STIMULUS
+from highgamma.recording.files import STIMULUS, TEXTGRID_EXTENSIONS
 from highgamma.recording.prompts import COLUMNS, numbers
+from highgamma.recording.textgrid import textgrid_words
 from highgamma.store import read_table
 
 LOG = logging.getLogger("highgamma")
@@ -31,7 +32,7 @@ def transcript(path: Path) -> pd.DataFrame:
     ----------
     path
         Tab-separated, or comma-separated if it ends in `.csv`: a word, an onset and an offset
-        (or duration) in s.
+        (or duration) in s. Or a TextGrid.
 
     Returns
     -------
@@ -44,7 +45,10 @@ def transcript(path: Path) -> pd.DataFrame:
     InputError
         If a column is missing, or a time is not a number.
     """
-    table = _csv(path) if path.suffix == ".csv" else read_table(path, strings=_WORD)
+    if path.suffix in TEXTGRID_EXTENSIONS:
+        table = textgrid_words(path)
+    else:
+        table = _csv(path) if path.suffix == ".csv" else read_table(path, strings=_WORD)
     words = _words(table, path)
     if (words["offset"] < words["onset"]).any():
         raise InputError(
