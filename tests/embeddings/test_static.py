@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import struct
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from highgamma.embeddings import static
+from highgamma.embeddings.stream import Words
 from highgamma.errors import InputError
 
 WORDS = ["the", "australia", "night", "nights", "zonnebloem", "café", "9", "`tot", "日本", "the"]
@@ -125,3 +128,49 @@ def test_a_file_that_is_no_vectors_is_refused(tmp_path: Path) -> None:
         static.read_vectors(path, ["the"], width=10)
     with pytest.raises(InputError, match="not found"):
         static.read_vectors(tmp_path / "none.vec", ["the"], width=10)
+
+
+def test_a_word_is_found_in_the_spelling_of_the_vocabulary(tmp_path: Path, caplog) -> None:
+    """Decomposed letters, blanks, capitals and punctuation; what the table has as it is counts."""
+    path = tmp_path / "small.vec"
+    lines = ["een 1 1", "één 2 2", "huis 3 3", "Kat 4 4", "kat 5 5", "don't 6 6"]
+    path.write_text("\n".join(["6 2", *lines]) + "\n", encoding="utf-8")
+    words = [
+        unicodedata.normalize("NFD", "één"), "Huis,", " huis", "Kat", "KAT", "don\u2019t", "hond",
+    ]  # fmt: skip
+    got = static.read_vectors(path, words, width=2)
+    assert got[:-1, 0].tolist() == [2, 3, 3, 4, 5, 6]
+    assert np.isnan(got[-1]).all()
+
+
+def test_a_binary_knows_words_in_other_spellings(folder: Path) -> None:
+    """Where the vocabulary has one, its vector counts and not that of the n-grams alone."""
+    path = folder / "lee_fasttext.bin"
+    given, plain = ["Australia!?", " night ", "THE"], ["australia", "night", "the"]
+    got = static.read_vectors(path, given, width=10)
+    np.testing.assert_array_equal(got, static.read_vectors(path, plain, width=10))
+
+
+def test_a_byte_order_mark_costs_no_vector(tmp_path: Path) -> None:
+    path = tmp_path / "glove.txt"
+    path.write_text("the 1 2\nkat 3 4\n", encoding="utf-8-sig")
+    np.testing.assert_array_equal(static.read_vectors(path, ["the"], width=2), [[1, 2]])
+    path.write_text("2 2\nthe 1 2\nkat 3 4\n", encoding="utf-8-sig")
+    np.testing.assert_array_equal(static.read_vectors(path, ["the"], width=2), [[1, 2]])
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "1e999"])
+def test_vectors_that_are_no_numbers_are_refused(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "small.vec"
+    path.write_text(f"the 1 2\nkat {number} 4\n")
+    with pytest.raises(InputError, match="the vector of 'kat'"):
+        static.read_vectors(path, ["kat"], width=2)
+
+
+def test_different_words_with_the_same_vector_are_reported(tmp_path: Path, caplog) -> None:
+    path = tmp_path / "small.vec"
+    path.write_text("the 1 2\nkat 1 2\nhond 3 4\n")
+    words = Words(("the", "Kat", "hond"), np.zeros(3, int), *(np.zeros(3) for _ in range(4)))
+    with caplog.at_level(logging.WARNING, "highgamma"):
+        list(static.static_embeddings({"width": 2}, words=words, path=path).blocks)
+    assert "1 vectors belong to several words: kat = the" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -392,3 +393,43 @@ def test_a_pickle_in_place_of_weights_is_not_executed(saved, tmp_path: Path) -> 
 def test_a_model_without_a_tokenizer_is_refused(saved) -> None:
     with pytest.raises(InputError, match="no tokenizer"):
         load_tokenizer(entry("text"), saved("wav2vec2-group"))
+
+
+def test_a_tokenizer_without_its_vocabulary_is_refused(shared_data: Path, tmp_path: Path) -> None:
+    real = shared_data / "text_tokens/gpt2_tokenizer"
+    for file in real.iterdir():
+        if file.name not in ("vocab.json", "merges.txt", "tokenizer.json"):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(InputError, match="no vocabulary, but 0 tokens"):
+        load_tokenizer(entry("text"), tmp_path)
+
+
+def test_words_that_a_tokenizer_does_not_know_are_reported_or_refused(loaded, caplog) -> None:
+    _, tokenizer = loaded("bert")
+    with caplog.at_level(logging.WARNING, "highgamma"):
+        text.check_vocabulary(tokenizer, [*KNOWN, "xyzzy"], where="folder")
+    assert "1 of 6 different words have an unknown token or none" in caplog.text
+    with pytest.raises(InputError, match="4 of 5 have an unknown token or none"):
+        text.check_vocabulary(tokenizer, ["kat", "xyzzy", "qqq", "www", "jjj"], where="folder")
+
+
+def test_people_who_talk_at_once_are_read_in_the_order_of_the_transcript(loaded) -> None:
+    """Rows are in order of onset; the text is read in the order that `reading` states."""
+    network, tokenizer = loaded("gpt2")
+    model = {**entry("text"), "context": 32, "pooling": "mean", "prefix_space": True, "batch": 4}
+    said = ["de", "kat", "zonbloem", "maan", "goed", "vrijheid"]
+    order = np.array([0, 2, 1, 4, 3, 5])
+    times = np.arange(6.0)
+
+    def features(words: tuple[str, ...], reading) -> np.ndarray:
+        table = Words(words, np.zeros(6, int), times, times, times, times, reading)
+        made = text.text_embeddings(model, words=table, network=network, tokenizer=tokenizer)
+        blocks = np.concatenate(list(made.blocks), axis=1)
+        return blocks[:, np.argsort(made.coordinates["word_index"])]
+
+    straight = features(tuple(said), None)
+    # Row k holds the word that is read at place order[k].
+    mixed = features(tuple(said[k] for k in order), order)
+    np.testing.assert_allclose(mixed, straight[:, order], rtol=1e-4, atol=1e-5)
+    assert np.abs(features(tuple(said[k] for k in order), None) - mixed).max() > 1e-3

@@ -14,7 +14,9 @@ from highgamma import store
 from highgamma.embeddings import writing
 from highgamma.embeddings.kinds import KINDS, Given
 from highgamma.embeddings.stream import Words
+from highgamma.errors import InputError
 from highgamma.models.places import MODELS
+from highgamma.recording.prompts import UNKNOWN
 
 logger = logging.getLogger("highgamma")
 
@@ -66,6 +68,8 @@ def make_embeddings(
         threads=threads,
         models=Path(models),
     )
+    if kind.reads_words:
+        _refuse_unspelled(given.words)
     embeddings = kind.make(entry, given)
     logger.info(
         "%s for %s: %d samples (%s), %d layers, width %d",
@@ -91,6 +95,15 @@ def make_embeddings(
         logger.warning("%d of %d samples have no features", missing, embeddings.n_samples)
 
 
+def _refuse_unspelled(words: Words) -> None:
+    if UNKNOWN in words.word:
+        raise InputError(
+            "the words were found by their voice, and the model reads how they are spelled",
+            where="dataset.words.source",
+            remedy="take models of kind acoustic, speech or channel, or a source with the words",
+        )
+
+
 def read_words(path: str | Path) -> Words:
     """Read a words table of the stage recording."""
     table = store.read_table(path, strings=("word", "segment_label"))
@@ -109,6 +122,7 @@ def read_words(path: str | Path) -> Words:
         offset=times("offset"),
         voice_onset=times("voice_onset"),
         voice_offset=times("voice_offset"),
+        reading=table["word_idx"].to_numpy(dtype=np.int64) if "word_idx" in table else None,
     )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from highgamma.embeddings.stream import Embeddings, Float32Array, Words
 from highgamma.embeddings.text import word_coordinates
 from highgamma.errors import InputError
+from highgamma.spelling import forms, identity, normal
 
 logger = logging.getLogger("highgamma")
 
@@ -54,6 +55,9 @@ class _FastText:
 def read_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Array:
     """Read the vectors of words, (word, feature); NaN for a word without one.
 
+    A word is asked for in its `spelling.forms`, one after another; the first that the vocabulary
+    has counts.
+
     Parameters
     ----------
     path
@@ -85,8 +89,8 @@ def fasttext_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32
 
     A word's vector is the mean of its own row, if it has one, and of the rows of its character
     n-grams; the n-grams of `<word>` with `minn` to `maxn` characters are hashed (FNV-1a over signed
-    bytes) into the buckets. A word out of vocabulary is the mean of its n-grams, and missing where
-    it has none.
+    bytes) into the buckets. A word out of vocabulary in all its forms is the mean of the n-grams of
+    its normal form, and missing where it has none.
 
     Source: fastText (Bojanowski et al. 2017), `Dictionary::computeSubwords`, `FastText::loadModel`.
     """
@@ -94,15 +98,17 @@ def fasttext_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32
         path.open("rb") as opened,
         mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
     ):
-        model = _parse(path, mapped, set(words))
+        model = _parse(path, mapped, {form for word in words for form in forms(word)})
     if model.width != width:
         raise _other_width(path, model.width, width)
     shape = (model.n_words + model.buckets, width)
     matrix = np.memmap(path, dtype="<f4", mode="r", offset=model.offset, shape=shape)
     out = np.full((len(words), width), np.nan, dtype=np.float32)
     for number, word in enumerate(words):
-        rows = [model.n_words + h % model.buckets for h in _hashes(model, word)]
-        word_row = model.rows.get(word)
+        spellings = forms(word)
+        form = next((f for f in spellings if f in model.rows), spellings[0])
+        rows = [model.n_words + h % model.buckets for h in _hashes(model, form)]
+        word_row = model.rows.get(form)
         if word_row is not None:
             rows = [word_row, *rows]
         if rows:
@@ -114,12 +120,25 @@ def text_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Arra
     """Read vectors from text, (word, feature): lines `word v1 … vD`, perhaps a header `n D`.
 
     If a word is on several lines, the first counts. Words may contain spaces; the last D
-    fields of a line are its numbers.
+    fields of a line are its numbers. The file is read once more if words are missing, in their
+    other forms.
     """
-    rows: dict[str, list[int]] = {}
-    for number, word in enumerate(words):
-        rows.setdefault(word, []).append(number)
+    spellings = {word: forms(word) for word in words}
+    found = _of_lines(path, {of[0] for of in spellings.values()}, width=width)
+    others = {form for of in spellings.values() if of[0] not in found for form in of[1:]}
+    if others:
+        found |= _of_lines(path, others, width=width)
     out = np.full((len(words), width), np.nan, dtype=np.float32)
+    for row, word in zip(out, words, strict=True):
+        form = next((form for form in spellings[word] if form in found), None)
+        if form is not None:
+            row[:] = found[form]
+    return out
+
+
+def _of_lines(path: Path, words: set[str], *, width: int) -> dict[str, Float32Array]:
+    """Read the lines of these words, as far as there are any."""
+    left, found = set(words), {}
     with _opened(path) as lines:
         try:
             for count, line in enumerate(lines):
@@ -130,10 +149,15 @@ def text_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Arra
                     continue
                 if len(fields) <= width:
                     raise _other_width(path, len(fields) - 1, width)
-                wanted = rows.pop(" ".join(fields[:-width]), None)
-                if wanted is not None:
-                    out[wanted] = np.asarray(fields[-width:], dtype=np.float32)
-                if not rows:
+                word = " ".join(fields[:-width])
+                word = word if word.isascii() else normal(word)
+                if word not in left:
+                    continue
+                left.discard(word)
+                found[word] = np.asarray(fields[-width:], dtype=np.float32)
+                if not np.isfinite(found[word]).all():
+                    raise ValueError(f"the vector of {word!r} holds {fields[-width:][:3]} …")
+                if not left:
                     break
         except (UnicodeDecodeError, ValueError, EOFError, gzip.BadGzipFile) as error:
             raise InputError(
@@ -142,7 +166,7 @@ def text_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Arra
                 expected="lines of a word and its numbers, UTF-8, or a fastText binary",
                 remedy="fetch the file again, or take another format of it",
             ) from error
-    return out
+    return found
 
 
 def static_embeddings(model: dict[str, Any], *, words: Words, path: Path) -> Embeddings:
@@ -154,6 +178,7 @@ def static_embeddings(model: dict[str, Any], *, words: Words, path: Path) -> Emb
         absent = sorted({w for w, v in zip(words.word, vectors, strict=True) if np.isnan(v).any()})
         if absent:
             logger.warning("no vector for %d words: %s", len(absent), ", ".join(absent[:20]))
+        _report_equal(words.word, vectors)
         yield vectors[None]
 
     return Embeddings(
@@ -163,6 +188,21 @@ def static_embeddings(model: dict[str, Any], *, words: Words, path: Path) -> Emb
         coordinates=word_coordinates(words),
         blocks=blocks(),
     )
+
+
+def _report_equal(words: Sequence[str], vectors: Float32Array) -> None:
+    """Report different words with the same vector."""
+    rows: dict[bytes, set[str]] = {}
+    for word, vector in zip(words, vectors, strict=True):
+        if np.isfinite(vector).all():
+            rows.setdefault(vector.tobytes(), set()).add(identity(word))
+    same = [sorted(of) for of in rows.values() if len(of) > 1]
+    if same:
+        logger.warning(
+            "%d vectors belong to several words: %s",
+            len(same),
+            "; ".join(" = ".join(of[:3]) for of in same[:5]),
+        )
 
 
 def character_ngrams(word: str, shortest: int, longest: int) -> list[bytes]:
@@ -263,8 +303,8 @@ def _parse(path: Path, mapped: mmap.mmap, wanted: set[str]) -> _FastText:
 
 def _opened(path: Path) -> IO[str]:
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="\n")
-    return path.open("r", encoding="utf-8", newline="\n")
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="\n")
+    return path.open("r", encoding="utf-8-sig", newline="\n")
 
 
 def _other_width(path: Path, actual: int, stated: int) -> InputError:

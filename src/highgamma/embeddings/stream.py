@@ -63,6 +63,8 @@ class Words:
     """The words of one participant in time order, as columns of equal length.
 
     Times are seconds since the start of the word's segment; a voice that was not found is NaN.
+    `reading` is the place of each word in the text, which is not that of its onset where people
+    talk at once.
     """
 
     word: tuple[str, ...]
@@ -71,6 +73,12 @@ class Words:
     offset: FloatArray
     voice_onset: FloatArray
     voice_offset: FloatArray
+    reading: IntArray | None = None
+
+    def reading_order(self) -> IntArray:
+        """Return the rows in the order in which the words are read, segment by segment."""
+        place = np.arange(len(self.word)) if self.reading is None else self.reading
+        return np.lexsort((place, self.segment)).astype(np.int64)
 
     def edges(self, mark: str) -> tuple[FloatArray, FloatArray]:
         """Start and stop of the words (s) by the `voice` or the `prompt`."""

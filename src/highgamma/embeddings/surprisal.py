@@ -23,6 +23,7 @@ from highgamma.embeddings.stream import Embeddings, Float32Array, Words
 from highgamma.embeddings.text import (
     Tokens,
     check_lengths,
+    check_vocabulary,
     check_words,
     longest,
     reading_windows,
@@ -63,6 +64,9 @@ def surprisal_embeddings(
         If there are no words, or the network sees what follows.
     """
     check_words(words)
+    check_vocabulary(tokenizer, words.word, where=network.folder)
+    order = words.reading_order()
+    text = [words.word[row] for row in order]
     if not sees_only_the_past(network, network.logits):
         raise InputError(
             "the network sees the words that it should predict",
@@ -76,16 +80,16 @@ def surprisal_embeddings(
             yield isolated_surprisals(
                 network,
                 tokenizer,
-                words.word,
+                text,
                 prefix_space=bool(model["prefix_space"]),
                 batch=int(model["batch"]),
             )
             return
-        for a, b in runs(words.segment):
+        for a, b in runs(words.segment[order]):
             yield from surprisals_in_context(
                 network,
                 tokenizer,
-                words.word[a:b],
+                text[a:b],
                 context=int(model["context"]),
                 prefix_space=bool(model["prefix_space"]),
             )
@@ -94,7 +98,7 @@ def surprisal_embeddings(
         unit="word",
         layers=[0],
         width=len(FEATURES),
-        coordinates=word_coordinates(words),
+        coordinates=word_coordinates(words, order),
         blocks=blocks(),
         attributes={
             "features": "surprisal (nats), entropy (nats), rank (0 is the most expected)",

@@ -6,6 +6,8 @@ A word's feature is pooled over its sub-word tokens; special tokens are never in
 from __future__ import annotations
 
 import itertools
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,9 +17,12 @@ import numpy as np
 from highgamma.embeddings.pretrained import Network
 from highgamma.embeddings.stream import Embeddings, Float32Array, Words
 from highgamma.errors import InputError
+from highgamma.spelling import identity
 
 if TYPE_CHECKING:
     import torch
+
+LOG = logging.getLogger("highgamma")
 
 _ROWS = 256
 
@@ -280,24 +285,27 @@ def text_embeddings(
 ) -> Embeddings:
     """Return features of the words for a resolved catalogue entry of kind `text`."""
     check_words(words)
+    check_vocabulary(tokenizer, words.word, where=network.folder)
+    order = words.reading_order()
+    text = [words.word[row] for row in order]
 
     def blocks() -> Iterator[Float32Array]:
         if model["context"] == "word":
             yield from isolated_words(
                 network,
                 tokenizer,
-                words.word,
+                text,
                 pooling=model["pooling"],
                 prefix_space=bool(model["prefix_space"]),
                 batch=int(model["batch"]),
             )
             return
         # A transcript does not run on from one recording into the next; segments come in order.
-        for a, b in runs(words.segment):
+        for a, b in runs(words.segment[order]):
             yield from words_in_context(
                 network,
                 tokenizer,
-                words.word[a:b],
+                text[a:b],
                 context=int(model["context"]),
                 pooling=model["pooling"],
                 prefix_space=bool(model["prefix_space"]),
@@ -307,7 +315,7 @@ def text_embeddings(
         unit="word",
         layers=list(range(network.layers + 1)),
         width=network.width,
-        coordinates=word_coordinates(words),
+        coordinates=word_coordinates(words, order),
         blocks=blocks(),
         attributes={"pooling": model["pooling"], "context": str(model["context"])},
     )
@@ -324,6 +332,49 @@ def check_words(words: Words) -> None:
         )
 
 
+def check_vocabulary(tokenizer: Any, words: Sequence[str], *, where: Any) -> None:
+    """Report words that a tokenizer does not know, and refuse one that knows hardly any.
+
+    Parameters
+    ----------
+    tokenizer, words
+        A tokenizer, and the words that it is to read.
+    where
+        The model's folder, for messages.
+
+    Raises
+    ------
+    InputError
+        If more than half of the different words have an unknown token, none, or the same tokens as
+        another word.
+    """
+    different = sorted({identity(word): word for word in words if word.strip()}.values())
+    if len(different) < 2:
+        return
+    tokens = [tuple(tokenizer(w, add_special_tokens=False)["input_ids"]) for w in different]
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    # GPT-2's unknown token is its end of text, which no word has.
+    strange = [w for w, ids in zip(different, tokens, strict=True) if not ids or unknown in ids]
+    shared = Counter(tokens)
+    same = [w for w, ids in zip(different, tokens, strict=True) if shared[ids] > 1]
+    affected = set(strange) | set(same)
+    if len(affected) > len(different) / 2:
+        raise InputError(
+            f"the tokenizer knows too few words: {len(strange)} of {len(different)} have an "
+            f"unknown token or none, {len(same)} the same tokens as another word",
+            where=where,
+            expected="a tokenizer with the vocabulary of the words' language",
+            remedy="fetch the model's vocabulary (tokenizer.json, vocab.json and merges.txt), or "
+            "take a model of this language",
+        )
+    if affected:
+        LOG.warning(
+            "%d of %d different words have an unknown token or none, %d the same tokens as another "
+            "word: %s",
+            len(strange), len(different), len(same), ", ".join(sorted(affected)[:10]),
+        )  # fmt: skip
+
+
 def check_lengths(network: Network, words: Sequence[str], lengths: np.ndarray[Any, Any]) -> None:
     """Raise an `InputError` if a word has more tokens than the network reads in one pass."""
     most = longest(network, int(lengths.max(initial=0)))
@@ -337,11 +388,17 @@ def check_lengths(network: Network, words: Sequence[str], lengths: np.ndarray[An
             )
 
 
-def word_coordinates(words: Words) -> dict[str, np.ndarray[Any, Any]]:
-    """Return coordinates of samples that are words: row of the words table, and the word."""
+def word_coordinates(
+    words: Words, order: np.ndarray[Any, Any] | None = None
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Return coordinates of samples that are words: row of the words table, and the word.
+
+    The words come in `order`, rows of the table; by default as they are.
+    """
+    rows = np.arange(len(words.word)) if order is None else order
     return {
-        "word_index": np.arange(len(words.word), dtype=np.int32),
-        "word": np.asarray(words.word, dtype=object),
+        "word_index": rows.astype(np.int32),
+        "word": np.asarray(words.word, dtype=object)[rows],
     }
 
 

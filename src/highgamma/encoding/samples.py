@@ -18,6 +18,7 @@ from highgamma.encoding.splits import BoolArray, FloatArray, IntArray, Rows
 from highgamma.encoding.statistics import Real
 from highgamma.encoding.surrogates import Windowed, windowed
 from highgamma.errors import InputError, nearest
+from highgamma.spelling import identity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +165,9 @@ def _channels(dataset: xr.Dataset) -> dict[str, Any]:
 
 
 def _identities(words: pd.DataFrame) -> IntArray:
-    _, codes = np.unique(words["word"].astype(str).to_numpy(dtype=str), return_inverse=True)
+    """Number each word; spellings of one word (`Huis`, `huis`) have one number."""
+    spelled = np.array([identity(word) for word in words["word"].astype(str)], dtype=str)
+    _, codes = np.unique(spelled, return_inverse=True)
     return codes.astype(np.int64)
 
 

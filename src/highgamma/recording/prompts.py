@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from highgamma.errors import InputError, nearest
 from highgamma.recording.events import (
@@ -27,6 +28,7 @@ from highgamma.recording.formats import format_of
 from highgamma.recording.settings import WordSettings
 from highgamma.recording.speech import utterances
 from highgamma.recording.textgrid import textgrid_words
+from highgamma.spelling import identity, normal
 
 if TYPE_CHECKING:
     from highgamma.recording.sound import Sound
@@ -41,6 +43,7 @@ COLUMNS = (
     "offset",
     "voice_onset",
     "voice_offset",
+    "written",
 )
 
 
@@ -81,7 +84,7 @@ def words(
     table
         Columns `COLUMNS`: onset and offset in s from the start of the segment. `voice_onset` and
         `voice_offset` are the same if the times are those of the voice, else missing (see `voice`).
-        Words are strings: `9` and `null` stay what they are.
+        Words are strings in their normal form (`spelled`): `9` and `null` stay what they are.
 
     Raises
     ------
@@ -105,12 +108,39 @@ def words(
         )
     joined = pd.concat(tables, ignore_index=True)
     joined = joined.sort_values(["segment", "onset"], kind="stable", ignore_index=True)
+    joined = spelled(joined, where=segments[0].events or segments[0].signal)
     LOG.info("%s: %d words", segments[0].participant, len(joined))
     return joined[list(COLUMNS)]
 
 
+def spelled(table: pd.DataFrame, *, where: Path) -> pd.DataFrame:
+    """Return a table whose `word` is in its normal form, and `written` as it was.
+
+    Words that the normal form changes are counted in the log, and so are words that appear in
+    several spellings.
+    """
+    written = table["word"].astype(str)
+    words = written.map(normal)
+    changed = sorted(set(written[words != written]))
+    if changed:
+        LOG.info(
+            "%s: %d words in other characters or with blanks are in their normal form: %s",
+            where.name, len(changed), ", ".join(map(repr, changed[:5])),
+        )  # fmt: skip
+    several: dict[str, list[str]] = {}
+    for word in sorted(set(words)):
+        several.setdefault(identity(word), []).append(word)
+    same = [" = ".join(found) for found in several.values() if len(found) > 1]
+    if same:
+        LOG.info(
+            "%s: %d words in several spellings count as one where words are held out: %s",
+            where.name, len(same), ", ".join(same[:5]),
+        )  # fmt: skip
+    return table.assign(word=words, written=written)
+
+
 def _of_recording(segment: Segment, settings: WordSettings, sound: Sound | None) -> pd.DataFrame:
-    """Columns `word`, `onset`, `offset`, `voice_onset` and `voice_offset`."""
+    """Columns `word`, `onset`, `offset`, `voice_onset` and `voice_offset`; maybe no rows."""
     readers: dict[str, Callable[[], pd.DataFrame]] = {
         "events": lambda: _from_events(segment, settings),
         "textgrid": lambda: _from_textgrid(segment, settings),
@@ -122,7 +152,7 @@ def _of_recording(segment: Segment, settings: WordSettings, sound: Sound | None)
         table = readers[source]()
         if not table.empty:
             return _timed(table, settings, segment, spoken=source in ("textgrid", "voice"))
-    return pd.DataFrame(columns=[name for name in COLUMNS if not name.startswith("segment")])
+    return _nothing()
 
 
 def _timed(
@@ -201,7 +231,7 @@ def _from_events(segment: Segment, settings: WordSettings) -> pd.DataFrame:
             expected=f"the word in the column {column!r}",
             remedy="set dataset.words.column in the config to the column that holds the word",
         )
-    text = rows[column].astype(str).str.strip().to_numpy(object)
+    text = rows[column].astype(str).to_numpy(object)
     words = pd.DataFrame({"word": text, "onset": onset, "offset": onset + duration})
     return _without_phones(words, settings, phones=any(p in rows for p in PHONE_COLUMNS), path=path)
 
@@ -245,7 +275,7 @@ def _nothing() -> pd.DataFrame:
 
 def numbers(
     values: pd.Series[float], *, where: Path, column: str, missing: bool
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+) -> NDArray[np.float64]:
     """Convert a table's column to float64.
 
     Parameters
@@ -260,10 +290,11 @@ def numbers(
     Raises
     ------
     InputError
-        If a value is not a number; the message names the line.
+        If a value is not a finite number; the message names the line.
     """
-    parsed = pd.to_numeric(values, errors="coerce")
+    parsed = pd.to_numeric(values, errors="coerce").astype(np.float64)
     bad = parsed.isna() & values.notna() if missing else parsed.isna()
+    bad |= np.isinf(parsed)
     if bad.any():
         row = int(np.flatnonzero(bad.to_numpy())[0])
         raise InputError(
@@ -272,4 +303,4 @@ def numbers(
             expected="seconds",
             remedy="correct the table",
         )
-    return parsed.to_numpy(np.float64)
+    return np.asarray(parsed, dtype=np.float64)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from highgamma.errors import InputError
 from highgamma.recording.files import STIMULUS, TEXTGRID_EXTENSIONS
-from highgamma.recording.prompts import COLUMNS, numbers
+from highgamma.recording.prompts import COLUMNS, numbers, spelled
 from highgamma.recording.textgrid import textgrid_words
 from highgamma.store import read_table
 
@@ -26,7 +26,8 @@ def transcript(path: Path) -> pd.DataFrame:
     """Read a table of words with their times; its columns are known by their usual names.
 
     Rows of one word index (sub-word tokens) become one word that spans them. Words are put in
-    order of onset. Rows without a time are dropped and counted.
+    order of onset; where people talk at once, `word_idx` still has the order in which they are
+    read. Rows without a time are dropped and counted.
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ def transcript(path: Path) -> pd.DataFrame:
     words = words.sort_values("onset", kind="stable", ignore_index=True)
     words["voice_onset"], words["voice_offset"] = words["onset"], words["offset"]
     words["segment"], words["segment_label"] = 0, STIMULUS
+    words = spelled(words, where=path)
     LOG.info("%s: %d words from %d rows", path.name, len(words), len(table))
     return words[[*COLUMNS, "word_idx"]]
 
@@ -95,7 +97,7 @@ def _words(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     words = pd.DataFrame(
         {
             "word_idx": np.arange(len(timed)) if index is None else timed[index].to_numpy(),
-            "word": timed[word].astype(str).str.strip().to_numpy(object),
+            "word": timed[word].astype(str).to_numpy(object),
             "onset": begin,
             "offset": end,
         }
