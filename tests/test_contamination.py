@@ -286,6 +286,7 @@ def contamination_of(sound, data, *, heard_as="unknown", **options):
         shafts=("LA",) * n,
         contacts=tuple(range(1, n + 1)),
         positions=np.full((n, 3), np.nan),
+        spaces=(None,) * n,
     )
     recording = Reader.of_array(data, rate=RATE, names=electrodes.names, where="x.nwb")
     return contamination(

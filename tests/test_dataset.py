@@ -219,7 +219,7 @@ PODCAST = {
 def test_of_openneuro_only_what_is_read_is_fetched(site, tmp_path):
     on_openneuro(site, PODCAST)
     manifest = dataset.fetch_dataset(
-        "openneuro:ds005574", tmp_path / "set", participants=["sub-01"], task="podcast"
+        "openneuro:ds005574", tmp_path / "set", participants=["sub-01"], tasks=["podcast"]
     )
     wanted = [
         *("README", "participants.tsv", "stimuli/gpt2-xl/transcript.tsv", "stimuli/podcast.wav"),

@@ -41,6 +41,7 @@ def electrodes(n, shaft="A"):
         shafts=(shaft,) * n,
         contacts=tuple(range(1, n + 1)),
         positions=np.full((n, 3), np.nan),
+        spaces=(None,) * n,
     )
 
 

@@ -869,7 +869,7 @@ def test_the_tables_have_the_promised_columns(tmp_path):
         *("stability", "best_control", "peak_lag", "peak_lag_low", "peak_lag_high", "distance_s"),
         *("mean_r", "position_r", "position_skill", "verdict", "rule"),
         *("noise_ceiling", "ceiling_status", "lag", "lag_stability"),
-        *("r_best", "gain_p", "gain_q"),
+        *("r_best", "gain_p", "gain_q", "space"),
     ]
     assert out[1].read_text().splitlines()[0] == (
         "analysis\tparticipant\tmodel\tlayer\tn_electrodes\tr_mean\tr_median\tr_max"

@@ -105,7 +105,7 @@ def fetch_dataset(
     root: str | Path,
     *,
     participants: Sequence[str] | str = "all",
-    task: str | None = None,
+    tasks: Sequence[str] | None = None,
     address: str | None = None,
 ) -> Manifest:
     """Fetch a published data set into `root`; complete files are not fetched again.
@@ -124,8 +124,8 @@ def fetch_dataset(
         The data set's folder.
     participants
         Labels (`sub-01`), or `all`.
-    task
-        Task of the recordings; `None` fetches all tasks.
+    tasks
+        Tasks of the recordings; `None` fetches all.
     address
         Address of the publisher's interface; the environment's `HIGHGAMMA_OSF` or
         `HIGHGAMMA_OPENNEURO`, else the public one.
@@ -151,7 +151,7 @@ def fetch_dataset(
         address = address or os.environ.get(publisher.variable, publisher.address)
         listed = publisher.list_files(address, name)
         with fetch.alone(folder):
-            return _fetch(source, listed, folder, before, participants=participants, task=task)
+            return _fetch(source, listed, folder, before, participants=participants, tasks=tasks)
     except Unreachable as error:
         example = "sub-01" if isinstance(participants, str) or not participants else participants[0]
         raise Unreachable(
@@ -316,7 +316,7 @@ def _fetch(
     before: Manifest,
     *,
     participants: Sequence[str] | str,
-    task: str | None,
+    tasks: Sequence[str] | None,
 ) -> Manifest:
     archives = [f for f in listed if f.name.lower().endswith(".zip")]
     plain = [f for f in listed if any(map(_PARTICIPANT.fullmatch, f.name.split("/")[:-1]))]
@@ -325,7 +325,7 @@ def _fetch(
     named = bids_names([f.name for f in listed])
     inside = [replace(f, name=named[f.name]) for f in listed if f.name in named]
     chosen = sorted(
-        _chosen(inside, participants=participants, task=task), key=lambda file: file.name
+        _chosen(inside, participants=participants, tasks=tasks), key=lambda file: file.name
     )
     return {"source": source, "archives": {}, "files": _fetch_files(source, chosen, folder)}
 
@@ -422,7 +422,7 @@ def _kept(path: Path) -> int:
 
 
 def _chosen(
-    files: list[Remote], *, participants: Sequence[str] | str, task: str | None
+    files: list[Remote], *, participants: Sequence[str] | str, tasks: Sequence[str] | None
 ) -> Iterator[Remote]:
     """Yield the files of a BIDS data set that the workflow reads."""
     published = sorted({f.name.split("/")[0] for f in files if f.name.startswith("sub-")})
@@ -438,7 +438,7 @@ def _chosen(
     for file in files:
         top, *rest = file.name.split("/")
         other_task = re.search(r"_task-([A-Za-z0-9]+)", file.name)
-        if task is not None and other_task and other_task[1] != task:
+        if tasks is not None and other_task and other_task[1] not in tasks:
             continue
         suffix = Path(file.name).suffix
         if (

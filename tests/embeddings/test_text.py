@@ -401,7 +401,7 @@ def test_a_tokenizer_without_its_vocabulary_is_refused(shared_data: Path, tmp_pa
         if file.name not in ("vocab.json", "merges.txt", "tokenizer.json"):
             (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(InputError, match="no vocabulary, but 0 tokens"):
+    with pytest.raises(InputError, match="no vocabulary"):
         load_tokenizer(entry("text"), tmp_path)
 
 

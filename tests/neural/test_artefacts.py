@@ -252,6 +252,7 @@ def test_an_artefact_reaches_no_other_channel_through_the_reference(reference):
         shafts=("A",) * 8,
         contacts=tuple(range(1, 9)),
         positions=np.full((8, 3), np.nan),
+        spaces=(None,) * 8,
     )
     settings = neural.neural_settings({"reference": reference})
     made = neural.high_gamma([reader(data)], where, settings)

@@ -26,6 +26,7 @@ def shaft_electrodes(names, positions=None):
         positions=np.array(positions, float)
         if positions is not None
         else np.full((len(names), 3), np.nan),
+        spaces=(None,) * len(names),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +13,10 @@ from dutch_recording import NAMES
 
 from highgamma.errors import InputError
 from highgamma.recording.electrodes import channels, common_channels, shaft_and_contact
-from highgamma.recording.files import find
+from highgamma.recording.files import Segment, find
+from highgamma.recording.names import key, matched
 from highgamma.recording.outputs import record
+from highgamma.recording.settings import ChannelSettings
 
 
 def test_channels_join_three_sidecars_by_name(
@@ -66,3 +70,143 @@ def test_only_channels_of_all_recordings_stay(
     assert common.loc["LA2", "reason"] == "status bad in run-2"
     assert common["kept"].tolist() == ["no", "no", "yes", "no"]
     assert "LA1" in log.text
+
+
+# ------------------------------------------------------------------------------- names and places
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("LA1", "EEG LA1-Ref"),
+        ("LA1", "LA01"),
+        ("LA'1", "LA\u20321"),
+        ("LA'1", "la`01"),
+        ("LA1", "POL LA 1"),
+        ("LA10", "SEEG LA10-G2"),
+        ("TP3", "tp3_avg"),
+    ],
+)
+def test_spellings_of_one_contact_are_the_same(one: str, other: str) -> None:
+    assert key(one) == key(other)
+    assert matched([one], [other, "ZZ9"], where="table", what="channels.tsv") == {one: other}
+
+
+def test_different_contacts_stay_different() -> None:
+    names = ["LA1", "LA10", "LA11", "L1", "LA'1", "RA1", "A1", "EKG", "EKG1", "Ref", "G1", "G2"]
+    assert len({key(name) for name in names}) == len(names)
+
+
+def test_names_match_as_they_are_before_anything_else(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "highgamma"):
+        same = matched(["LA1", "LA01"], ["LA01", "LA1"], where="t", what="channels.tsv")
+    assert same == {"LA1": "LA1", "LA01": "LA01"} and not caplog.text
+    with caplog.at_level(logging.WARNING, "highgamma"):
+        matched(["EEG LA1", "EEG LA2"], ["LA1", "LA2"], where="t", what="channels.tsv")
+    assert "2 names differ in spelling from those of channels.tsv" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "others"),
+    [(["EEG LA1"], ["LA1", "LA01"]), (["LA1", "la01"], ["la1", "LA001"]), (["A1", "a1"], ["A01"])],
+)
+def test_what_could_be_several_channels_is_refused(names, others) -> None:
+    with pytest.raises(InputError, match="not clear"):
+        matched(names, others, where="table", what="channels.tsv")
+
+
+def written(
+    folder: Path, *, channels_of: str, electrodes_of: dict[str, str] | None = None, system: str = ""
+) -> Segment:
+    """A recording's side tables; the recording is not read."""
+    home = folder / "sub-01/ieeg"
+    home.mkdir(parents=True)
+    (home / "sub-01_task-read_ieeg.edf").touch()
+    (home / "sub-01_task-read_channels.tsv").write_text(channels_of, encoding="utf-8")
+    for space, content in (electrodes_of or {}).items():
+        entity = f"_space-{space}" if space else ""
+        (home / f"sub-01{entity}_electrodes.tsv").write_text(content, encoding="utf-8")
+        coordinates = {"iEEGCoordinateSystem": system or space, "iEEGCoordinateUnits": "mm"}
+        (home / f"sub-01{entity}_coordsystem.json").write_text(json.dumps(coordinates))
+    return find(folder, "sub-01")[0]
+
+
+TWO = "name\ttype\nLA1\tSEEG\nLA2\tSEEG\n"
+
+
+def test_channels_are_joined_under_the_names_of_the_recording(tmp_path: Path) -> None:
+    places = "name\tx\ty\tz\tdestrieux\nla01\t1\t2\t3\tG_front\nLA2\t4\t5\t6\tS_calc\n"
+    segment = written(tmp_path, channels_of=TWO, electrodes_of={"ACPC": places})
+    table = channels(segment, ["EEG LA1-Ref", "EEG LA2-Ref", "EEG LA3-Ref"])
+    assert table["kept"].tolist() == ["yes", "yes", "no"]
+    assert table["reason"].tolist() == ["n/a", "n/a", "not in channels.tsv"]
+    with pytest.raises(InputError, match="no channel of the recording"):
+        channels(segment, ["ECG", "DC01"])
+    # Names of the recording and of electrodes.tsv are both spelled otherwise than channels.tsv.
+    assert table["x"].tolist()[:2] == [1, 4]
+    assert table["region"].tolist()[:2] == ["G_front", "S_calc"]
+    assert table["space"].tolist() == ["ACPC", "ACPC", "n/a"]
+
+
+def test_native_coordinates_stand_beside_those_of_a_template(tmp_path: Path) -> None:
+    native = "name\tx\ty\tz\nLA1\t1\t2\t3\nLA2\t4\t5\t6\n"
+    warped = "name\tx\ty\tz\nLA1\t11\t12\t13\nLA2\tn/a\tn/a\tn/a\n"
+    both = {"ACPC": native, "MNI152NLin2009aSym": warped}
+    segment = written(tmp_path, channels_of=TWO, electrodes_of=both)
+    table = channels(segment, ["LA1", "LA2"])
+    assert table[["x", "y", "z"]].to_numpy().tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert table.loc[0, ["x_mni", "y_mni", "z_mni"]].tolist() == [11, 12, 13]
+    assert math.isnan(table.loc[1, "x_mni"])
+    assert set(table["space"]) == {"ACPC"}
+    chosen = find(tmp_path, "sub-01", space="MNI152NLin2009aSym")[0]
+    table = channels(chosen, ["LA1", "LA2"])
+    assert table.loc[0, ["x", "y", "z"]].tolist() == [11, 12, 13]
+    assert table["space"].tolist() == ["MNI152NLin2009aSym", "n/a"]
+    with pytest.raises(InputError, match="no coordinates in the space 'MNI305'"):
+        find(tmp_path, "sub-01", space="MNI305")
+
+
+@pytest.mark.parametrize(
+    ("space", "system", "expected"),
+    [("", "ACPC", "ACPC"), ("Other", "Other", "Other"), ("", "", "n/a"), ("T1w", "Other", "T1w")],
+)
+def test_the_systems_name_is_kept(tmp_path: Path, space, system, expected) -> None:
+    places = "name\tx\ty\tz\nLA1\t1\t2\t3\nLA2\t4\t5\t6\n"
+    segment = written(tmp_path, channels_of=TWO, electrodes_of={space: places}, system=system)
+    assert set(channels(segment, ["LA1", "LA2"])["space"]) == {expected}
+
+
+def test_the_atlas_that_is_asked_for_names_the_regions(tmp_path: Path) -> None:
+    places = "name\tx\ty\tz\tdesikan-killiany\tdestrieux\nLA1\t1\t2\t3\tinsula\tS_circ\n"
+    segment = written(
+        tmp_path, channels_of="name\ttype\tdescription\nLA1\tSEEG\tn/a\n",
+        electrodes_of={"ACPC": places},
+    )  # fmt: skip
+    assert channels(segment, ["LA1"])["region"].tolist() == ["insula"]
+    other = ChannelSettings(atlas="destrieux")
+    assert channels(segment, ["LA1"], other)["region"].tolist() == ["S_circ"]
+    with pytest.raises(InputError, match="no column 'destrieu'"):
+        channels(segment, ["LA1"], ChannelSettings(atlas="destrieu"))
+
+
+def test_contradicting_rows_of_one_electrode_are_refused(tmp_path: Path) -> None:
+    same = "name\tx\ty\tz\nLA1\t1\t2\t3\nLA1\t1\t2\t3\nLA2\t4\t5\tinf\n"
+    segment = written(tmp_path / "a", channels_of=TWO, electrodes_of={"ACPC": same})
+    table = channels(segment, ["LA1", "LA2"])
+    assert table["x"].tolist()[0] == 1 and math.isnan(table["x"].tolist()[1])
+    other = "name\tx\ty\tz\nLA1\t1\t2\t3\nLA1\t9\t2\t3\n"
+    segment = written(tmp_path / "b", channels_of=TWO, electrodes_of={"ACPC": other})
+    with pytest.raises(InputError, match="'LA1' has several places"):
+        channels(segment, ["LA1", "LA2"])
+
+
+def test_types_and_names_of_electrodes_are_chosen(tmp_path: Path) -> None:
+    table = "name\ttype\nLA1\tSEEG\nLA2\tSEEG\nRB1\tDBS\nRB2\tDBS\nEKG\tECG\n"
+    segment = written(tmp_path, channels_of=table)
+    names = ["LA1", "LA2", "RB1", "RB2", "EKG"]
+    chosen = channels(segment, names, ChannelSettings(types=("SEEG", "DBS"), names=("*", "!LA2")))
+    kept = dict(zip(chosen["name"], chosen["reason"], strict=True))
+    assert kept == {
+        "LA1": "n/a", "LA2": "not in dataset.channels.names", "RB1": "n/a", "RB2": "n/a",
+        "EKG": "type ECG",
+    }  # fmt: skip

@@ -184,3 +184,31 @@ def test_a_configured_file_lies_in_the_data_set_or_in_the_working_directory(tmp_
     assert files.place(root, "other.tsv") == root / "other.tsv"
     with pytest.raises(InputError, match=r"'other\.tsv' does not exist"):
         files.in_data_set(root, "other.tsv", where="a setting")
+
+
+def test_recordings_are_selected_by_session_run_acquisition_and_task(tmp_path: Path) -> None:
+    for name in (
+        "ses-1/ieeg/sub-01_ses-1_task-film_acq-clinical_run-01",
+        "ses-1/ieeg/sub-01_ses-1_task-film_acq-HDgrid_run-01",
+        "ses-1/ieeg/sub-01_ses-1_task-film_acq-clinical_run-02",
+        "ses-2/ieeg/sub-01_ses-2_task-rest_acq-clinical_run-01",
+    ):
+        path = tmp_path / "sub-01" / f"{name}_ieeg.edf"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def labels(**keys: object) -> list[str]:
+        dataset = {"root": tmp_path, **keys}
+        return [segment.label for segment in files.selected(dataset, "sub-01")]
+
+    assert len(labels()) == 4
+    assert len(labels(session="1", acquisition="clinical")) == 2
+    assert labels(acquisition="HDgrid") == ["ses-1_acq-HDgrid_run-01"]
+    # Runs are numbers: 1 and 01 are the same.
+    assert len(labels(run="1")) == 3 and len(labels(run=["02", "3"])) == 1
+    assert len(labels(task=["film", "rest"])) == 4
+    with pytest.raises(InputError, match=r"acquisition 'HDgird' .did you mean 'HDgrid'"):
+        labels(acquisition="HDgird")
+    with pytest.raises(InputError, match="no recording of the session '3'") as error:
+        labels(task="film", session="3")
+    assert "one of 1" in str(error.value)

@@ -22,7 +22,7 @@ rule dataset:
         source=config["dataset"].get("source") or "",
         root=lambda wildcards, output: str(Path(output.manifest).parent),
         participants=("all" if config["dataset"]["participants"] == "all" else PARTICIPANTS),
-        task=DATASET["task"],
+        tasks=STUDY.tasks,
     message:
         "fetching the data set into the folder of {output.manifest}"
     script:

@@ -6,7 +6,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma import neural
     from highgamma.contamination.settings import ContaminationSettings
     from highgamma.contamination.stage import contamination
-    from highgamma.recording.files import find
+    from highgamma.recording.files import selected
     from highgamma.recording.heard import sound_as_heard
     from highgamma.recording.opening import open_channels
     from highgamma.recording.sidecars import mains_of
@@ -17,7 +17,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     settings = section_from(ContaminationSettings, snakemake.params.settings, where="contamination")
     signal = neural.neural_settings(snakemake.params.signal)
     electrodes = neural.read_electrodes(snakemake.input.channels).on_grids(signal.grids)
-    segments = find(dataset["root"], participant, task=dataset.get("task"))
+    segments = selected(dataset, participant)
     audio = read_dataset(snakemake.input.audio)
     if dataset.get("stimulus"):
         heard = read_table(snakemake.input.heard, strings=("segment_label",))

@@ -9,6 +9,6 @@ with job(snakemake.log[0], threads=snakemake.threads, network=True):
         snakemake.params.source,
         snakemake.params.root,
         participants=snakemake.params.participants,
-        task=snakemake.params.task,
+        tasks=snakemake.params.tasks,
     )
     write_manifest(manifest, snakemake.output.manifest)

@@ -6,7 +6,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from highgamma import neural
     from highgamma.quality import stage
     from highgamma.quality.settings import QualitySettings
-    from highgamma.recording.files import find
+    from highgamma.recording.files import selected
     from highgamma.recording.opening import open_channels
     from highgamma.recording.sidecars import mains_of
     from highgamma.sections import checked_section
@@ -15,7 +15,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     settings = checked_section(QualitySettings, snakemake.params.settings, where="quality")
     signal = neural.neural_settings(snakemake.params.signal)
     electrodes = neural.read_electrodes(snakemake.input.channels).on_grids(signal.grids)
-    segments = find(dataset["root"], participant, task=dataset.get("task"))
+    segments = selected(dataset, participant)
     with open_channels(segments, electrodes.names) as recordings:
         judged = stage.quality(
             recordings,

@@ -24,6 +24,7 @@ from highgamma.check.participants import Participant, compare_folders, read_part
 from highgamma.check.plan import Job, planned
 from highgamma.check.problems import Problem, Problems, aligned
 from highgamma.errors import InputError
+from highgamma.recording.files import SELECTED, values_of
 from highgamma.recording.settings import participant_labels
 from highgamma.store import inside
 
@@ -319,9 +320,13 @@ def _plan(config: settings.Settings, command: Sequence[str], *, absent: Sequence
 
 def _empty_files(root: Path, dataset: Mapping[str, Any], participants: Sequence[str]) -> Path:
     """Write a data set's layout with empty files; a plan needs only their names."""
-    task = dataset["task"] or "any"
+    stem = "_".join(
+        f"{SELECTED[key]}-{allowed[0]}"
+        for key in ("session", "task", "acquisition", "run")
+        if (allowed := values_of(dataset[key]))
+    )
     names = [
-        f"{name}/ieeg/{name}_task-{task}_{suffix}"
+        f"{name}/ieeg/{name}_{stem or 'task-any'}_{suffix}"
         for name in participants
         for suffix in ("ieeg.nwb", "channels.tsv", "events.tsv")
     ]

@@ -214,9 +214,7 @@ def _check_mains(
     from highgamma.recording import files, sidecars
 
     try:
-        segments = files.find(
-            config["dataset"]["root"], participant.name, task=config["dataset"]["task"]
-        )
+        segments = files.selected(config["dataset"], participant.name)
     except InputError:
         return
     for segment in segments:

@@ -124,7 +124,7 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
     from highgamma.recording import electrodes, files, opening, sound
     from highgamma.recording.outputs import compare_with_sidecar
 
-    segments = problems.attempt(name, files.find, dataset["root"], name, task=dataset.get("task"))
+    segments = problems.attempt(name, files.selected, dataset, name)
     if segments is None:
         return Participant(name, (), None, False, 0)
     heard = dict(dataset.get("audio") or {})

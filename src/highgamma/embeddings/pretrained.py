@@ -252,10 +252,6 @@ def preprocessor(folder: Path) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-MIN_TOKENS = 5
-"""Number of tokens, special ones aside, below which a tokenizer has no vocabulary."""
-
-
 def load_tokenizer(model: Mapping[str, Any], folder: Path) -> Any:
     """Load the tokenizer of a text model; raise an `InputError` if it is missing or unknown."""
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -281,9 +277,9 @@ def load_tokenizer(model: Mapping[str, Any], folder: Path) -> Any:
             remedy="convert it with transformers (AutoTokenizer, save_pretrained)",
         )
     ordinary = set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)
-    if len(ordinary) < MIN_TOKENS:
+    if not ordinary:
         raise InputError(
-            f"the tokenizer has no vocabulary, but {len(ordinary)} tokens",
+            "the tokenizer has no vocabulary: it knows no token but special ones",
             where=folder,
             expected="tokenizer.json, or vocab.json and merges.txt, vocab.txt or a .model file",
             remedy=remedy(model, models=folder.parent),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-TEXT_COLUMNS = ("name", "region", "shaft", "reason")
+TEXT_COLUMNS = ("name", "region", "space", "shaft", "reason")
 """Columns of the table of channels that are text: a shaft may be called 1."""
 
 
@@ -27,7 +27,7 @@ class Electrodes:
 
     Attributes
     ----------
-    names, regions, shafts, contacts
+    names, regions, shafts, contacts, spaces
         (electrode,); None where unknown.
     positions
         (electrode, 3), mm, NaN where unknown.
@@ -41,6 +41,7 @@ class Electrodes:
     shafts: tuple[str | None, ...]
     contacts: tuple[int | None, ...]
     positions: FloatArray
+    spaces: tuple[str | None, ...]
     grids: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
@@ -64,6 +65,7 @@ class Electrodes:
             shafts=text("shaft"),
             contacts=contacts,
             positions=positions,
+            spaces=text("space"),
         )
 
     @classmethod
@@ -76,6 +78,7 @@ class Electrodes:
             shafts=unknown,
             contacts=unknown,
             positions=np.full((len(names), 3), np.nan),
+            spaces=unknown,
         )
 
     def on_grids(self, grids: Mapping[str, tuple[int, int]]) -> Electrodes:

@@ -53,8 +53,9 @@ class PreparedRecordings:
         One reader for each segment.
     montage
         The signals after re-referencing.
-    regions
-        (signal,), the anatomical label of each; None where unknown.
+    regions, spaces
+        (signal,), the anatomical label of each, and the system of its coordinates; None where
+        unknown.
     trends
         For each segment (2, signal): the straight lines, see `Survey`.
     masks
@@ -68,6 +69,7 @@ class PreparedRecordings:
     recordings: tuple[Reader, ...]
     montage: Montage
     regions: tuple[str | None, ...]
+    spaces: tuple[str | None, ...]
     trends: tuple[FloatArray, ...]
     masks: tuple[Mask, ...]
     recorded: tuple[Reader, ...]
@@ -177,6 +179,7 @@ def rereference(
         recordings=tuple(rereferenced(recording, signals) for recording in recorded),
         montage=signals,
         regions=tuple(electrodes.regions[i] for i in signals.origin),
+        spaces=tuple(electrodes.spaces[i] for i in signals.origin),
         trends=tuple(signals.lines(s.trend) for s in surveys),
         masks=tuple(mask.through(signals) for mask in masks),
         recorded=recorded,

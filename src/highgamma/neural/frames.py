@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from highgamma.neural.settings import NeuralSettings
+from highgamma.neural.settings import FEW_SAMPLES, NeuralSettings
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -44,6 +44,15 @@ class Windows:
         )
 
 
+def whole_steps(rate: float, shift: float) -> bool:
+    """Return whether a step is few samples, but a whole number of them.
+
+    The script's arithmetic would make some steps a sample shorter (0.29 · 200 is 57.99…).
+    """
+    samples = shift * rate
+    return samples < FEW_SAMPLES and abs(samples - round(samples)) < 1e-6 and round(samples) > 0
+
+
 def frame_windows(n_samples: int, *, rate: float, window: float, shift: float) -> Windows:
     """Cut a segment into frames, as the data set's official script does.
 
@@ -60,6 +69,9 @@ def frame_windows(n_samples: int, *, rate: float, window: float, shift: float) -
         Length of a frame and step from one to the next, s.
     """
     n_frames = max(0, int(np.floor((n_samples - window * rate) / (shift * rate))))
+    if whole_steps(rate, shift):
+        start = np.arange(n_frames) * round(shift * rate)
+        return Windows(start, np.floor(start + window * rate).astype(np.int64))
     # The order of the products is the script's: another order rounds differently.
     start = np.floor((np.arange(n_frames) * shift) * rate).astype(np.int64)
     stop = np.floor(start + window * rate).astype(np.int64)

@@ -82,6 +82,7 @@ def known_neighbours(electrodes: Electrodes) -> list[list[int]]:
             shafts=(name,) * len(members),
             contacts=tuple(electrodes.contacts[i] for i in members),
             positions=electrodes.positions[members],
+            spaces=tuple(electrodes.spaces[i] for i in members),
         )
         try:
             near = neighbours(some)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +13,9 @@ import numpy as np
 from highgamma.errors import InputError
 from highgamma.neural.references import REFERENCES
 from highgamma.sections import checked_section, setting
+
+FEW_SAMPLES = 3
+"""Samples of a step below which frames that start on whole samples are uneven."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +196,16 @@ def check_recording(
             where=where,
             expected=f"at least {1 / rate:.3g} s",
             remedy="make neural.window longer",
+        )
+    samples = settings.shift * rate
+    if samples < FEW_SAMPLES and abs(samples - round(samples)) > 1e-6:
+        least = max(1, math.ceil(samples)) / rate
+        raise InputError(
+            f"a step of {settings.shift:g} s is {samples:.3g} samples at {rate:g} Hz: frames start "
+            "on whole samples and would be uneven",
+            where=where,
+            expected="a step of three samples or more, or of a whole number of them",
+            remedy=f"set neural.shift to {least:g}",
         )
     # One edge at either end is not valid; what is left has to hold a frame.
     shortest = 2 * settings.edge + settings.window + settings.shift

@@ -7,12 +7,16 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from highgamma.errors import InputError
-from highgamma.recording.files import Segment
+from highgamma.errors import InputError, nearest
+from highgamma.recording.events import matches
+from highgamma.recording.files import Segment, space_of
+from highgamma.recording.names import matched
+from highgamma.recording.settings import ChannelSettings
 from highgamma.recording.sidecars import channel_rows, read_json
 from highgamma.store import read_table
 
@@ -28,13 +32,16 @@ COLUMNS = (
     "x",
     "y",
     "z",
+    "space",
+    "x_mni",
+    "y_mni",
+    "z_mni",
     "region",
     "shaft",
     "contact",
 )
 
-ELECTRODE_TYPES = ("SEEG", "ECOG")
-"""BIDS types of electrodes. DBS leads, scalp EEG and everything else are listed, but not kept."""
+UNKNOWN_SPACE = "n/a"
 
 Place = tuple[float, float, float, str]
 """x, y, z in mm and an anatomical label."""
@@ -56,7 +63,12 @@ _NO_REGION = {
     "other type of channel",
 }
 
-_REGION_COLUMNS = ("region", "anat", "anatomy", "anatomical_label", "label", "location", "roi")
+_REGION_COLUMNS = (
+    "region", "anat", "anatomy", "anatomical_label", "label", "location", "roi",
+    "desikan-killiany", "desikan_killiany", "desikankilliany", "dk", "aparc+aseg", "aparc", "aseg",
+    "destrieux", "aparc.a2009s", "a2009s", "brainnetome", "aal", "hcp-mmp1", "glasser", "yeo7",
+)  # fmt: skip
+"""Columns of electrodes.tsv with an anatomical label; the first that is there counts."""
 
 _REFERENCE = re.compile(r"[-_ ](ref|avg|car)$", re.IGNORECASE)
 _CONTACT = re.compile(r"^(.*?)[-_ ]*(\d+)$")
@@ -74,8 +86,12 @@ def shaft_and_contact(name: str) -> tuple[str, int | None]:
     return match.group(1), int(match.group(2))
 
 
-def channels(segment: Segment, names: Sequence[str]) -> pd.DataFrame:
+def channels(
+    segment: Segment, names: Sequence[str], chosen: ChannelSettings | None = None
+) -> pd.DataFrame:
     """Join channels.tsv, electrodes.tsv and coordsystem.json to the recording's channels, by name.
+
+    Names that are spelled differently match as `names.matched` states.
 
     Parameters
     ----------
@@ -83,13 +99,16 @@ def channels(segment: Segment, names: Sequence[str]) -> pd.DataFrame:
         From `find`.
     names
         The channels that the recording holds, in its order.
+    chosen
+        Which channels are electrodes; by default of type SEEG or ECOG, whatever their name.
 
     Returns
     -------
     table
         One row per channel of the recording, in its order; columns `COLUMNS`. `kept` is "yes" for
         electrodes that are not marked bad; for the others `reason` tells why not. `x y z` are in
-        mm, missing if unknown; `region` is the anatomical label.
+        mm in the system `space`, missing if unknown; `x_mni y_mni z_mni` are those of a template,
+        if the data set has both; `region` is the anatomical label.
 
     Raises
     ------
@@ -105,19 +124,30 @@ def channels(segment: Segment, names: Sequence[str]) -> pd.DataFrame:
             expected="BIDS channel types such as SEEG, ECOG, EKG, MISC",
             remedy="add the column; it distinguishes electrodes from other channels",
         )
-    if not any(name in listed for name in names):
+    chosen = chosen or ChannelSettings()
+    same = matched(list(names), list(listed), where=segment.channels, what="channels.tsv")
+    if not same:
         raise InputError(
             f"no channel of the recording ({', '.join(list(names)[:3])}, …) is listed",
             where=segment.channels,
             expected="the same names in both",
             remedy="check that the table belongs to this recording, or correct its names",
         )
-    _report_names("channels.tsv lists", sorted(set(listed) - set(names)), "not in the recording")
-    places = _places(segment)
-    unlisted = [name for name in places if name not in listed]
-    _report_names("electrodes.tsv lists", unlisted, "not in channels.tsv")
+    absent = sorted(set(listed) - set(same.values()))
+    _report_names("channels.tsv lists", absent, "not in the recording")
+    _report_names("the recording has", [n for n in names if n not in same], "not in channels.tsv")
+    rows = {name: listed[same[name]] for name in same}
+    reasons = {name: _reason(name, rows.get(name), chosen) for name in names}
+    own = [name for name in names if reasons[name] == KEPT]
+    places, templates = _placed(segment, own, chosen.atlas)
+    space = _system(segment)
     table = pd.DataFrame(
-        [_row(name, listed.get(name), places.get(name, NO_PLACE)) for name in names],
+        [
+            _row(name, rows.get(name), reasons[name])
+            | _position(places.get(name, NO_PLACE), templates.get(name, NO_PLACE), space)
+            | {"region": _region(rows.get(name), places.get(name, NO_PLACE), chosen.atlas)}
+            for name in names
+        ],
         columns=list(COLUMNS),
     )
     table["region"] = table["region"].replace("", "n/a")
@@ -126,41 +156,94 @@ def channels(segment: Segment, names: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def _row(name: str, listed: dict[str, str] | None, place: Place) -> dict[str, object]:
-    """One row of the table of channels; `listed` is the channel's row of channels.tsv."""
-    columns = listed or {}
-    kind = listed["type"].upper() if listed else "n/a"
-    status = columns.get("status", "n/a").lower()
-    reason = "n/a"
+KEPT = "n/a"
+"""The reason against a channel that is kept."""
+
+
+def _reason(name: str, listed: dict[str, str] | None, chosen: ChannelSettings) -> str:
+    """Return why a channel is not kept; `listed` is its row of channels.tsv."""
     if listed is None:
-        reason = "not in channels.tsv"
-    elif kind not in ELECTRODE_TYPES:
-        reason = f"type {kind}"
-    elif status == "bad":
-        reason = "status bad"
-    x, y, z, label = place
-    description = columns.get("description", "")
+        return "not in channels.tsv"
+    kind = listed["type"].upper()
+    if kind not in {of.upper() for of in chosen.types}:
+        return f"type {kind}"
+    if listed.get("status", "n/a").lower() == "bad":
+        return "status bad"
+    return KEPT if matches(name, chosen.names) else "not in dataset.channels.names"
+
+
+def _row(name: str, listed: dict[str, str] | None, reason: str) -> dict[str, object]:
+    """Return what the table of channels has of a channel beside its place."""
+    columns = listed or {}
     shaft, contact = shaft_and_contact(name)
     return {
         "name": name,
-        "type": kind,
+        "type": columns.get("type", "n/a").upper() if listed else "n/a",
         "units": columns.get("units", "n/a"),
-        "status": status,
-        "kept": "yes" if reason == "n/a" else "no",
+        "status": columns.get("status", "n/a").lower(),
+        "kept": "yes" if reason == KEPT else "no",
         "reason": reason,
-        "x": x,
-        "y": y,
-        "z": z,
-        "region": label if description.lower() in _NO_REGION else description,
         "shaft": shaft,
         "contact": contact,
     }
 
 
+def _region(listed: dict[str, str] | None, place: Place, atlas: str | None) -> str:
+    description = (listed or {}).get("description", "")
+    return place[3] if atlas or description.lower() in _NO_REGION else description
+
+
+def _position(place: Place, template: Place, space: str) -> dict[str, object]:
+    own = dict(zip(("x", "y", "z"), place, strict=False))
+    warped = dict(zip(("x_mni", "y_mni", "z_mni"), template, strict=False))
+    return {**own, "space": space if math.isfinite(place[0]) else UNKNOWN_SPACE, **warped}
+
+
+def _system(segment: Segment) -> str:
+    """Return the coordinate system: that of coordsystem.json, else the space in the file's name."""
+    named = None if segment.electrodes is None else space_of(segment.electrodes)
+    if segment.coordsystem is None:
+        return named or UNKNOWN_SPACE
+    stated = str(read_json(segment.coordsystem).get("iEEGCoordinateSystem") or "").strip()
+    return stated if stated and stated.lower() != "other" else named or stated or UNKNOWN_SPACE
+
+
+def _placed(
+    segment: Segment, names: Sequence[str], atlas: str | None
+) -> tuple[dict[str, Place], dict[str, Place]]:
+    """Return the place of each electrode in `electrodes` and in a template's space."""
+    tables = []
+    for path in (segment.electrodes, segment.template):
+        places = {} if path is None else _places(segment, path, atlas)
+        same = matched(list(names), list(places), where=path, what="electrodes.tsv")
+        tables.append({name: places[same[name]] for name in same})
+        spare = sorted(set(places) - set(same.values()))
+        without = [name for name in names if name not in same]
+        if path is not None and spare:
+            # Contacts that were not recorded are usual; together with contacts that have no row,
+            # they may be the same under another name.
+            LOG.log(
+                logging.WARNING if without else logging.INFO,
+                "%s: %d rows are of no electrode that is kept: %s; %d electrodes have no row: %s",
+                path.name, len(spare), ", ".join(spare[:5]), len(without), ", ".join(without[:5]),
+            )  # fmt: skip
+    if segment.electrodes is None:
+        LOG.warning(
+            "%s has no electrodes.tsv: its electrodes have no coordinates", segment.signal.name
+        )
+    elif len(segment.spaces) > 1:
+        LOG.info(
+            "coordinates from %s, the most native of the spaces %s",
+            segment.electrodes.name,
+            ", ".join(segment.spaces),
+        )
+    return tables[0], tables[1]
+
+
 def _report_names(before: str, names: Sequence[str], after: str) -> None:
     if names:
         shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-        LOG.info("%s %d names that are %s: %s", before, len(names), after, shown)
+        LOG.warning("%s %d names that are %s: %s", before, len(names), after, shown)
 
 
 def _report_kept(table: pd.DataFrame, segment: Segment) -> None:
@@ -180,57 +263,68 @@ def _report_kept(table: pd.DataFrame, segment: Segment) -> None:
             "no electrode is left: "
             + ", ".join(f"{count} of {reason}" for reason, count in reasons),
             where=segment.channels,
-            expected=f"channels of type {' or '.join(ELECTRODE_TYPES)} that are not bad",
-            remedy="correct the types or the status in the table",
+            expected="channels of the types and names of dataset.channels that are not bad",
+            remedy="correct the types or the status in the table, or dataset.channels",
         )
     placed = table.loc[kept, ["x", "y", "z"]].notna().all(axis=1)
     if not placed.all():
         LOG.info("%d kept electrodes have no coordinates", int((~placed).sum()))
 
 
-def _places(segment: Segment) -> dict[str, Place]:
-    """Name → x, y, z in mm and an anatomical label, from electrodes.tsv; empty without one."""
-    if segment.electrodes is None:
-        LOG.warning(
-            "%s has no electrodes.tsv: its electrodes have no coordinates", segment.signal.name
-        )
-        return {}
-    if len(segment.spaces) > 1:
-        LOG.info(
-            "coordinates from %s, the most native of the spaces %s",
-            segment.electrodes.name,
-            ", ".join(segment.spaces),
-        )
-    table = read_table(segment.electrodes, strings=("name",))
+def _places(segment: Segment, path: Path, atlas: str | None) -> dict[str, Place]:
+    """Name → x, y, z in mm and an anatomical label, from an electrodes.tsv."""
+    table = read_table(path, strings=("name",))
     lacking = [column for column in ("name", "x", "y", "z") if column not in table]
     if lacking:
         raise InputError(
             f"the table lacks the columns {', '.join(lacking)}",
-            where=segment.electrodes,
+            where=path,
             expected="columns name, x, y, z",
             remedy="compare the file with the published one",
         )
-    position = table[["x", "y", "z"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    position = position * _unit_to_mm(segment, position)
+    position = (
+        table[["x", "y", "z"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64, copy=True)
+    )
+    position[np.isinf(position).any(axis=1)] = np.nan
+    position = position * _unit_to_mm(segment, path, position)
+    table["name"] = table["name"].astype(str).str.strip()
+    rows = table[["name", "x", "y", "z"]].drop_duplicates()
+    twice = rows["name"][rows["name"].duplicated()].tolist()
+    if twice:
+        raise InputError(
+            f"the electrode {twice[0]!r} has several places",
+            where=path,
+            expected="each name once",
+            remedy="correct the table",
+        )
     by_lower = {str(column).lower(): column for column in table.columns}
-    region = next((by_lower[name] for name in _REGION_COLUMNS if name in by_lower), None)
+    wanted = _REGION_COLUMNS if atlas is None else (atlas.lower(),)
+    region = next((by_lower[name] for name in wanted if name in by_lower), None)
+    if atlas is not None and region is None and path == segment.electrodes:
+        known = [str(name) for name in table.columns]
+        raise InputError(
+            f"the table has no column {atlas!r}{nearest(atlas, known)}",
+            where=path,
+            expected=f"one of {', '.join(known)}",
+            remedy="correct dataset.channels.atlas in the config",
+        )
     labels = [""] * len(table)
     if region is not None:
         labels = ["" if pd.isna(label) else str(label) for label in table[region]]
     return {
-        str(name).strip(): (float(x), float(y), float(z), label)
+        str(name): (float(x), float(y), float(z), label)
         for name, (x, y, z), label in zip(table["name"], position, labels, strict=True)
     }
 
 
-def _unit_to_mm(segment: Segment, position: np.ndarray) -> float:
+def _unit_to_mm(segment: Segment, path: Path, position: np.ndarray) -> float:
     known = np.abs(position[np.isfinite(position)])
     farthest = float(known.max()) if known.size else 0.0
     unit = "n/a"
-    if segment.coordsystem is not None:
+    if path == segment.electrodes and segment.coordsystem is not None:
         unit = str(read_json(segment.coordsystem).get("iEEGCoordinateUnits", "n/a")).strip()
-    else:
-        LOG.warning("%s has no coordsystem.json", segment.electrodes)
+    elif path == segment.electrodes:
+        LOG.warning("%s has no coordsystem.json", path)
     factor = _TO_MM.get(unit.lower(), 1.0)
     if unit.lower() not in _TO_MM:
         LOG.info("the unit of the coordinates is %r: they are taken as mm", unit)
@@ -238,7 +332,7 @@ def _unit_to_mm(segment: Segment, position: np.ndarray) -> float:
         LOG.warning(
             "%s: the farthest coordinate is %.3g %s, which would be %.3g mm; a head is about "
             "100 mm wide. The unit in coordsystem.json is probably wrong; it is used nevertheless",
-            segment.electrodes,
+            path,
             farthest,
             unit,
             farthest * factor,
@@ -288,6 +382,7 @@ def common_channels(tables: Sequence[pd.DataFrame], labels: Sequence[str]) -> pd
             f"no electrode is kept in all of the recordings {', '.join(labels)}",
             where="channels.tsv",
             expected="some electrodes that all recordings share",
-            remedy="choose one task or one session of the data set (dataset.task)",
+            remedy="choose one session, acquisition or task of the data set (dataset.session, "
+            "dataset.acquisition, dataset.task)",
         )
     return common

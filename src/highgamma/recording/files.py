@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from highgamma.errors import InputError, nearest
 from highgamma.recording.formats import format_of, suffixes
@@ -45,6 +46,8 @@ class Segment:
         The files that describe it and hold its sound and its words, as far as they exist.
     spaces
         Coordinate spaces that `electrodes` was chosen from.
+    template
+        Electrodes in a template's space, where `electrodes` has others.
     companions
         Other files of the same recording (`.eeg` and `.vmrk` of BrainVision, `.fdt` of EEGLAB).
     """
@@ -60,6 +63,7 @@ class Segment:
     audio: Path | None = None
     textgrid: Path | None = None
     spaces: tuple[str, ...] = ()
+    template: Path | None = None
     companions: tuple[Path, ...] = ()
 
     def paths(self) -> list[Path]:
@@ -68,6 +72,7 @@ class Segment:
             self.channels,
             self.events,
             self.electrodes,
+            self.template,
             self.coordsystem,
             self.sidecar,
             self.audio,
@@ -171,7 +176,48 @@ def _folders(participant: Path) -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
-def find(root: str | PathLike[str], participant: str, *, task: str | None = None) -> list[Segment]:
+SELECTED = {"task": "task", "session": "ses", "run": "run", "acquisition": "acq"}
+"""Keys of `dataset` that select recordings, and the entities of BIDS names that they are."""
+
+
+def selected(dataset: Mapping[str, Any], participant: str) -> list[Segment]:
+    """Find a participant's recordings that the configuration's section `dataset` selects.
+
+    Errors are those of `find`.
+    """
+    entities_of = {key: dataset.get(key) for key in SELECTED}
+    space = (dataset.get("channels") or {}).get("space")
+    return find(dataset["root"], participant, **entities_of, space=space)
+
+
+def values_of(given: object) -> tuple[str, ...] | None:
+    """Return what a key of `SELECTED` allows; None for everything."""
+    if given is None:
+        return None
+    return tuple(map(str, given)) if isinstance(given, list | tuple) else (str(given),)
+
+
+def _is_among(value: str | None, allowed: tuple[str, ...] | None) -> bool:
+    """Return whether an entity's value is allowed; `1` and `01` are the same number."""
+    if allowed is None or value in allowed:
+        return True
+    number = value is not None and value.isdecimal()
+    return number and int(value or 0) in {int(v) for v in allowed if v.isdecimal()}
+
+
+Names = str | Sequence[str] | None
+
+
+def find(
+    root: str | PathLike[str],
+    participant: str,
+    *,
+    task: Names = None,
+    session: Names = None,
+    run: Names = None,
+    acquisition: Names = None,
+    space: str | None = None,
+) -> list[Segment]:
     """Find a participant's recordings and what belongs to each, by BIDS inheritance.
 
     A file describes a recording if it lies in the recording's folder or above and each of its
@@ -185,14 +231,16 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
         The data set's folder.
     participant
         Such as `sub-01`.
-    task
-        Only recordings of this task; `None` takes all.
+    task, session, run, acquisition
+        Only recordings with this entity, or with one of several; `None` takes all.
+    space
+        The space of the electrodes' coordinates; `None` takes the most native one.
 
     Raises
     ------
     InputError
-        If there is no such data set, participant or task, or if a recording is a link to content
-        that was not downloaded.
+        If there is no such data set, participant, recording or space, or if a recording is a link
+        to content that was not downloaded.
     """
     base = _existing_root(root)
     home = base / participant
@@ -212,15 +260,9 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
             expected="a file ieeg/…_ieeg" + ", ".join(suffixes()),
             remedy="download the recordings (the sidecars are not enough)",
         )
-    chosen = [path for path in every if task is None or entities(path)[0].get("task") == task]
-    if not chosen:
-        tasks = sorted({entities(path)[0].get("task", "(none)") for path in every})
-        raise InputError(
-            f"{participant} has no recording of the task {task!r}{nearest(task or '', tasks)}",
-            where=home,
-            expected=f"one of the tasks {', '.join(tasks)}",
-            remedy="correct dataset.task in the config",
-        )
+    chosen = every
+    for key, given in zip(SELECTED, (task, session, run, acquisition), strict=True):
+        chosen = _with(chosen, key, values_of(given), participant=participant, home=home)
     chosen = _first_splits(chosen)
     for path in chosen:
         if not path.exists():
@@ -231,8 +273,28 @@ def find(root: str | PathLike[str], participant: str, *, task: str | None = None
                 remedy=f"fetch it: datalad get {path.name} (or git annex get {path.name})",
             )
     many_tasks = len({entities(path)[0].get("task") for path in chosen}) > 1
-    segments = [_segment(base, participant, path, task_in_label=many_tasks) for path in chosen]
+    segments = [
+        _segment(base, participant, path, task_in_label=many_tasks, space=space) for path in chosen
+    ]
     return sorted(segments, key=lambda segment: (_natural(segment.label), str(segment.signal)))
+
+
+def _with(
+    paths: list[Path], key: str, allowed: tuple[str, ...] | None, *, participant: str, home: Path
+) -> list[Path]:
+    """Return the recordings with an entity among those allowed; refuse to be left with none."""
+    entity = SELECTED[key]
+    chosen = [path for path in paths if _is_among(entities(path)[0].get(entity), allowed)]
+    if not chosen and allowed:
+        known = sorted({entities(path)[0].get(entity, "(none)") for path in paths})
+        wanted = " or ".join(map(repr, allowed))
+        raise InputError(
+            f"{participant} has no recording of the {key} {wanted}{nearest(allowed[0], known)}",
+            where=home,
+            expected=f"one of {', '.join(known)}",
+            remedy=f"correct dataset.{key} in the config",
+        )
+    return chosen
 
 
 def _first_splits(paths: Iterable[Path]) -> list[Path]:
@@ -269,7 +331,9 @@ def _signals(folders: Iterable[Path]) -> list[Path]:
     return [by_name[name] for name in sorted(by_name)]
 
 
-def _segment(base: Path, participant: str, signal: Path, *, task_in_label: bool) -> Segment:
+def _segment(
+    base: Path, participant: str, signal: Path, *, task_in_label: bool, space: str | None
+) -> Segment:
     named, _ = entities(signal)
     hidden = {"sub"} if task_in_label else {"sub", "task"}
     label = "_".join(f"{key}-{value}" for key, value in named.items() if key not in hidden)
@@ -281,7 +345,9 @@ def _segment(base: Path, participant: str, signal: Path, *, task_in_label: bool)
         return next(iter(_matches(folders, named, name)), None)
 
     electrodes = sorted(_matches(folders, named, "electrodes.tsv"), key=_space_rank)
-    space = entities(electrodes[0])[0].get("space") if electrodes else None
+    if space is not None and electrodes:
+        electrodes = _in_space(electrodes, space)
+    space = space_of(electrodes[0]) if electrodes else None
     systems = _matches(folders, named, "coordsystem.json")
     same_space = [path for path in systems if entities(path)[0].get("space") == space]
     stem = signal.with_suffix("")
@@ -297,7 +363,8 @@ def _segment(base: Path, participant: str, signal: Path, *, task_in_label: bool)
         sidecar=best("ieeg.json"),
         audio=_beside(folder, named, AUDIO_EXTENSIONS),
         textgrid=_beside(folder, named, TEXTGRID_EXTENSIONS),
-        spaces=tuple(entities(path)[0].get("space", "(none)") for path in electrodes),
+        spaces=tuple(space_of(path) or "(none)" for path in electrodes),
+        template=next((path for path in electrodes[1:] if is_template(space_of(path))), None),
         companions=tuple(path for path in companions if path.is_file()),
     )
 
@@ -317,8 +384,32 @@ def _matches(folders: list[Path], named: dict[str, str], name: str) -> list[Path
     return [path for *_, path in sorted(matches)]
 
 
+def space_of(electrodes: Path) -> str | None:
+    """Return the coordinate space in the name of an electrodes.tsv."""
+    return entities(electrodes)[0].get("space")
+
+
+def _in_space(electrodes: list[Path], space: str) -> list[Path]:
+    """Return the tables with that of the space wanted first."""
+    known = [space_of(path) or "(none)" for path in electrodes]
+    if space not in known:
+        raise InputError(
+            f"the electrodes have no coordinates in the space {space!r}{nearest(space, known)}",
+            where=electrodes[0].parent,
+            expected=f"one of {', '.join(known)}",
+            remedy="correct dataset.channels.space in the config",
+        )
+    first = electrodes.pop(known.index(space))
+    return [first, *electrodes]
+
+
+def is_template(space: str | None) -> bool:
+    """Return whether a space is that of a template, such as MNI152NLin2009aSym."""
+    return space is not None and space.lower().startswith(("mni", "icbm", "fsaverage"))
+
+
 def _space_rank(path: Path) -> int:
-    space = entities(path)[0].get("space")
+    space = space_of(path)
     if space in NATIVE_SPACES:
         return NATIVE_SPACES.index(space)
     return len(NATIVE_SPACES) + (space is not None)

@@ -14,10 +14,10 @@ import pandas as pd
 
 from highgamma.errors import InputError
 from highgamma.recording import electrodes, gaps, prompts
-from highgamma.recording.files import STIMULUS, Segment, StimulusFiles, find, stimulus_files
+from highgamma.recording.files import STIMULUS, Segment, StimulusFiles, selected, stimulus_files
 from highgamma.recording.heard import nothing_heard, presentations, words_heard
 from highgamma.recording.opening import open_signals
-from highgamma.recording.settings import WordSettings
+from highgamma.recording.settings import ChannelSettings, WordSettings
 from highgamma.recording.sidecars import read_json
 from highgamma.recording.signals import Amplitude, Signals, amplitude
 from highgamma.recording.sound import RATE, SILENCE, Sound, audio, audio_file
@@ -66,8 +66,10 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
     shared = stimulus_files(dataset["root"], dataset.get("stimulus"))
     if participant == STIMULUS:
         return _stimulus(shared)
-    segments = find(dataset["root"], participant, task=dataset.get("task"))
+    segments = selected(dataset, participant)
     sound_settings = dict(dataset.get("audio") or {})
+    given = dataset.get("channels") or {}
+    chosen = section_from(ChannelSettings, given, where="dataset.channels")
     tables, sounds, amplitudes, lengths, parts, rates = [], [], [], [], [], []
     for segment in segments:
         with open_signals(segment) as signals:
@@ -75,7 +77,7 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
             parts.append(signals.stretches())
             rates.append(signals.rate)
             compare_with_sidecar(segment, signals)
-            table = electrodes.channels(segment, signals.names)
+            table = electrodes.channels(segment, signals.names, chosen)
             tables.append(table)
             kept = table.loc[table["kept"] == "yes", "name"].tolist()
             amplitudes.append(amplitude(signals, kept))

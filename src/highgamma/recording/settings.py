@@ -76,6 +76,35 @@ class WordSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSettings:
+    """Which channels of a recording are electrodes."""
+
+    types: tuple[str, ...] = setting(
+        ("SEEG", "ECOG"),
+        "Types of `channels.tsv` that are electrodes (`DBS` leads are left out by default).",
+        length=1,
+        unique=True,
+    )
+    names: tuple[str, ...] = setting(
+        ("*",),
+        "Names of the electrodes that are used; `*` stands for any text, and what follows `!` is "
+        'left out (`["*", "!LA1?"]`).',
+        length=1,
+    )
+    space: str | None = setting(
+        None,
+        "Space of the coordinates, as in the name of an electrodes.tsv (`space-ACPC`); `null`: the "
+        "most native one. Those of a template are kept beside it as `x_mni`, `y_mni`, `z_mni`.",
+    )
+    atlas: str | None = setting(
+        None,
+        "Column of electrodes.tsv with the anatomical label; `null`: the description in "
+        "`channels.tsv`, else a column with a usual name (`region`, `anat`, `desikan-killiany`, "
+        "`destrieux`, …).",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StimulusSettings:
     """The sound and transcript that all participants of a listening set share."""
 
@@ -110,7 +139,22 @@ class DatasetSettings:
         "`openneuro:<accession>`; `null` for a data set that is already there.",
         pattern="^(osf:[a-z0-9]{5}|openneuro:ds[0-9]{6})$",
     )
-    task: str | None = setting(None, "The BIDS task; `null` takes recordings of any task.")
+    task: str | tuple[str, ...] | None = setting(
+        None, "The BIDS task, or several in a list; `null` takes recordings of any task.", length=1
+    )
+    session: str | tuple[str, ...] | None = setting(
+        None, "The session, or several, such as `iemu`; `null` takes all.", length=1
+    )
+    run: str | tuple[str, ...] | None = setting(
+        None, 'The run, or several, such as `"01"`; `null` takes all.', length=1
+    )
+    acquisition: str | tuple[str, ...] | None = setting(
+        None,
+        "The acquisition, or several, such as `HDgrid`; `null` takes all. Recordings whose "
+        "channels differ cannot be taken together.",
+        length=1,
+    )
+    channels: ChannelSettings = setting(ChannelSettings(), "Which channels are electrodes.")
     participants: Literal["all"] | tuple[str, ...] = setting(
         "all",
         "`all` (the rows of `participants.tsv`), or a list of labels such as `sub-01`.",

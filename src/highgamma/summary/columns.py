@@ -195,6 +195,17 @@ class JudgedFit:
             regions.append(value if value not in ("", store.MISSING) else None)
         return regions
 
+    def space(self) -> list[str | None]:
+        """Return the coordinate system of each electrode's position; None where it is unknown.
+
+        A re-referenced pair has that of its participant's electrodes.
+        """
+        systems = {of.get("space") for of in self.beside.place.values()}
+        named = [s for s in systems if isinstance(s, str) and s not in ("", store.MISSING)]
+        only = named[0] if len(named) == 1 else None
+        found = (self.beside.place.get(name, {}).get("space") for name in self.fit.channels)
+        return [s if isinstance(s, str) and s != store.MISSING else only for s in found]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableColumn:
@@ -476,6 +487,13 @@ ELECTRODE_COLUMNS = _registry(
             name="gain_q",
             meaning="false-discovery rate of `gain_p` over the family",
             values=lambda part: part.beside.gain_q,
+        ),
+        TableColumn(
+            name="space",
+            meaning="coordinate system of the position, such as `ACPC` (a participant's own head) "
+            "or a template's name",
+            values=lambda part: part.space(),
+            text=True,
         ),
     ],
 )

@@ -219,7 +219,7 @@ class _Order:
 
 def read_channels(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
     """Read the channels tables, by participant (the file's name)."""
-    text = ("name", "type", "status", "kept", "reason", "region", "shaft", "contact")
+    text = ("name", "type", "status", "kept", "reason", "region", "space", "shaft", "contact")
     return {Path(p).stem: store.read_table(p, strings=text) for p in sorted(map(str, paths))}
 
 

@@ -199,7 +199,7 @@ def gains_of(table: pd.DataFrame | None, fit: FitSummary) -> dict[str, Gain]:
 
 def places_of(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return the region and coordinates (mm) of every channel of a channels table."""
-    kept = table[[c for c in ("name", "region", "x", "y", "z") if c in table]]
+    kept = table[[c for c in ("name", "region", "x", "y", "z", "space") if c in table]]
     return {
         str(row["name"]): {str(k): v for k, v in row.items()} for row in kept.to_dict("records")
     }

@@ -97,7 +97,7 @@ class Study:
             labels = sorted(files.participants(self.root))
         for label in labels:
             if not awaited and not (self.root / label).is_dir():
-                files.find(self.root, label, task=self.dataset["task"])
+                files.selected(self.dataset, label)
         return labels
 
     @property
@@ -140,8 +140,13 @@ class Study:
             return [str(path) for path in self.demo_files(participant)]
         return self._found(participant)
 
+    @property
+    def tasks(self) -> tuple[str, ...] | None:
+        """Tasks of the recordings; None for all."""
+        return files.values_of(self.dataset["task"])
+
     def _recorded_files(self, participant: str) -> list[str]:
-        segments = files.find(self.root, participant, task=self.dataset["task"])
+        segments = files.selected(self.dataset, participant)
         stimulus = self.dataset["stimulus"] or {}
         words, onset = stimulus.get("words"), stimulus.get("onset")
         shared = [words] if words else []

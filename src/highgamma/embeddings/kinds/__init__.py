@@ -143,9 +143,9 @@ class Given:
 
     def recordings(self) -> list[Segment]:
         """Find the participant's recordings."""
-        from highgamma.recording.files import find
+        from highgamma.recording.files import selected
 
-        return find(self.dataset["root"], self.participant, task=self.dataset.get("task"))
+        return selected(self.dataset, self.participant)
 
 
 class Kind:
