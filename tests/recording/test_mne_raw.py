@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edf_writer import write_edf
 
 from highgamma.errors import InputError
 from highgamma.recording.electrodes import channels
@@ -124,4 +125,21 @@ def test_a_header_cannot_lead_out_of_its_folder(gripforce: Path, tmp_path: Path)
     name = segment.companions[0].name
     segment.signal.write_text(text.replace(f"DataFile={name}", "DataFile=../../../elsewhere.eeg"))
     with pytest.raises(InputError, match="outside its folder"), open_signals(segment):
+        pass
+
+
+def test_several_channels_of_one_name_are_refused(tmp_path: Path) -> None:
+    """MNE would call them LA1-0 and LA1-1, and neither would be found in channels.tsv."""
+    folder = tmp_path / "sub-01/ieeg"
+    folder.mkdir(parents=True)
+    path = folder / "sub-01_task-read_ieeg.edf"
+    write_edf(path, {name: (256, np.zeros(512)) for name in ("LA1", "LA2", "LA3")})
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"LA2 ", b"LA1 ", 1))
+    (folder / "sub-01_task-read_channels.tsv").write_text("name\ttype\nLA1\tSEEG\nLA3\tSEEG\n")
+    (segment,) = find(tmp_path, "sub-01")
+    with (
+        pytest.raises(InputError, match="several channels of the recording have one name"),
+        open_signals(segment),
+    ):
         pass

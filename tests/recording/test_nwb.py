@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 from dutch_recording import LAB_CLOCK, NAMES, write_dataset, write_nwb
 
 from highgamma.errors import InputError
-from highgamma.recording.files import find
+from highgamma.recording.files import Segment, find
 from highgamma.recording.opening import open_channels, open_signals, reopened
 from highgamma.recording.signals import amplitude
 
@@ -142,3 +143,68 @@ def test_channels_of_all_recordings_are_open_at_once(dutch: SimpleNamespace) -> 
     with open_channels([dutch.segment, dutch.segment], ["LA3"]) as recordings:
         for recording in recordings:
             np.testing.assert_array_equal(recording.read(5, 9), dutch.neural[5:9, [2]])
+
+
+# ------------------------------------------------------------------ the order of the electrodes
+
+
+def electrical(folder: Path, named: list[str] | None, listed: list[str]) -> Segment:
+    """An NWB file whose table of electrodes names them; column k counts k·1000 µV."""
+    from datetime import UTC, datetime
+
+    from pynwb import NWBHDF5IO, NWBFile
+    from pynwb.ecephys import ElectricalSeries
+
+    home = folder / "sub-01/ieeg"
+    home.mkdir(parents=True)
+    nwb = NWBFile(
+        session_description="d", identifier="i", session_start_time=datetime(2020, 1, 1, tzinfo=UTC)
+    )
+    group = nwb.create_electrode_group(
+        "g", description="d", location="l", device=nwb.create_device("device")
+    )
+    if named is not None:
+        nwb.add_electrode_column(name="label", description="name of the contact")
+    for k in range(len(listed)):
+        extra = {} if named is None else {"label": named[k]}
+        nwb.add_electrode(group=group, location="l", **extra)
+    region = nwb.create_electrode_table_region(list(range(len(listed))), "all")
+    values = np.arange(2048)[:, None] * 1e-6 + 1e-3 * np.arange(len(listed))
+    nwb.add_acquisition(
+        ElectricalSeries("iEEG", values, electrodes=region, rate=512.0, starting_time=0.0)
+    )
+    with NWBHDF5IO(str(home / "sub-01_task-read_ieeg.nwb"), "w") as io:
+        io.write(nwb)
+    rows = "".join(f"{name}\tSEEG\tV\n" for name in listed)
+    (home / "sub-01_task-read_channels.tsv").write_text("name\ttype\tunits\n" + rows)
+    return find(folder, "sub-01")[0]
+
+
+def offsets(segment: Segment) -> dict[str, int]:
+    """Which column of the file each name has, by its offset."""
+    with open_signals(segment) as signals:
+        first = signals.read(0, 1)[0]
+        return dict(zip(signals.names, (round(v / 1000) for v in first), strict=True))
+
+
+def test_the_files_own_names_tell_which_column_is_which(tmp_path: Path, caplog) -> None:
+    segment = electrical(tmp_path, ["LA3", "LA1", "LA2"], ["LA1", "LA2", "LA3"])
+    with caplog.at_level(logging.WARNING, "highgamma"):
+        assert offsets(segment) == {"LA3": 0, "LA1": 1, "LA2": 2}
+    assert "the order of the channels is the file's" in caplog.text
+
+
+def test_names_in_the_file_may_be_spelled_otherwise(tmp_path: Path) -> None:
+    segment = electrical(tmp_path, ["EEG LA02-Ref", "EEG LA01-Ref"], ["LA1", "LA2"])
+    assert offsets(segment) == {"LA2": 0, "LA1": 1}
+
+
+@pytest.mark.parametrize("named", [None, ["0", "1"], ["x", "x"]])
+def test_a_file_that_names_no_contact_has_the_order_of_the_table(tmp_path: Path, named) -> None:
+    assert offsets(electrical(tmp_path, named, ["LA1", "LA2"])) == {"LA1": 0, "LA2": 1}
+
+
+def test_a_file_and_a_table_of_other_electrodes_are_refused(tmp_path: Path) -> None:
+    segment = electrical(tmp_path, ["LA1", "LB7"], ["LA1", "LA2"])
+    with pytest.raises(InputError, match="1 electrodes of the file, such as LB7"):
+        offsets(segment)

@@ -118,13 +118,23 @@ def events_in_file(segment: Segment) -> pd.DataFrame:
 def _opened(path: Path, **options: Any) -> Any:
     import mne
 
-    with warnings.catch_warnings():
-        # MNE warns of unusual headers (dates, file names), which do not matter here.
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(record=True) as said:
+        # MNE warns of unusual headers (dates, file names), which do not matter here; that it
+        # renames channels does.
+        warnings.simplefilter("always")
         try:
-            return mne.io.read_raw(path, preload=False, verbose="error", **options)
+            raw = mne.io.read_raw(path, preload=False, verbose="warning", **options)
         except Exception as error:
             raise unreadable(path, error) from error
+    doubles = [str(w.message) for w in said if "names are not unique" in str(w.message)]
+    if doubles:
+        raise InputError(
+            f"several channels of the recording have one name: {doubles[0].splitlines()[0][:200]}",
+            where=path,
+            expected="each name once",
+            remedy="give the channels different names in the file, and in channels.tsv",
+        )
+    return raw
 
 
 def _fetch(raw: Any, segment: Segment) -> Fetch:

@@ -16,6 +16,7 @@ import numpy as np
 
 from highgamma.errors import InputError, nearest
 from highgamma.recording.gaps import Gap, filled, gaps_of_timestamps, stretches, told
+from highgamma.recording.names import matched
 from highgamma.recording.reader import Reader, Values, columns_of
 from highgamma.recording.sidecars import channel_rows
 from highgamma.recording.signals import (
@@ -37,6 +38,9 @@ LOG = logging.getLogger("highgamma")
 NEURAL = "iEEG"
 """Name of the series that holds the neural signals. In a file without it that has exactly one
 electrical series, that one is read."""
+
+NAME_COLUMNS = ("channel_name", "label", "electrode_name", "name", "contact")
+"""Columns of an NWB file's table of electrodes that name channels, the first that is there."""
 
 WORDS = "Stimulus"
 """Name of the series that holds what was on the screen."""
@@ -188,7 +192,7 @@ def _signals(segment: Segment, nwb: Any) -> Signals:
     path = segment.signal
     series = _neural_series(nwb, path)
     data = series.data
-    listed = channel_rows(segment)
+    listed = _in_the_files_order(channel_rows(segment), series, segment)
     names = [row["name"] for row in listed]
     if len(data.shape) != 2 or data.shape[1] != len(names):
         shape = " × ".join(str(size) for size in data.shape)
@@ -234,6 +238,63 @@ def _signals(segment: Segment, nwb: Any) -> Signals:
         fetch=checked_fetch(fetch, path),
         piece=piece_of(len(names), chunk=int((getattr(data, "chunks", None) or (1,))[0])),
     )
+
+
+def _in_the_files_order(
+    listed: list[dict[str, str]], series: Any, segment: Segment
+) -> list[dict[str, str]]:
+    """Return the rows of channels.tsv in the order of the series' electrodes, if it names them.
+
+    Raises
+    ------
+    InputError
+        If only some of the names are those of channels.tsv.
+    """
+    names = _names_in_file(series)
+    if not names or len(names) != len(listed):
+        return listed
+    if len(set(names)) < len(names):
+        LOG.info("%s names electrodes twice; the order is that of channels.tsv", segment.signal)
+        return listed
+    known = [row["name"] for row in listed]
+    same = matched(names, known, where=segment.channels, what="channels.tsv")
+    if not same:
+        LOG.info(
+            "%s names its electrodes %s, …; the order is that of channels.tsv",
+            segment.signal.name, ", ".join(names[:3]),
+        )  # fmt: skip
+        return listed
+    absent = [name for name in names if name not in same]
+    if absent or len(set(same.values())) < len(known):
+        raise InputError(
+            f"{len(absent)} electrodes of the file, such as {', '.join(absent[:3])}, are not in "
+            "channels.tsv, others are",
+            where=segment.signal,
+            expected="the same names in both",
+            remedy="correct the names in channels.tsv",
+        )
+    order = [known.index(same[name]) for name in names]
+    if order != list(range(len(order))):
+        LOG.warning(
+            "%s: the order of the channels is the file's, not that of channels.tsv",
+            segment.signal.name,
+        )
+    return [listed[k] for k in order]
+
+
+def _names_in_file(series: Any) -> list[str]:
+    """Return the names of a series' channels in its table of electrodes; none without them."""
+    try:
+        region = series.electrodes
+        table, rows = region.table, [int(row) for row in region.data[:]]
+        column = next((name for name in NAME_COLUMNS if name in table.colnames), None)
+        return [] if column is None else [_text(table[column][row]) for row in rows]
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OSError):
+        return []
+
+
+def _text(value: Any) -> str:
+    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
 def _further_series(series: Any, *, path: Path, zero: float) -> Reader:
