@@ -17,6 +17,7 @@ PAGE = ROOT / "docs/architecture.md"
 
 LAYERS = (
     "errors",
+    "spelling",
     "registry",
     "sections",
     "store",

@@ -12,7 +12,9 @@ from scipy import signal as scipy_signal
 from highgamma.errors import InputError
 from highgamma.recording.files import find
 from highgamma.recording.reader import Reader
-from highgamma.recording.sound import audio, audio_file, ratio, resampled
+from highgamma.recording.resampling import ratio, resampled
+from highgamma.recording.settings import AudioSettings
+from highgamma.recording.sound import audio, audio_file
 
 
 def test_48_khz_is_resampled_by_a_third_and_its_exact_rate_kept() -> None:
@@ -72,20 +74,20 @@ def test_a_file_or_a_channel_can_carry_the_sound(copied: Path, shared_data: Path
 
     segment = find(copied, "sub-01")[0]
     with pytest.raises(InputError, match="no audio file"):
-        audio(segment, source="file")
+        audio(segment, AudioSettings(source="file"))
     tone = np.sin(2 * np.pi * 220 * np.arange(12 * 22050) / 22050)
     beside = segment.signal.with_name("sub-01_task-wordProduction_audio.wav")
     soundfile.write(beside, tone, 22050)
     segment = find(copied, "sub-01")[0]
     assert segment.audio == beside
-    sound = audio(segment, source="file")
+    sound = audio(segment, AudioSettings(source="file"))
     expected = np.sin(2 * np.pi * 220 * sound.times())
     np.testing.assert_allclose(sound.samples[500:-500], expected[500:-500], atol=0.01)
 
-    sound = audio(segment, source="channel", channel="EKG1")
+    sound = audio(segment, AudioSettings(source="channel", channel="EKG1"))
     assert sound.rate == pytest.approx(16000, rel=1e-6)
     with pytest.raises(InputError, match="'EKG1'"):
-        audio(segment, source="channel", channel="EKG")
+        audio(segment, AudioSettings(source="channel", channel="EKG"))
 
 
 def test_five_minutes_of_sound_are_read_in_little_memory(tmp_path: Path) -> None:

@@ -123,11 +123,15 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
     """
     from highgamma.recording import electrodes, files, opening, sound
     from highgamma.recording.outputs import compare_with_sidecar
+    from highgamma.recording.settings import AudioSettings, ChannelSettings
+    from highgamma.sections import section_from
 
     segments = problems.attempt(name, files.selected, dataset, name)
     if segments is None:
         return Participant(name, (), None, False, 0)
-    heard = dict(dataset.get("audio") or {})
+    heard = section_from(AudioSettings, dataset.get("audio") or {}, where="dataset.audio")
+    given = dataset.get("channels") or {}
+    chosen = section_from(ChannelSettings, given, where="dataset.channels")
     recorded, tables = [], []
     for segment in segments:
         with ExitStack() as stack:
@@ -137,20 +141,17 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
             else:
                 names = list(opened.names)
                 problems.attempt(name, compare_with_sidecar, segment, opened)
-            table = problems.attempt(name, electrodes.channels, segment, names) if names else None
+            table = (
+                problems.attempt(name, electrodes.channels, segment, names, chosen)
+                if names
+                else None
+            )
             if table is not None:
                 tables.append((segment.label, table))
             _compare_tables(name, segment, table, opened, problems)
             if opened is None:
                 continue
-            extent = problems.attempt(
-                name,
-                sound.extent,
-                segment,
-                opened,
-                source=str(heard.get("source") or "auto"),
-                channel=heard.get("channel"),
-            )
+            extent = problems.attempt(name, sound.extent, segment, opened, heard)
             kept = 0 if table is None else int((table["kept"] == "yes").sum())
             recorded.append(
                 Recorded(

@@ -78,7 +78,10 @@ class Segment:
             self.audio,
             self.textgrid,
         )
-        return [self.signal, *self.companions, *(path for path in named if path is not None)]
+        there = [path for path in named if path is not None]
+        if self.audio is not None and self.audio.with_suffix(".json").is_file():
+            there.append(self.audio.with_suffix(".json"))
+        return [self.signal, *self.companions, *there]
 
 
 @dataclass(frozen=True, slots=True)

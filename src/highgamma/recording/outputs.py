@@ -17,7 +17,7 @@ from highgamma.recording import electrodes, gaps, prompts
 from highgamma.recording.files import STIMULUS, Segment, StimulusFiles, selected, stimulus_files
 from highgamma.recording.heard import nothing_heard, presentations, words_heard
 from highgamma.recording.opening import open_signals
-from highgamma.recording.settings import ChannelSettings, WordSettings
+from highgamma.recording.settings import AudioSettings, ChannelSettings, WordSettings
 from highgamma.recording.sidecars import read_json
 from highgamma.recording.signals import Amplitude, Signals, amplitude
 from highgamma.recording.sound import RATE, SILENCE, Sound, audio, audio_file
@@ -67,7 +67,7 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
     if participant == STIMULUS:
         return _stimulus(shared)
     segments = selected(dataset, participant)
-    sound_settings = dict(dataset.get("audio") or {})
+    heard_as = section_from(AudioSettings, dataset.get("audio") or {}, where="dataset.audio")
     given = dataset.get("channels") or {}
     chosen = section_from(ChannelSettings, given, where="dataset.channels")
     tables, sounds, amplitudes, lengths, parts, rates = [], [], [], [], [], []
@@ -81,19 +81,13 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
             tables.append(table)
             kept = table.loc[table["kept"] == "yes", "name"].tolist()
             amplitudes.append(amplitude(signals, kept))
-            sounds.append(
-                audio(
-                    segment,
-                    source=str(sound_settings.get("source") or "auto"),
-                    channel=sound_settings.get("channel"),
-                    signals=signals,
-                )
-            )
+            sounds.append(audio(segment, heard_as, signals=signals))
     heard = heard_by(segments, dataset)
     words = words_of(segments, dataset, heard, lengths=lengths, sounds=sounds)
     if dataset.get("stimulus") is None and len(words):
         within(words, segments, lengths)
         words = with_voice(words, sounds)
+        compare_with_prompts(words, segments)
     sounds = gaps.sounds_by_part(sounds, parts, rates)
     return RecordingOutputs(
         words=gaps.words_by_part(words, parts, rates),
@@ -234,6 +228,60 @@ def with_voice(words: pd.DataFrame, sounds: Sequence[Sound]) -> pd.DataFrame:
                 n_searched,
             )
     return filled
+
+
+EARLY_S = 0.05
+"""Time after a prompt in which nobody has begun to say the word, s."""
+
+MOST_EARLY = 0.2
+"""Share of words whose voice may already sound at the prompt."""
+
+GROWTH = 5e-4
+"""Change of the voice's latency over the recording (s a second) that no one's reading has."""
+
+
+def compare_with_prompts(words: pd.DataFrame, segments: Sequence[Segment]) -> None:
+    """Warn where the voice contradicts the prompts: sound from another time, or another clock.
+
+    Parameters
+    ----------
+    words
+        With prompts and the voice that was found for each.
+    segments
+        The recordings.
+    """
+    for number, segment in enumerate(segments):
+        here = words[(words["segment"] == number) & words["voice_onset"].notna()]
+        prompt = here["onset"].to_numpy(np.float64)
+        latency = here["voice_onset"].to_numpy(np.float64) - prompt
+        if len(here) < 20 or not (latency != 0).any():
+            continue
+        early = float((latency < EARLY_S).mean())
+        if early > MOST_EARLY:
+            LOG.warning(
+                "%s: in %.0f %% of the trials the voice already sounds when the word is shown: "
+                "the sound and the prompts may be on different clocks (dataset.audio.start), or "
+                "the times of the table are those of the voice (dataset.words.times)",
+                segment.label, 100 * early,
+            )  # fmt: skip
+        change, low, high = growth(prompt, latency)
+        if min(abs(low), abs(high)) > GROWTH and low * high > 0:
+            LOG.warning(
+                "%s: the voice comes %.3g s later after each minute (95 %% interval %.3g to %.3g "
+                "s): the clocks of sound and recording may differ by %.2g %% "
+                "(dataset.audio.stretch, dataset.audio.reference)",
+                segment.label, 60 * change, 60 * low, 60 * high, 100 * change,
+            )  # fmt: skip
+
+
+def growth(
+    prompt: np.ndarray[Any, Any], latency: np.ndarray[Any, Any]
+) -> tuple[float, float, float]:
+    """Return the slope of the latency over time and its 95 % interval (Theil and Sen)."""
+    from scipy.stats import theilslopes
+
+    slope, _, low, high = theilslopes(latency, prompt)
+    return float(slope), float(low), float(high)
 
 
 def sound_dataset(

@@ -25,6 +25,22 @@ class AudioSettings:
     channel: str | None = setting(
         None, "Name of the recorded channel that carries the sound, for `source: channel`."
     )
+    start: float | None = setting(
+        None,
+        "When a sound file begins on the recording's clock, in seconds, negative if it begins "
+        "earlier; `null`: `StartTime` of the JSON file of the same name, else together.",
+    )
+    stretch: float | None = setting(
+        None,
+        "How much longer a sound file lasts on the recording's clock, such as 1.001; `null`: 1.",
+        minimum=0.98,
+        maximum=1.02,
+    )
+    reference: str | None = setting(
+        None,
+        "A recorded channel that heard the sound too, at 880 Hz or more: start and stretch of the "
+        "sound file are estimated from it.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +196,8 @@ class DatasetSettings:
         found = []
         if self.audio.source == "channel" and self.audio.channel is None:
             found.append("audio.channel: name the channel that carries the sound")
+        if self.audio.reference is not None and self.audio.start is not None:
+            found.append("audio: either start or reference tells when the sound begins")
         if self.stimulus is not None and not (self.stimulus.audio or self.stimulus.words):
             found.append("stimulus: name its audio, its words, or both")
         return found

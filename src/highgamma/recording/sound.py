@@ -7,17 +7,20 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.errors import InputError
+from highgamma.recording.alignment import align
 from highgamma.recording.files import Segment
 from highgamma.recording.gaps import filled
 from highgamma.recording.opening import open_signals
 from highgamma.recording.reader import Reader
+from highgamma.recording.resampling import ratio, resampled
+from highgamma.recording.settings import AudioSettings
+from highgamma.recording.sidecars import read_json
 from highgamma.recording.signals import Signals
 
 FloatArray = NDArray[np.float64]
@@ -67,10 +70,9 @@ SILENCE = Sound(np.empty(0, np.float32), float(RATE))
 
 def audio(
     segment: Segment,
-    rate: int = RATE,
+    settings: AudioSettings | None = None,
     *,
-    source: str = "auto",
-    channel: str | None = None,
+    rate: int = RATE,
     signals: Signals | None = None,
 ) -> Sound:
     """Read a recording's sound, resampled, scaled by its peak and cut to the neural recording.
@@ -83,13 +85,11 @@ def audio(
     ----------
     segment
         From `find`.
+    settings
+        Where the sound is, and when a file of it begins; by default the recording's series
+        `Audio`, else a WAV or FLAC file next to it, else none.
     rate
         Nominal rate wanted, Hz.
-    source
-        "auto" (the recording's series `Audio`, else a WAV or FLAC file next to it, else none),
-        "channel", "file" or "none".
-    channel
-        The recorded channel that holds the sound, for "channel".
     signals
         The recording, if it is open already.
 
@@ -98,12 +98,13 @@ def audio(
     InputError
         If the source is absent, or shorter than the recording.
     """
-    if source == "none":
+    settings = settings or AudioSettings()
+    if settings.source == "none":
         return SILENCE
     if signals is None:
         with open_signals(segment) as opened:
-            return audio(segment, rate, source=source, channel=channel, signals=opened)
-    with _source(segment, signals, source=source, channel=channel) as sound:
+            return audio(segment, settings, rate=rate, signals=opened)
+    with _source(segment, signals, settings) as sound:
         if sound is None:
             LOG.info("%s: no audio in the recording or next to it", segment.signal.name)
             return SILENCE
@@ -112,22 +113,21 @@ def audio(
 
 
 def extent(
-    segment: Segment,
-    signals: Signals,
-    *,
-    source: str = "auto",
-    channel: str | None = None,
+    segment: Segment, signals: Signals, settings: AudioSettings
 ) -> tuple[float, float, float] | None:
     """Return start and length (s) and rate (Hz) of the sound that `audio` would read, or None.
 
-    Arguments and errors are those of `audio`; no sample is read.
+    Arguments and errors are those of `audio`; no sample is read but to compare channels, and start
+    and stretch are not estimated.
     """
-    if source == "none":
+    if settings.source == "none":
         return None
-    with _source(segment, signals, source=source, channel=channel) as sound:
+    estimated = settings.reference is not None
+    with _source(segment, signals, replace(settings, reference=None)) as sound:
         if sound is None:
             return None
-        _check_coverage(sound, signals, segment)
+        if not estimated:
+            _check_coverage(sound, signals, segment)
         return sound.start, sound.duration, sound.rate
 
 
@@ -138,9 +138,8 @@ def audio_file(path: Path, rate: int = RATE) -> Sound:
 
 
 @contextmanager
-def _source(
-    segment: Segment, signals: Signals, *, source: str, channel: str | None
-) -> Iterator[Reader | None]:
+def _source(segment: Segment, signals: Signals, settings: AudioSettings) -> Iterator[Reader | None]:
+    source, channel = settings.source, settings.channel
     if source == "channel":
         if not channel:
             raise InputError(
@@ -149,15 +148,13 @@ def _source(
                 expected="the channel's name as in channels.tsv",
                 remedy="write dataset.audio: {source: channel, channel: NAME}",
             )
-        other = channel not in signals.names and channel in signals.series
-        reader = signals.series[channel]() if other else signals.select([channel])
-        yield _mono(reader if other else filled(reader, signals.gaps), f"channel {channel}")
+        yield _mono(_channel(signals, channel), f"channel {channel}")
     elif source == "auto" and SERIES in signals.series:
         yield _mono(signals.series[SERIES](), f"series {SERIES}")
     elif source in ("auto", "file"):
         if segment.audio is not None:
             with _file(segment.audio) as sound:
-                yield sound
+                yield _placed(sound, segment.audio, signals, settings)
         elif source == "file":
             raise InputError(
                 "no audio file was found next to the recording",
@@ -176,13 +173,75 @@ def _source(
         )
 
 
+def _channel(signals: Signals, name: str) -> Reader:
+    """Read a recorded channel, at its own rate where the file has several; gaps are silent."""
+    if name not in signals.names and name in signals.series:
+        return signals.series[name]()
+    return filled(signals.select([name]), signals.gaps)
+
+
+def _placed(sound: Reader, path: Path, signals: Signals, settings: AudioSettings) -> Reader:
+    """Put a sound file on the recording's clock, and say what is assumed."""
+    start, stretch = settings.start, settings.stretch or 1.0
+    sidecar = path.with_suffix(".json")
+    if settings.reference is not None:
+        reference = _channel(signals, settings.reference)
+        found = align(sound, reference, where="dataset.audio.reference")
+        LOG.info(
+            "%s: begins at %.3f s and is stretched by %.7g, from %d stretches of the channel %s "
+            "(%.1f ms off)",
+            path.name, found.start, found.stretch, found.places, settings.reference,
+            1000 * found.residual_s,
+        )  # fmt: skip
+        return replace(sound, start=found.start, rate=sound.rate / found.stretch)
+    if start is None and sidecar.is_file():
+        stated = read_json(sidecar).get("StartTime")
+        start = float(stated) if isinstance(stated, int | float) else None
+    if start is None:
+        longer = sound.duration * stretch - signals.elapsed
+        if longer > TOLERANCE:
+            LOG.warning(
+                "%s is %.3f s longer than the recording (%.3f s): it is assumed that both begin "
+                "together; if not, set dataset.audio.start, or a channel that heard the sound too "
+                "(dataset.audio.reference)",
+                path.name, longer, signals.elapsed,
+            )  # fmt: skip
+        start = 0.0
+    return replace(sound, start=start, rate=sound.rate / stretch)
+
+
+PROBES = 5
+"""Number of stretches of a second in which the channels of a sound are compared."""
+
+
+def _cancelling(sound: Reader) -> int | None:
+    """Return the loudest channel if the mean over channels cancels them; None otherwise.
+
+    The two wires of a balanced line carry the same voltage with opposite signs.
+    """
+    size = max(1, min(sound.n_samples, round(sound.rate)))
+    starts = np.linspace(0, max(0, sound.n_samples - size), PROBES).astype(int)
+    pieces = [np.asarray(sound.read(int(a), int(a) + size), dtype=np.float64) for a in starts]
+    samples = np.concatenate([piece - piece.mean(axis=0) for piece in pieces])
+    each = np.sqrt((samples**2).mean(axis=0))
+    together = float(np.sqrt((samples.mean(axis=1) ** 2).mean()))
+    return int(np.argmax(each)) if together < 0.2 * float(each.max()) / len(each) else None
+
+
 def _mono(sound: Reader, name: str) -> Reader:
-    """Read the mean over channels, as float32."""
+    """Read the mean over channels, as float32; of channels that cancel, the loudest."""
+    only = _cancelling(sound) if len(sound.names) > 1 else 0
+    if only is not None and len(sound.names) > 1:
+        LOG.warning(
+            "%s: the mean of its %d channels cancels them (a balanced line?); the loudest is "
+            "taken, number %d",
+            name, len(sound.names), only + 1,
+        )  # fmt: skip
 
     def fetch(start: int, stop: int, _: Sequence[int]) -> SoundArray:
         values = np.asarray(sound.read(start, stop), dtype=np.float32)
-        if values.shape[1] == 1:
-            return values
+        if only is not None:
+            return values[:, only : only + 1]
         return np.asarray(values.mean(axis=1, dtype=np.float32, keepdims=True))
 
     return replace(sound, names=(name,), fetch=fetch, piece=None)
@@ -227,8 +286,8 @@ def _check_coverage(sound: Reader, signals: Signals, segment: Segment) -> None:
             f"({sound.duration:.2f} s) of a recording of {signals.elapsed:.2f} s",
             where=segment.signal if segment.audio is None else segment.audio,
             expected=f"sound for the whole recording; at most {TOLERANCE:g} s may be missing",
-            remedy="use the audio of this recording, or set dataset.audio: {source: none} and "
-            "leave out models and audits that need sound",
+            remedy="use the audio of this recording, state when it begins (dataset.audio.start), "
+            "or set dataset.audio: {source: none} and leave out models and audits that need sound",
         )
     if late > 1 / sound.rate or early > 1 / sound.rate:
         LOG.info(
@@ -237,46 +296,6 @@ def _check_coverage(sound: Reader, signals: Signals, segment: Segment) -> None:
             max(0.0, late),
             max(0.0, early),
         )
-
-
-def ratio(from_hz: float, to_hz: float) -> Fraction:
-    """Return up/down of a polyphase resampling, with a denominator of at most 1000."""
-    return Fraction(to_hz / from_hz).limit_denominator(1000)
-
-
-def resampled(sound: Reader, factor: Fraction, *, block: int = 2**20) -> SoundArray:
-    """Resample a mono sound that is read piece by piece: `scipy.signal.resample_poly(x, up, down)`.
-
-    Each piece is read with enough on both sides for the anti-aliasing filter (half its length is
-    10·max(up, down) steps of the raised rate), so the pieces join without a seam.
-
-    Parameters
-    ----------
-    sound
-        One channel.
-    factor
-        up / down, see `ratio`.
-    block
-        Samples read at a time.
-    """
-    from scipy.signal import resample_poly
-
-    up, down = factor.numerator, factor.denominator
-    size = max(1, block // down) * down
-    context = (math.ceil(10 * max(up, down) / up / down) + 1) * down
-    out = np.empty(math.ceil(sound.n_samples * up / down), np.float32)
-    for begin in range(0, sound.n_samples, size):
-        left = max(0, begin - context)
-        end = min(begin + size, sound.n_samples)
-        right = min(sound.n_samples, end + context)
-        piece = sound.read(left, right)[:, 0]
-        if factor != 1:
-            piece = resample_poly(piece, up, down)
-        first = begin * up // down
-        last = out.size if end == sound.n_samples else end * up // down
-        skip = first - left * up // down
-        out[first:last] = piece[skip : skip + last - first]
-    return out
 
 
 def _resampled(sound: Reader, rate: int, *, stop: float) -> Sound:

@@ -23,7 +23,8 @@ from highgamma.encoding.fit import fit_analysis
 from highgamma.encoding.samples import Samples, frame_samples, layer_numbers, word_samples
 from highgamma.recording.outputs import sound_dataset, with_voice
 from highgamma.recording.reader import Reader
-from highgamma.recording.sound import RATE, Sound, ratio, resampled
+from highgamma.recording.resampling import ratio, resampled
+from highgamma.recording.sound import RATE, Sound
 from highgamma.selftest.files import FITS, gain_name, score_name
 from highgamma.selftest.settings import SelftestSettings
 from highgamma.selftest.worlds import World
