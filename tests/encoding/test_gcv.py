@@ -66,6 +66,39 @@ def test_a_constant_feature_and_a_constant_target_are_harmless():
     assert np.isnan(fit.inner_score[:, 1]).all()
 
 
+@pytest.mark.parametrize("scheme", ["leave-one-word-out", "word"])
+@pytest.mark.parametrize("p", [4, 60])
+def test_targets_far_from_0_lose_no_digits_that_they_have(p, scheme):
+    """All penalties are predicted at once where a fold has few samples, one by one elsewhere."""
+    X, Y = linear(45, p, 3, noise=2.0)
+    split = split_rows(words(45), scheme=scheme, folds=3)
+    outer = range(len(split.folds))
+    folds = decompositions(table(X), split, standardize=True, outer=outer)
+    fit = nested_gcv(folds, Y + 1e6, split, alphas=ALPHAS)
+    for i, fold in enumerate(split.folds):
+        for target in range(3):
+            alpha, skill, prediction = explicit(
+                X, Y[:, target], fold.train, fold.test, standardize=True
+            )
+            assert fit.alpha[i, target] == alpha
+            assert fit.inner_score[i, target] == pytest.approx(skill, abs=1e-7)
+            np.testing.assert_allclose(
+                fit.prediction[fold.test, target] - 1e6, prediction, atol=1e-6
+            )
+
+
+def test_a_target_that_differs_in_a_held_out_sample_alone_is_constant():
+    X, Y = linear(30, 5, 1)
+    Y[:] = 3.0
+    Y[7] = 1e5
+    split = split_rows(words(30), scheme="leave-one-word-out")
+    folds = decompositions(table(X), split, standardize=True, outer=range(30))
+    fit = nested_gcv(folds, Y, split, alphas=ALPHAS)
+    (fold,) = [i for i, f in enumerate(split.folds) if 7 in f.test]
+    assert np.isnan(fit.inner_score[fold, 0])
+    assert fit.prediction[7, 0] == pytest.approx(3.0, abs=1e-6)
+
+
 @pytest.mark.parametrize("p", [6, 80])
 def test_surrogates_choose_their_penalties_by_the_same_form(p):
     X, Y = linear(40, p, 3, noise=2.0)

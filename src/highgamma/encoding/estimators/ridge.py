@@ -216,6 +216,11 @@ def _statistics(task: Task) -> BlockStatistics | None:
     return estimator.statistics(task)
 
 
+CACHED_BYTES = 4 * 2**20
+"""Bytes of surrogates whose penalties are chosen at a time: all folds pass over them, from the
+processor's cache."""
+
+
 def _chosen_by_gcv(
     task: Task, folds: dict[int, Decomposition], surrogates: Surrogates
 ) -> FloatArray:
@@ -226,7 +231,7 @@ def _chosen_by_gcv(
         return sums_of_fit(fit, replace(task, targets=moved))
 
     n, t = task.targets.shape
-    batch = BATCH_BYTES // (8 * t * (6 * n + 4 * len(task.analysis.penalties)))
+    batch = CACHED_BYTES // (8 * n * t)
     return refitted_sums(sums_of, task.targets, surrogates, batch=batch)
 
 

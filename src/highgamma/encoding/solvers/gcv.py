@@ -23,6 +23,9 @@ from highgamma.encoding.solvers.ridge import training_kernels
 from highgamma.encoding.splits import FloatArray, IntArray, Split
 from highgamma.encoding.statistics import Design, feature_scale
 
+ROUNDING = 1e-13
+"""Share of a target's sum of squares up to which that of its training samples is rounding."""
+
 RANK = 1e-12
 """Share of the largest squared singular value up to which another is rounding."""
 
@@ -38,7 +41,7 @@ class Decomposition:
     squares
         (r,) squared singular values d².
     basis
-        (n, r) U.
+        (all samples, r) U, and 0 in rows of samples that are not for training.
     held_out
         (n_test, r) the held-out features times V D: a prediction is ``held_out @ (z/(d² + α))``.
     """
@@ -49,12 +52,19 @@ class Decomposition:
     basis: FloatArray
     held_out: FloatArray
 
-    def rotated(self, targets: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return z (r, t), ‖y‖² (t,) and the training means (t,) of targets (all samples, t)."""
-        training = targets[self.train]
-        mean = training.mean(axis=0)
-        training = training - mean
-        return self.basis.T @ training, np.einsum("it,it->t", training, training), mean
+    def rotated(
+        self, targets: FloatArray, total: FloatArray, squared: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return z (r, t), ‖y‖² (t,) and the training means (t,) of targets (all samples, t).
+
+        Training sums are those of all samples, `total` and `squared` (t,), less the held-out ones;
+        U is orthogonal to a constant, so that z needs no centred targets. What is left of ‖y‖² is 0
+        up to rounding.
+        """
+        held_out, n = targets[self.test], len(self.train)
+        mean = (total - held_out.sum(axis=0)) / n
+        left = squared - np.einsum("it,it->t", held_out, held_out) - n * mean**2
+        return self.basis.T @ targets, np.where(left > ROUNDING * squared, left, 0.0), mean
 
     def choose(
         self, z: FloatArray, squared: FloatArray, alphas: FloatArray
@@ -64,8 +74,7 @@ class Decomposition:
         Of equally good penalties the first; NaN and the last where a target is constant.
         """
         n, shrink = len(self.train), alphas[:, None] / (self.squares + alphas[:, None])
-        energy = z * z
-        residual = np.maximum(squared - energy.sum(axis=0) + shrink**2 @ energy, 0.0)
+        residual = np.maximum(squared + (shrink**2 - 1) @ (z * z), 0.0)
         free = 1.0 - (1.0 + (1.0 - shrink).sum(axis=1)) / n
         with np.errstate(divide="ignore", invalid="ignore"):
             score = residual / np.where(free > 0, free, np.nan)[:, None] ** 2
@@ -75,12 +84,21 @@ class Decomposition:
         best[~known.any(axis=0)] = len(alphas) - 1
         return best.astype(np.int64), skill[best, np.arange(skill.shape[1])]
 
-    def predict(self, z: FloatArray, alpha: FloatArray) -> FloatArray:
-        """Return held-out predictions (n_test, t) from the training mean, penalties (t,)."""
+    def predict(self, z: FloatArray, best: IntArray, alphas: FloatArray) -> FloatArray:
+        """Return held-out predictions (n_test, t) from the training mean, by index of the penalty.
+
+        Those of all penalties at once, where they are fewer than the values that choosing a
+        penalty's targets first would copy.
+        """
+        if len(self.test) * len(alphas) <= 2 * len(z):
+            weights = self.held_out[:, None] / (self.squares + alphas[:, None])
+            each = (weights.reshape(-1, len(z)) @ z).reshape(len(self.test), len(alphas), -1)
+            return np.take_along_axis(each, best[None, None], axis=1)[:, 0]
         prediction = np.empty((len(self.test), z.shape[1]))
-        for value in np.unique(alpha):
-            chosen = alpha == value
-            prediction[:, chosen] = (self.held_out / (self.squares + value)) @ z[:, chosen]
+        for number in np.unique(best):
+            chosen = best == number
+            weights = self.held_out / (self.squares + alphas[number])
+            prediction[:, chosen] = weights @ z[:, chosen]
         return prediction
 
 
@@ -129,7 +147,9 @@ def decompositions(
             squares, axes = squares[there], axes[:, there]
             basis = (Z @ axes) / np.sqrt(squares)
             held_out = ((X[test] - mean) * scale @ axes) * np.sqrt(squares)
-        folds[i] = Decomposition(train, test, squares, basis, held_out)
+        whole = np.zeros((n, len(squares)))
+        whole[train] = basis
+        folds[i] = Decomposition(train, test, squares, whole, held_out)
     return folds
 
 
@@ -155,11 +175,14 @@ def nested_gcv(
     """
     grid = np.asarray(alphas, dtype=np.float64)
     fit = empty_fit(len(targets), len(split.folds), targets.shape[1])
+    origin = targets.mean(axis=0)
+    centred = targets - origin
+    total, squared = centred.sum(axis=0), np.einsum("it,it->t", centred, centred)
     for i, fold in folds.items():
-        z, squared, mean = fold.rotated(targets)
-        best, fit.inner_score[i] = fold.choose(z, squared, grid)
+        z, left, mean = fold.rotated(centred, total, squared)
+        best, fit.inner_score[i] = fold.choose(z, left, grid)
         fit.alpha[i] = grid[best]
-        fit.training_mean[i] = mean
+        fit.training_mean[i] = origin + mean
         fit.n_nonzero[i] = len(fold.squares)
-        fit.prediction[fold.test] = mean + fold.predict(z, grid[best])
+        fit.prediction[fold.test] = fit.training_mean[i] + fold.predict(z, best, grid)
     return fit
