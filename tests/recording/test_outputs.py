@@ -10,7 +10,7 @@ import pytest
 from dutch_recording import WORDS
 
 from highgamma.errors import InputError
-from highgamma.recording.files import find, stimulus_files
+from highgamma.recording.files import find, stimuli
 from highgamma.recording.outputs import record
 from highgamma.store import read_table
 
@@ -61,7 +61,7 @@ def test_the_stimulus_is_a_pseudo_participant(dutch: SimpleNamespace, shared_dat
     assert (recorded.words["voice_onset"] == recorded.words["onset"]).all()
     assert recorded.channels.empty
     with pytest.raises(InputError, match=r"dataset\.stimulus\.audio"):
-        stimulus_files(dutch.root, {"audio": "stimuli/none.wav"})
+        stimuli(dutch.root, {"audio": "stimuli/none.wav"})
 
 
 def _run_script(tmp_path: Path, root: Path) -> dict[str, Path]:

@@ -246,3 +246,13 @@ def test_words_are_found_by_their_voice_alone(tmp_path) -> None:
     np.testing.assert_array_equal(found["voice_onset"], found["onset"])
     with pytest.raises(InputError, match="no sound to find words in"):
         words(segments, WordSettings(source="voice"))
+
+
+def test_events_of_another_type_end_words_without_a_duration(tmp_path) -> None:
+    """Codes as in auditory naming: 401 a question begins, 402 it ends, 501 the answer begins."""
+    rows = [(1, 401), (2.5, 402), (3, 501), (6, 401), (7, 402), (10, 401), (12, 501)]
+    table = "onset\tduration\ttrial_type\n" + "".join(f"{t}\t0\t{c}\n" for t, c in rows)
+    settings = WordSettings(trial_type="401", column="trial_type", until="402", times="prompt")
+    found = words(recorded(tmp_path, table), settings)
+    assert found["onset"].tolist() == [1, 6, 10]
+    np.testing.assert_array_equal(found["offset"], [2.5, 7, np.nan])

@@ -274,10 +274,9 @@ def _stimulus(config: Mapping[str, Any], problems: Problems) -> float:
     given = config["dataset"].get("stimulus")
     if not given or not Path(config["dataset"]["root"]).is_dir():
         return 0.0
-    shared = problems.attempt("stimulus", files.stimulus_files, config["dataset"]["root"], given)
-    if shared is None or shared.audio is None:
-        return 0.0
-    return problems.attempt("stimulus", _sound_length, shared.audio) or 0.0
+    shared = problems.attempt("stimulus", files.stimuli, config["dataset"]["root"], given)
+    sounds = [one.audio for one in shared or [] if one.audio is not None]
+    return sum(problems.attempt("stimulus", _sound_length, path) or 0.0 for path in sounds)
 
 
 def _sound_length(path: Path) -> float:
@@ -331,7 +330,8 @@ def _empty_files(root: Path, dataset: Mapping[str, Any], participants: Sequence[
         for suffix in ("ieeg.nwb", "channels.tsv", "events.tsv")
     ]
     stimulus = dataset.get("stimulus") or {}
-    names += [str(stimulus[key]) for key in ("audio", "words") if stimulus.get(key)]
+    named = (str(stimulus[key]) for key in ("audio", "words") if stimulus.get(key))
+    names += [name.replace("*", "any") for name in named]
     for name in names:
         path = inside(root, name)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ All have one frame every `shift` seconds, whose time is the centre of its window
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,28 @@ def on_off(time: FloatArray, start: FloatArray, stop: FloatArray, *, window: flo
             share += np.clip(within, 0.0, None) / window
     # Words that overlap are still one voice.
     return np.minimum(share, 1.0)[:, None]
+
+
+SILENT_HZ = 1000.0
+"""Rate of silence that stands for a recording without sound."""
+
+
+def silence(extents: Sequence[tuple[int, float, float]]) -> Audio:
+    """Return silence as long as recordings are.
+
+    Parameters
+    ----------
+    extents
+        Number, start and stop (s) of each.
+    """
+    lengths = [max(0, round((stop - start) * SILENT_HZ)) for _, start, stop in extents]
+    return Audio(
+        samples=np.zeros(sum(lengths), np.float32),
+        rate=SILENT_HZ,
+        segment=tuple(number for number, _, _ in extents),
+        first=tuple(int(n) for n in np.cumsum([0, *lengths[:-1]])),
+        start=tuple(start for _, start, _ in extents),
+    )
 
 
 def acoustic_embeddings(model: dict[str, Any], *, words: Words, audio: Audio) -> Embeddings:

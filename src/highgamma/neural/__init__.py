@@ -151,7 +151,10 @@ def channel_coordinates(prepared: PreparedRecordings) -> dict[str, Any]:
         "channel": ("channel", np.array(montage.names, dtype=object)),
         **place,
         "region": ("channel", np.array([r or "n/a" for r in prepared.regions], dtype=object)),
-        "space": ("channel", np.array([s or "n/a" for s in prepared.spaces], dtype=object)),
+        "coordinate_space": (
+            "channel",
+            np.array([s or "n/a" for s in prepared.spaces], dtype=object),
+        ),
         "flat": (
             "channel",
             montage.flat.astype(np.int8),

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from highgamma.errors import InputError, nearest
+from highgamma.recording.edf import ANNOTATIONS
 from highgamma.recording.events import matches
 from highgamma.recording.files import Segment, space_of
 from highgamma.recording.names import matched
@@ -133,7 +134,8 @@ def channels(
             expected="the same names in both",
             remedy="check that the table belongs to this recording, or correct its names",
         )
-    absent = sorted(set(listed) - set(same.values()))
+    # Some tables list the annotations of an EDF file as a channel.
+    absent = sorted(set(listed) - set(same.values()) - set(ANNOTATIONS))
     _report_names("channels.tsv lists", absent, "not in the recording")
     _report_names("the recording has", [n for n in names if n not in same], "not in channels.tsv")
     rows = {name: listed[same[name]] for name in same}

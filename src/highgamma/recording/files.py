@@ -85,9 +85,10 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class StimulusFiles:
-    """One audio file and one transcript that all participants share; either may be absent."""
+class Stimulus:
+    """An audio file and a transcript that participants share; either may be absent."""
 
+    name: str
     audio: Path | None
     words: Path | None
 
@@ -430,22 +431,60 @@ def _beside(folder: Path, named: dict[str, str], extensions: Iterable[str]) -> P
     return min(matches)[-1] if matches else None
 
 
-def stimulus_files(
-    root: str | PathLike[str], stimulus: Mapping[str, object] | None
-) -> StimulusFiles:
-    """Find the shared stimulus of the config's `dataset.stimulus: {audio, words}`.
+def stimuli(root: str | PathLike[str], stimulus: Mapping[str, object] | None) -> list[Stimulus]:
+    """Find the shared stimuli of the config's `dataset.stimulus: {audio, words}`.
+
+    One, or where a path has a `*`, as many as there are files of that pattern: what the star stands
+    for is the stimulus's name.
 
     Raises
     ------
     InputError
-        If a named file does not exist.
+        If a named file does not exist, if no file matches a pattern, or if two stimuli have the
+        same name.
     """
+    given = stimulus or {}
+    named = {key: str(given[key]) for key in ("audio", "words") if given.get(key)}
+    if any("*" in name for name in named.values()):
+        found = {key: _matching(root, name, key) for key, name in named.items()}
+        names = sorted({name for paths in found.values() for name in paths}, key=_natural)
+        return [
+            Stimulus(name, found.get("audio", {}).get(name), found.get("words", {}).get(name))
+            for name in names
+        ]
+    paths = {
+        key: in_data_set(root, name, where=f"dataset.stimulus.{key}") for key, name in named.items()
+    }
+    return [Stimulus(STIMULUS, paths.get("audio"), paths.get("words"))]
 
-    def path_of(key: str) -> Path | None:
-        name = (stimulus or {}).get(key)
-        return in_data_set(root, str(name), where=f"dataset.stimulus.{key}") if name else None
 
-    return StimulusFiles(audio=path_of("audio"), words=path_of("words"))
+def _matching(root: str | PathLike[str], pattern: str, key: str) -> dict[str, Path]:
+    """Return the files of a pattern with one star, by what the star stands for."""
+    where = f"dataset.stimulus.{key}"
+    folder, _, last = pattern.rpartition("/")
+    if pattern.count("*") != 1 or "*" not in last or ".." in Path(folder).parts:
+        raise InputError(
+            f"the pattern {pattern!r} cannot be used",
+            where=where,
+            expected="a folder of the data set and one * in the file's name, as in stimuli/*.wav",
+            remedy="correct the pattern, or name one file",
+        )
+    before, after = last.split("*")
+    home = Path(root) / folder
+    found = {
+        path.name[len(before) : len(path.name) - len(after)]: path
+        for path in sorted(home.glob(f"{before}*{after}"))
+        if path.is_file()
+    }
+    if not found:
+        there = sorted(path.name for path in home.iterdir())[:5] if home.is_dir() else []
+        raise InputError(
+            f"no file matches {pattern!r}",
+            where=where,
+            expected=f"files in {home}" + (f"; it has {', '.join(there)}" if there else ""),
+            remedy="correct the pattern, or put the files there",
+        )
+    return found
 
 
 def place(root: str | PathLike[str], name: str) -> Path:

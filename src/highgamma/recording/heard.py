@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from highgamma.errors import InputError
 from highgamma.recording.events import events_of, told_types, types_of
-from highgamma.recording.files import Segment, in_data_set
+from highgamma.recording.files import Segment, in_data_set, stimuli
 from highgamma.recording.prompts import numbers
-from highgamma.recording.settings import TABLE
+from highgamma.recording.settings import TABLE, StimulusSettings
+from highgamma.sections import section_from
 from highgamma.store import read_table
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ def presentations(
     InputError
         If a recording has no mark, if marks are not on a line, or if a table cannot be read.
     """
-    onset = stimulus.get("onset", 0.0)
+    settings = section_from(StimulusSettings, stimulus, where="dataset.stimulus")
+    if settings.several:
+        return _played(segments, settings, [one.name for one in stimuli(root, stimulus)])
+    onset = settings.onset
     if isinstance(onset, str) and Path(onset).suffix == TABLE:
         rows = _from_table(segments, in_data_set(root, onset, where="dataset.stimulus.onset"))
     elif isinstance(onset, str):
@@ -102,6 +106,52 @@ def presentations(
             segment.participant, segment.label, start, clock if marks > 1 else "",
         )  # fmt: skip
     return table
+
+
+def _played(
+    segments: Sequence[Segment], settings: StimulusSettings, names: Sequence[str]
+) -> pd.DataFrame:
+    """Return when each recording heard which of several stimuli, from its events.
+
+    Raises
+    ------
+    InputError
+        If no event names a stimulus.
+    """
+    numbers_of = {name: number for number, name in enumerate(names)}
+    rows = []
+    for k, segment in enumerate(segments):
+        table, path = events_of(segment)
+        if table is None or settings.column not in table:
+            raise InputError(
+                "the recording has no events that name stimuli",
+                where=path,
+                expected=f"a column {settings.column} with the names of stimuli",
+                remedy="set dataset.stimulus.column in the config, or download the events.tsv",
+            )
+        said = table[settings.column].fillna("n/a").astype(str).str.strip()
+        which = said.map(lambda text: numbers_of.get(text, numbers_of.get(Path(text).stem, -1)))
+        known = which.to_numpy() >= 0
+        if not known.any():
+            raise InputError(
+                f"none of {len(table)} events names one of {len(names)} stimuli",
+                where=path,
+                expected=f"names such as {', '.join(list(names)[:3])}; the column "
+                f"{settings.column} has {', '.join(sorted(set(said))[:3])}",
+                remedy="correct dataset.stimulus (audio, words, column) in the config",
+            )
+        onsets = numbers(table["onset"][known], where=path, column="onset", missing=False)
+        other = sorted(set(said[~known]))
+        LOG.info(
+            "%s, %s: %d presentations of %d stimuli%s",
+            segment.participant, segment.label, int(known.sum()), which[known].nunique(),
+            f"; other events: {', '.join(other[:5])}" if other else "",
+        )  # fmt: skip
+        rows += [
+            (k, segment.label, int(number), float(onset) + float(settings.onset), 1.0, 1, 0.0)
+            for onset, number in sorted(zip(onsets, which[known], strict=True))
+        ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 Place = tuple[float, float, int, float]
@@ -232,25 +282,26 @@ def words_heard(
     table
         As `words`, with `STIMULUS_WORD`.
     """
-    parts = []
+    parts, said, heard_of = [], 0, 0
     for row in heard.to_dict("records"):
         segment, label = int(row["segment"]), str(row["segment_label"])
-        part = words.copy()
+        of_stimulus = (words["segment"] == row["stimulus"]).to_numpy()
+        part = words[of_stimulus].copy()
         for name in ("onset", "offset", "voice_onset", "voice_offset"):
             part[name] = row["onset"] + row["stretch"] * part[name].astype(np.float64)
         part["segment"], part["segment_label"] = segment, label
-        part[STIMULUS_WORD] = np.arange(len(words))
+        part[STIMULUS_WORD] = np.flatnonzero(of_stimulus)
         if lengths is not None:
             inside = (part["offset"] > 0) & (part["onset"] < lengths[segment])
-            LOG.info(
-                "%s: %d of %d words of the stimulus were heard",
-                label, int(inside.sum()), len(part),
-            )  # fmt: skip
+            said, heard_of = said + len(part), heard_of + int(inside.sum())
             part = part[inside]
         parts.append(part)
+    if said:
+        LOG.info("%d of %d words of the stimulus were heard", heard_of, said)
     if not parts:
         return words.iloc[:0].assign(**{STIMULUS_WORD: pd.Series(dtype=np.int64)})
-    return pd.concat(parts, ignore_index=True)
+    joined: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return joined
 
 
 def place_in_recordings(
@@ -292,7 +343,30 @@ def sound_as_heard(audio: xr.Dataset, heard: pd.DataFrame) -> xr.Dataset:
     Returns
     -------
     audio
-        The same once for each presentation.
+        The same once for each presentation; where a recording heard several, with silence between
+        them, since the sound of a recording has no gaps.
     """
     rows, time, segment = place_in_recordings(audio["time"].values, audio["segment"].values, heard)
-    return audio.isel(time=rows).assign_coords(time=("time", time), segment=("time", segment))
+    placed = audio.isel(time=rows).assign_coords(time=("time", time), segment=("time", segment))
+    if heard["segment"].is_unique or not len(rows):
+        return placed
+    import xarray as xr
+
+    step = 1 / float(audio.attrs["rate_hz"])
+    samples, times, numbers_of = [], [], []
+    for number in np.unique(segment):
+        here = np.flatnonzero(segment == number)
+        at = np.round((time[here] - time[here].min()) / step).astype(np.int64)
+        whole = np.zeros(int(at.max()) + 1, dtype=audio["audio"].dtype)
+        whole[at] = placed["audio"].values[here]
+        samples.append(whole)
+        times.append(time[here].min() + np.arange(len(whole)) * step)
+        numbers_of.append(np.full(len(whole), number, dtype=segment.dtype))
+    return xr.Dataset(
+        {"audio": ("time", np.concatenate(samples), audio["audio"].attrs)},
+        coords={
+            "time": ("time", np.concatenate(times), audio["time"].attrs),
+            "segment": ("time", np.concatenate(numbers_of), audio["segment"].attrs),
+        },
+        attrs=audio.attrs,
+    )

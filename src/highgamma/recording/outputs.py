@@ -14,7 +14,7 @@ import pandas as pd
 
 from highgamma.errors import InputError
 from highgamma.recording import electrodes, gaps, prompts
-from highgamma.recording.files import STIMULUS, Segment, StimulusFiles, selected, stimulus_files
+from highgamma.recording.files import STIMULUS, Segment, Stimulus, selected, stimuli
 from highgamma.recording.heard import nothing_heard, presentations, words_heard
 from highgamma.recording.opening import open_signals
 from highgamma.recording.settings import AudioSettings, ChannelSettings, WordSettings
@@ -63,9 +63,9 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
     InputError
         If anything in the data set or the configuration cannot be used.
     """
-    shared = stimulus_files(dataset["root"], dataset.get("stimulus"))
+    shared = stimuli(dataset["root"], dataset.get("stimulus"))
     if participant == STIMULUS:
-        return _stimulus(shared)
+        return _stimuli(shared)
     segments = selected(dataset, participant)
     heard_as = section_from(AudioSettings, dataset.get("audio") or {}, where="dataset.audio")
     given = dataset.get("channels") or {}
@@ -133,8 +133,7 @@ def words_of(
     """
     stimulus, given = dataset.get("stimulus"), dataset.get("words", {})
     if stimulus is not None:
-        path = stimulus_files(dataset["root"], stimulus).words
-        spoken = prompts.empty() if path is None else transcript(path)
+        spoken = words_spoken(stimuli(dataset["root"], stimulus))
         return words_heard(spoken, heard, lengths)
     if not has_words(given):
         return prompts.empty()
@@ -148,8 +147,19 @@ def has_words(words: Mapping[str, Any]) -> bool:
     return trial_type is not None and str(trial_type).lower() != "none"
 
 
-def _stimulus(files: StimulusFiles) -> RecordingOutputs:
-    if not files.paths():
+def words_spoken(shared: Sequence[Stimulus]) -> pd.DataFrame:
+    """Return the words of all stimuli, each a segment of its own."""
+    tables = [
+        transcript(one.words).assign(segment=number, segment_label=one.name)
+        for number, one in enumerate(shared)
+        if one.words is not None
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else prompts.empty()
+
+
+def _stimuli(shared: Sequence[Stimulus]) -> RecordingOutputs:
+    files = [path for one in shared for path in one.paths()]
+    if not files:
         raise InputError(
             "no stimulus is configured",
             where="dataset.stimulus",
@@ -157,10 +167,10 @@ def _stimulus(files: StimulusFiles) -> RecordingOutputs:
             remedy="name the files in dataset.stimulus",
         )
     return RecordingOutputs(
-        words=prompts.empty() if files.words is None else transcript(files.words),
+        words=words_spoken(shared),
         heard=nothing_heard(),
         audio=sound_dataset(
-            [SILENCE if files.audio is None else audio_file(files.audio)], files=files.paths()
+            [SILENCE if one.audio is None else audio_file(one.audio) for one in shared], files=files
         ),
         channels=pd.DataFrame(columns=list(electrodes.COLUMNS)),
     )

@@ -21,6 +21,7 @@ from highgamma.recording.events import (
     chosen,
     events_of,
     told_types,
+    types_of,
     word_column,
 )
 from highgamma.recording.files import Segment
@@ -232,8 +233,22 @@ def _from_events(segment: Segment, settings: WordSettings) -> pd.DataFrame:
             remedy="set dataset.words.column in the config to the column that holds the word",
         )
     text = rows[column].astype(str).to_numpy(object)
-    words = pd.DataFrame({"word": text, "onset": onset, "offset": onset + duration})
+    offset = onset + duration
+    if settings.until is not None:
+        ends = table[types_of(table) == settings.until]
+        offset = _ends(onset, numbers(ends["onset"], where=path, column="onset", missing=False))
+    words = pd.DataFrame({"word": text, "onset": onset, "offset": offset})
     return _without_phones(words, settings, phones=any(p in rows for p in PHONE_COLUMNS), path=path)
+
+
+def _ends(onset: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the first end after each onset and before the next; NaN where there is none."""
+    later = np.append(np.sort(ends), np.inf)
+    first = later[np.searchsorted(later, onset, side="right")]
+    order = np.argsort(onset, kind="stable")
+    following = np.full(len(onset), np.inf)
+    following[order[:-1]] = onset[order[1:]]
+    return np.where(first <= following, np.where(np.isfinite(first), first, np.nan), np.nan)
 
 
 def _without_phones(

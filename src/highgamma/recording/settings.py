@@ -67,6 +67,11 @@ class WordSettings:
         "`value`, or where that holds numbers alone one of `word`, `text`, `item`, `stimulus`, "
         "`token`, `orthography`, `label`, `stim_file`.",
     )
+    until: str | None = setting(
+        None,
+        'Type of the events that end a word, where its row has no duration (`"402"` after '
+        '`"401"`): the first one before the next word.',
+    )
     tier: str | None = setting(
         None,
         "Tier of a TextGrid that holds the words; `null`: the only one that is called words, or "
@@ -125,12 +130,16 @@ class StimulusSettings:
     """The sound and transcript that all participants of a listening set share."""
 
     audio: str | None = setting(
-        None, "Sound file, relative to the data set; `null` for a stimulus without one."
+        None,
+        "Sound file, relative to the data set; `null` for a stimulus without one. With a `*` in "
+        "its name, as in `stimuli/*.wav`, there are several stimuli, each named by what the star "
+        "stands for, and each event whose type is such a name plays it.",
     )
     words: str | None = setting(
         None,
         "Transcript, relative to the data set; tab- or comma-separated columns `word`, `onset` and "
-        "`offset` (or `duration`), in seconds from the start of the sound; `null` without words.",
+        "`offset` (or `duration`), in seconds from the start of the sound, or a TextGrid; `null` "
+        "without words. Of several stimuli with a `*`, as for `audio`.",
     )
     onset: float | str = setting(
         0.0,
@@ -138,8 +147,26 @@ class StimulusSettings:
         "`trial_type` of `events.tsv`, whose first row marks it; or a table (`.tsv`) of "
         "the data set with columns `participant` and `onset`, and if needed `recording` (such as "
         "`ses-1_run-2`) and `time` (seconds in the stimulus): from several marks the difference "
-        "between the two clocks is estimated.",
+        "between the two clocks is estimated. Of several stimuli, the seconds from an event to the "
+        "start of the sound.",
     )
+    column: str = setting(
+        "trial_type", "Column of `events.tsv` that names which of several stimuli is played."
+    )
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several stimuli, which events name."""
+        return "*" in f"{self.audio}{self.words}"
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the section, each as `key: message`."""
+        found = []
+        if not (self.audio or self.words):
+            found.append("name its audio, its words, or both")
+        if self.several and isinstance(self.onset, str):
+            found.append("onset: of several stimuli it is a number, the seconds after an event")
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,8 +225,8 @@ class DatasetSettings:
             found.append("audio.channel: name the channel that carries the sound")
         if self.audio.reference is not None and self.audio.start is not None:
             found.append("audio: either start or reference tells when the sound begins")
-        if self.stimulus is not None and not (self.stimulus.audio or self.stimulus.words):
-            found.append("stimulus: name its audio, its words, or both")
+        if self.stimulus is not None:
+            found += [f"stimulus: {problem}" for problem in self.stimulus.problems()]
         return found
 
 

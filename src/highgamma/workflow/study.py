@@ -132,10 +132,8 @@ class Study:
 
     def recording_files(self, participant: str) -> list[str]:
         """Return all files that the recording stage reads of a participant or the stimulus."""
-        stimulus = self.dataset["stimulus"]
         if participant == STIMULUS:
-            named = (stimulus[name] for name in ("audio", "words"))
-            return [str(files.place(self.root, name)) for name in named if name]
+            return self._stimulus_files("audio", "words")
         if self.is_demo:
             return [str(path) for path in self.demo_files(participant)]
         return self._found(participant)
@@ -148,14 +146,23 @@ class Study:
     def _recorded_files(self, participant: str) -> list[str]:
         segments = files.selected(self.dataset, participant)
         stimulus = self.dataset["stimulus"] or {}
-        words, onset = stimulus.get("words"), stimulus.get("onset")
-        shared = [words] if words else []
+        onset = stimulus.get("onset")
+        shared = self._stimulus_files("words")
         if isinstance(onset, str) and Path(onset).suffix == TABLE:
-            shared.append(onset)
+            shared.append(str(files.place(self.root, onset)))
         return [
             *(str(path) for segment in segments for path in segment.paths()),
-            *(str(files.place(self.root, name)) for name in shared),
+            *shared,
         ]
+
+    def _stimulus_files(self, *keys: str) -> list[str]:
+        """Return the shared stimuli's files of some kinds; one that is named need not exist."""
+        stimulus = self.dataset["stimulus"] or {}
+        named = [stimulus[key] for key in keys if stimulus.get(key)]
+        if not any("*" in name for name in named):
+            return [str(files.place(self.root, name)) for name in named]
+        every = (getattr(one, key) for one in files.stimuli(self.root, stimulus) for key in keys)
+        return [str(path) for path in every if path is not None]
 
     # ------------------------------------------------------------------------ models
 

@@ -54,9 +54,13 @@ class Acoustic(Kind):
 
     def make(self, entry: dict[str, Any], given: Given) -> Embeddings:
         """Compute the feature over the whole sound."""
-        from highgamma.embeddings.acoustic import acoustic_embeddings
+        from highgamma.embeddings.acoustic import acoustic_embeddings, silence
 
-        return acoustic_embeddings(entry, words=given.words, audio=given.sound())
+        sound = given.sound()
+        if not len(sound.samples) and not self.hears(entry):
+            # When words are said or shown needs no sound.
+            sound = silence(given.extents())
+        return acoustic_embeddings(entry, words=given.words, audio=sound)
 
 
 KINDS.register(Acoustic())
