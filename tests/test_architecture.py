@@ -42,6 +42,7 @@ LAYERS = (
     "demo",
     "selftest.settings",
     "settings",
+    "messages",
     "documentation",
     "selftest",
     "dataset",

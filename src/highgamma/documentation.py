@@ -1,8 +1,8 @@
 """The parts of the documentation that are written from declarations.
 
-`python -m highgamma.documentation ROOT` writes them; a test keeps them current. docs/config.md and
-the schema are written whole. In the other pages a part stands between two comments,
-`<!-- columns: electrodes -->` and `<!-- end -->`.
+`python -m highgamma.documentation ROOT` writes them; a test keeps them current. docs/config.md,
+docs/errors.md and the schema are written whole. In the other pages a part stands between two
+comments, `<!-- columns: electrodes -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from highgamma import messages
 from highgamma.embeddings.kinds import KINDS
 from highgamma.encoding.columns import SCORE_COLUMNS
 from highgamma.quality.columns import QUALITY_COLUMNS, QUALITY_FLAGS
@@ -21,6 +22,7 @@ from highgamma.summary.columns import TABLES as SUMMARY_TABLES
 
 WHOLE: dict[str, Callable[[], str]] = {
     "docs/config.md": reference.reference,
+    "docs/errors.md": messages.page,
     "workflow/schemas/config.schema.yaml": reference.schema_text,
 }
 """Files that are written whole, from the root of the repository."""

@@ -47,7 +47,7 @@ class Speech(Kind):
         "trial": Option(
             (dict,),
             {},
-            "{align: prompt or voice, start: s, stop: s}",
+            "{align: prompt or voice, start: 0.0, stop: 2.0}",
             "of `context: trial`: what is heard of a trial, `{align, start, stop}`",
         ),
         "batch": Option((int,), 8, "a count, 1 or more", "windows at a time", minimum=1),
