@@ -52,7 +52,7 @@ def messages(source: Path = SOURCE) -> list[Message]:
         for path in sorted(source.rglob("*.py"))
         for message in _of_module(path, path.relative_to(source).parts[0].removesuffix(".py"))
     }
-    return sorted(found, key=lambda m: (m.package, not m.refusal, m.text))
+    return sorted(found, key=lambda m: (m.package, not m.refusal, m.text, m.expected, m.remedy))
 
 
 def _of_module(path: Path, package: str) -> Iterator[Message]:
