@@ -17,6 +17,7 @@ from highgamma.errors import InputError
 from highgamma.neural import frames as framing
 from highgamma.neural import spectral
 from highgamma.neural.filters import sections
+from highgamma.neural.settings import check_recording
 from highgamma.neural.survey import survey
 from highgamma.recording.reader import Reader
 
@@ -384,3 +385,21 @@ def test_importing_the_stage_imports_no_filter_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("rate", "shift"), [(200, 0.01), (128, 1 / 64), (100, 0.02)])
+def test_frames_of_slow_recordings_are_even_where_a_step_is_whole(rate, shift):
+    """0.29 · 200 is 57.99… in floating point; a step of two samples is two samples."""
+    windows = framing.frame_windows(rate * 60, rate=rate, window=0.05, shift=shift)
+    assert set(np.diff(windows.start)) == {round(shift * rate)}
+
+
+def test_a_step_of_one_sample_and_a_bit_is_refused_with_one_that_fits():
+    settings = neural.neural_settings({"band": [13, 30], "notch": [], "edge": 0.5})
+    with pytest.raises(InputError, match=r"1\.28 samples at 128 Hz") as error:
+        check_recording(settings, rate=128, n_samples=128 * 60)
+    assert "neural.shift to 0.015625" in str(error.value)
+    check_recording(
+        neural.neural_settings({"band": [13, 30], "notch": [], "edge": 0.5, "shift": 0.015625}),
+        rate=128, n_samples=128 * 60,
+    )  # fmt: skip
