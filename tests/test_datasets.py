@@ -301,5 +301,8 @@ def test_its_words_and_sounds_lie_where_the_sidecars_say(run, shared_data) -> No
         np.testing.assert_allclose(heard["onset"], played["onset"], atol=1e-6)
         assert heard["stimulus"].nunique() == 11
         assert (heard["stimulus"].value_counts() == 10).sum() == 10
+        # Sentences that were heard again say how much of an electrode can be predicted at best.
+        table = read_table(results / "electrodes.tsv", strings=("ceiling_status",))
+        assert table["noise_ceiling"].notna().all()
     if name == "auditory-naming.yaml":
         np.testing.assert_allclose(words["offset"] - words["onset"], 1.6, atol=1e-3)

@@ -27,7 +27,8 @@ with job(snakemake.log[0], threads=snakemake.threads):
         signal = read_dataset(snakemake.input.target)
         samples_of = partial(word_samples, envelope=envelope)
     else:
-        signal, samples_of = read_dataset(snakemake.input.neural), frame_samples
+        signal = read_dataset(snakemake.input.neural)
+        samples_of = partial(frame_samples, heard=heard)
     with ExitStack() as opened:
         files = [
             opened.enter_context(open_as_heard(file, words, heard))

@@ -314,7 +314,11 @@ def _signal_name(neural: xr.Dataset) -> str:
 
 
 def frame_samples(
-    embeddings: xr.Dataset, words: pd.DataFrame, neural: xr.Dataset, analysis: Analysis
+    embeddings: xr.Dataset,
+    words: pd.DataFrame,
+    neural: xr.Dataset,
+    analysis: Analysis,
+    heard: pd.DataFrame | None = None,
 ) -> Samples:
     """Return one sample for each frame of the signal, with features at the signal's times.
 
@@ -328,6 +332,9 @@ def frame_samples(
         The participant's word table; a frame belongs to the word last prompted.
     neural
         One variable over (time, channel), with coordinates time (s), segment and valid.
+    heard
+        A listener's presentations of stimuli. Without words they are the trials, and stimuli the
+        words.
     """
     from highgamma.embeddings import placing
 
@@ -375,7 +382,8 @@ def frame_samples(
         )
 
     features, spaces = _grouped(embeddings, analysis)(of_frames if unit == "frame" else of_words)
-    trial, word = trials_of_frames(time, segment, words)
+    prompted = words if len(words) or heard is None else _presented(heard)
+    trial, word = trials_of_frames(time, segment, prompted)
     return Samples(
         unit="frame",
         targets=np.asarray(neural[name].values, dtype=np.float64),
@@ -385,9 +393,14 @@ def frame_samples(
         rate=rate,
         reach=reach,
         channels=_channels(neural),
-        stimulus=frames_since_prompt(time, trial, word, words, rate=rate),
+        stimulus=frames_since_prompt(time, trial, word, prompted, rate=rate),
         spaces=spaces,
     )
+
+
+def _presented(heard: pd.DataFrame) -> pd.DataFrame:
+    """Return presentations as a table of words: the stimulus's number, and when it began."""
+    return heard[["segment", "onset"]].assign(word=heard["stimulus"].astype(str))
 
 
 def trials_of_frames(
