@@ -203,6 +203,22 @@ def kind_of(entry: Mapping[str, Any]) -> Kind:
     return KINDS[str(entry["kind"])]
 
 
+def with_fit_options(fit: Mapping[str, Any], catalogue: Catalogue, model: str) -> dict[str, Any]:
+    """Return the settings of a fit with what its model's kind changes in them.
+
+    Parameters
+    ----------
+    fit
+        The settings of the analysis for this model (`settings.fit_settings`).
+    catalogue, model
+        The catalogue, and the model's name; the bands of a joint fit are not in it.
+    """
+    if model not in catalogue:
+        return dict(fit)
+    entry = catalogue[model]
+    return {**fit, **kind_of(entry).fit_options(entry, fit)}
+
+
 def _problems(entry: Entry, entries: Mapping[str, Any]) -> list[str]:
     """What is wrong with one entry, in the user's words."""
     untrained = entry.get("untrained", False)

@@ -31,8 +31,8 @@ START_NETWORK_S = 3.3
 
 FILTER_S = {"exact": 2.0e-7, "fft": 2.0e-8}
 """CPU seconds a sample and channel (300 s of 64 channels; `high-gamma-mne` in results.json)."""
-AUDIT_S = 1.7e-7
-"""CPU seconds a sample and channel (demo: 221,508 × 25, 0.9 s)."""
+AUDIT_S = 3.3e-7
+"""CPU seconds a sample and channel (300 s of 110 channels, 11 to 14 s)."""
 QUALITY_S = 1.0e-7
 """CPU seconds a sample and channel (300 s of 127 channels)."""
 RECORD_S = 0.006
@@ -117,7 +117,7 @@ class PlannedRun:
     """
 
     config: Mapping[str, Any]
-    entries: Mapping[str, Any]
+    entries: dict[str, Any]
     sizes: Mapping[str, Size]
 
     def size(self, participant: str) -> Size:
@@ -207,7 +207,8 @@ def _width(entry: Mapping[str, Any], size: Size) -> int:
 
 def _encoding(run: PlannedRun, analysis: str, participant: str, model: str, layers: str) -> Cost:
     size = run.size(participant)
-    fit = analysis_from(settings.fit_settings(run.config, analysis, model))
+    stated = settings.fit_settings(run.config, analysis, model)
+    fit = analysis_from(catalogue.with_fit_options(stated, run.entries, model))
     signal = settings.signal_settings(run.config, fit.signal)
     fitted = FitSize.of_analysis(
         fit,

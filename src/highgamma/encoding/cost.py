@@ -34,8 +34,13 @@ set (see `ridge_seconds`). Fitted to 15 sizes, `nested-ridge` in results.json am
 two."""
 KEPT_S = 3.6e-11
 """Per surrogate, electrode, sample and feature: `null` in results.json, 143 s for 1000 shifts."""
-GCV_S, GCV_PASS = 3e-11, 12
-"""Per operation of choosing penalties in closed form, and the operations of a pass over memory."""
+PASS_S = 2.3e-8
+"""Per surrogate, electrode and frame, whatever the features: shifting, and sums of blocks (30,000
+frames × 115 electrodes × 200 surrogates × 8 features, 17.8 s; 60,000 frames × 50, 13.7 s)."""
+GCV_S, GCV_PASS, GCV_COLUMN = 3e-11, 12, 6000
+"""Per operation of choosing penalties in closed form, the operations of a pass over memory, and
+those of a fold and target whatever the features (100 words × 115 × 1000 surrogates: 8 features 3.6
+s, 300 8.2 s, 768 8.0 s)."""
 CHOSEN_S = 6e-11
 """Per operation of choosing new penalties (demo: 3.2e10 operations, 2.0 s a layer)."""
 MAPS_S = 1e-9
@@ -223,6 +228,7 @@ def gcv_operations(size: FitSize, columns: float) -> float:
     n, r = size.samples, size.rank
     decompose = 12.0 * r**3 + 2.0 * n * size.features * r
     column = 2.0 * n * r + 2.0 * size.penalties * r + GCV_PASS * (n + 2 * r + 6 * size.penalties)
+    column += GCV_COLUMN
     return size.folds * (decompose + columns * column)
 
 
@@ -260,13 +266,14 @@ def ridge_null_seconds(size: FitSize, null_penalties: str) -> float:
     if not size.surrogates:
         return 0.0
     wide = size.features > size.samples
+    columns = size.surrogates * size.electrodes
+    passes = columns * PASS_S * size.samples if size.samples > MAPS_UP_TO else 0.0
     if chooses_anew(size, null_penalties, wide=wide):
         primal, dual = choosing_operations(size)
-        return CHOSEN_S * (dual if choosing_form(size, wide=wide) == "dual" else primal)
-    columns = size.surrogates * size.electrodes
+        return passes + CHOSEN_S * (dual if choosing_form(size, wide=wide) == "dual" else primal)
     if size.samples <= MAPS_UP_TO:
         return columns * MAPS_S * size.samples**2
-    return columns * KEPT_S * size.samples * size.features
+    return passes + columns * KEPT_S * size.samples * size.features
 
 
 def elastic_net_seconds(size: FitSize, *, fits: float) -> float:

@@ -90,10 +90,7 @@ class Configured:
     def fit(self, model: str) -> Analysis:
         """Return the settings of a fit, with what its model brings along."""
         fit = settings.fit_settings(self.config, self.analysis, model)
-        if model in self.entries:
-            entry = self.entries[model]
-            fit |= catalogue.kind_of(entry).fit_options(entry, fit)
-        return analysis_from(fit)
+        return analysis_from(catalogue.with_fit_options(fit, self.entries, model))
 
 
 def configured(name: str, folder: str | Path) -> Configured:

@@ -210,10 +210,7 @@ class Study:
     def _fit_settings(self, analysis: str, model: str) -> settings.Settings:
         """Return the settings of a fit: those of the analysis, and those of the model."""
         fit = settings.fit_settings(self.config, analysis, model)
-        if model in self.catalogue:
-            entry = self.catalogue[model]
-            fit |= catalogue.kind_of(entry).fit_options(entry, fit)
-        return fit
+        return catalogue.with_fit_options(fit, self.catalogue, model)
 
     def _window(self, analysis: str, model: str) -> str:
         """Return the name of the word windows that a model is fitted to."""

@@ -51,7 +51,8 @@ class Position(Kind):
 
     def width(self, entry: Entry, size: RecordingSize) -> int:
         """Return the number of bumps."""
-        return max(1, math.ceil(size.seconds / float(entry["spacing"])))
+        bumps = math.ceil(size.seconds / float(entry["spacing"]))
+        return max(1, min(bumps, int(entry.get("most") or bumps)))
 
     def samples(self, entry: Entry, size: RecordingSize) -> float:
         """Return the number of frames."""
