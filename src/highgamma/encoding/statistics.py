@@ -150,6 +150,32 @@ class Moments:
         )
 
 
+STRIP_BYTES = 256 * 2**20
+"""Bytes of Gram matrices of strips up to which these are kept."""
+
+
+@dataclass(slots=True)
+class Strip:
+    """Rows that the gaps of the same blocks take out of training.
+
+    Attributes
+    ----------
+    rows
+        (m,) their numbers.
+    block
+        The block that they are of.
+    beside
+        The blocks in whose gaps they lie.
+    moments
+        Their sums.
+    """
+
+    rows: IntArray
+    block: int
+    beside: frozenset[int]
+    moments: Moments
+
+
 @dataclass(slots=True)
 class BlockStatistics:
     """The moments of every block and of all rows.
@@ -171,6 +197,9 @@ class BlockStatistics:
         The design if blocks hold its products, else None.
     compute
         Where the expensive operations run.
+    strips
+        The rows of the gaps, each summed once though many training sets lack it; None where there
+        are too many features, and the rows are read again for each training set.
     """
 
     design: Design
@@ -184,18 +213,18 @@ class BlockStatistics:
     mean_square: Real
     repeating: RepeatingDesign | None = None
     compute: Compute = CPU
+    strips: list[Strip] | None = None
 
     def with_targets(self, targets: FloatArray) -> BlockStatistics:
         """Return the statistics with other targets (n, m); Gram matrices are shared."""
         moved = replace(self, targets=targets, y_origin=targets.mean(axis=0), blocks=[])
-        p = self.design.shape[1]
         for fold, block in zip(self.split.folds, self.blocks, strict=True):
-            Y = moved.centred_targets(fold.test)
-            cross = np.zeros((p, targets.shape[1]), dtype=self.dtype)
-            for part in slabs(len(fold.test), p):
-                cross += self.centred_rows(fold.test[part]).T @ Y[part]
-            yy = np.einsum("it,it->t", Y, Y)
-            moved.blocks.append(Moments(block.n, block.x, Y.sum(axis=0), block.gram, cross, yy))
+            moved.blocks.append(moved._of_targets(fold.test, block))
+        if self.strips is not None:
+            moved.strips = [
+                replace(strip, moments=moved._of_targets(strip.rows, strip.moments))
+                for strip in self.strips
+            ]
         moved.total = Moments(
             self.total.n,
             self.total.x,
@@ -205,6 +234,16 @@ class BlockStatistics:
             np.sum([block.yy for block in moved.blocks], axis=0),
         )
         return moved
+
+    def _of_targets(self, index: IntArray, known: Moments) -> Moments:
+        """Return the moments of rows whose features' sums are known."""
+        p = self.design.shape[1]
+        Y = self.centred_targets(index)
+        cross = np.zeros((p, Y.shape[1]), dtype=self.dtype)
+        for part in slabs(len(index), p):
+            cross += self.centred_rows(index[part]).T @ Y[part]
+        yy = np.einsum("it,it->t", Y, Y)
+        return Moments(known.n, known.x, Y.sum(axis=0), known.gram, cross, yy)
 
     def centred_rows(self, index: IntArray) -> Real:
         """Return features (m, p) of these rows from the origin."""
@@ -240,13 +279,39 @@ class BlockStatistics:
         sums = self.total.copy()
         for block in left_out:
             sums.subtract(self.blocks[block])
+        gone = frozenset(left_out)
+        if self.strips is not None:
+            for strip in self.strips:
+                if strip.block not in gone and strip.beside & gone:
+                    sums.subtract(strip.moments)
+            if self.repeating is None:
+                return sums
         excluded = self.excluded(left_out)
-        strips = np.flatnonzero(excluded & ~np.isin(self.split.block, np.asarray(left_out)))
-        if len(strips):
-            sums.subtract(self.of_rows(strips))
+        if self.strips is None:
+            rows = np.flatnonzero(excluded & ~np.isin(self.split.block, np.asarray(left_out)))
+            if len(rows):
+                sums.subtract(self.of_rows(rows))
         if self.repeating is not None:
             sums.gram = self.gram(sums, np.flatnonzero(~excluded))
         return sums
+
+
+def strip_rows(split: Split) -> list[tuple[IntArray, int, frozenset[int]]]:
+    """Return the rows of gaps, those of one block and of the same blocks' gaps together.
+
+    Returns
+    -------
+    strips
+        Rows, the block that they are of, and the blocks in whose gaps they lie.
+    """
+    found: dict[tuple[int, frozenset[int]], list[int]] = {}
+    beside: dict[int, list[int]] = {}
+    for number, fold in enumerate(split.folds):
+        for row in np.flatnonzero(~fold.train & (split.block != number)).tolist():
+            beside.setdefault(row, []).append(number)
+    for row, blocks in sorted(beside.items()):
+        found.setdefault((int(split.block[row]), frozenset(blocks)), []).append(row)
+    return [(np.array(rows), *where) for where, rows in found.items()]
 
 
 def slabs(n: int, width: int) -> Iterable[slice]:
@@ -333,6 +398,12 @@ def block_statistics(
         compute=compute,
     )
     statistics.blocks = [statistics.of_rows(fold.test) for fold in split.folds]
+    strips = strip_rows(split)
+    first = statistics.blocks[0].gram
+    if len(strips) * first.nbytes <= STRIP_BYTES:
+        statistics.strips = [
+            Strip(rows, block, beside, statistics.of_rows(rows)) for rows, block, beside in strips
+        ]
     statistics.total = statistics.blocks[0].copy()
     for block in statistics.blocks[1:]:
         statistics.total.add(block)

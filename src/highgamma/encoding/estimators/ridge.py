@@ -248,7 +248,8 @@ def _chosen_in_primal_form(
         return held_out_fold_sums(of_moved, grid[best], standardize=standardize, outer=task.folds)
 
     n, p = task.design.shape
-    width = n + p * (len(task.split.folds) + 3 * len(alphas))
+    strips = 2 * len(task.split.folds) if statistics.strips else 0
+    width = n + p * (len(task.split.folds) + strips + 3 * len(alphas))
     batch = BATCH_BYTES // (8 * task.targets.shape[1] * width)
     return refitted_sums(sums_of, task.targets, surrogates, batch=batch)
 
