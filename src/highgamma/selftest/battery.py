@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -227,7 +227,9 @@ def _judged(
     """
     files = []
     for name, model in fitted.items():
-        scores = _fitted(chosen, scene, values, name=name, model=model)
+        # A second draw of a control is judged; that of the first needs no null of its own.
+        judged = name != model or all(n == m for n, m in fitted.items())
+        scores = _fitted(chosen, scene, values, name=name, model=model, tested=judged)
         files.append(place / f"scores/{chosen.analysis}/sub-01/{name}/all.nc")
         store.write_dataset(scores, files[-1], stage="selftest", parameters={})
     nuisances = [name for name, model in fitted.items() if chosen.roles[model] != "model"]
@@ -269,10 +271,12 @@ def _left_band(chosen: Configured, scene: Scene, *, place: Path) -> dict[tuple[s
 
 
 def _fitted(
-    chosen: Configured, scene: Scene, values: FloatArray, *, name: str, model: str
+    chosen: Configured, scene: Scene, values: FloatArray, *, name: str, model: str, tested: bool
 ) -> xr.Dataset:
-    """Fit the stand-in of one model, or the bands of a joint fit."""
+    """Fit the stand-in of one model, or the bands of a joint fit; `tested` with surrogates."""
     analysis = chosen.fit(model)
+    if not tested:
+        analysis = replace(analysis, permutations=0)
     # Another name is another draw of the same model.
     entries = {**chosen.entries, name: chosen.entries[model]} if name != model else chosen.entries
 
