@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,18 @@ ODD: tuple[Any, ...] = (
 )
 """Values that a key does not expect."""
 
+RAW = (
+    *(b"[" * 20_000 + b"]" * 20_000, b'{"a":' * 3000 + b"1" + b"}" * 3000, b"9" * 5000, b"1e999"),
+    *(b"-0", b"NaN", b"-Infinity", b'"\\ud800"', b"2020-13-45", b"1:99:99", b"{[1]: 2}", b"0o9"),
+    *(b"!!binary x", b"!!float x", b"!!timestamp x", b"&a [*a]", b"&a {<<: *a}", b"? [a]\n: b"),
+)
+"""Values of JSON and YAML that parsers stumble over."""
+
+_VALUE = re.compile(rb"(?<=[:,\[-] )[^\s,:{}\[\]]+")
+
+ALL_KINDS, IN_PLACE = range(9), (0, 0, 1, 2, 8, 8)
+"""Kinds of changes of bytes; those that leave the bytes behind them where they are."""
+
 BYTE_OPERATIONS = 4
 """Most changes of one mutation."""
 
@@ -72,8 +85,10 @@ def mutate(content: bytes, suffix: str, draw: Draw) -> bytes:
         content = structured(content, draw)
         if draw.random() < 0.8:
             return content
+    # What is moved within a binary file is found at once: most of its changes stay in place.
+    kinds = IN_PLACE if structured is None and draw.random() < 0.7 else ALL_KINDS
     for _ in range(int(draw.integers(1, BYTE_OPERATIONS + 1))):
-        content = _of_bytes(content, draw)
+        content = _of_bytes(content, draw, int(draw.choice(kinds)))
     return content
 
 
@@ -86,12 +101,11 @@ def _place(size: int, draw: Draw) -> int:
     return int(draw.integers(0, size))
 
 
-def _of_bytes(content: bytes, draw: Draw) -> bytes:
+def _of_bytes(content: bytes, draw: Draw, kind: int) -> bytes:
     size = len(content)
     at = _place(size, draw)
     length = int(draw.choice([1, 2, 4, 8, 16, 64, 256]))
     end = min(size, at + length)
-    kind = int(draw.integers(0, 9))
     if kind == 0:
         flipped = bytes([content[at] ^ (1 << int(draw.integers(0, 8)))]) if size else b""
         return content[:at] + flipped + content[at + 1 :]
@@ -206,13 +220,23 @@ def changed(value: Any, draw: Draw) -> Any:
 
 
 def _of_json(content: bytes, draw: Draw) -> bytes:
-    return json.dumps(changed(json.loads(content), draw)).encode()
+    return _with_raw(json.dumps(changed(json.loads(content), draw)).encode(), draw)
 
 
 def _of_yaml(content: bytes, draw: Draw) -> bytes:
     import yaml
 
-    return str(yaml.safe_dump(changed(yaml.safe_load(content), draw))).encode()
+    text = str(yaml.safe_dump(changed(yaml.safe_load(content), draw))).encode()
+    return _with_raw(text, draw)
+
+
+def _with_raw(text: bytes, draw: Draw) -> bytes:
+    """Replace one value, now and then, by text that no program would write."""
+    values = [match.span() for match in _VALUE.finditer(text)]
+    if not values or draw.random() > 0.15:
+        return text
+    start, stop = values[int(draw.integers(0, len(values)))]
+    return text[:start] + RAW[int(draw.integers(0, len(RAW)))] + text[stop:]
 
 
 def of_hdf5(content: bytes, draw: Draw) -> bytes:
@@ -228,8 +252,7 @@ def of_hdf5(content: bytes, draw: Draw) -> bytes:
             own = [n for n in names if not n.startswith("specifications")]
             for _ in range(int(draw.integers(1, 3))):
                 name = own[int(draw.integers(0, len(own)))]
-                if name in file:
-                    _change(file, name, draw)
+                _change(file, name, draw)
         return path.read_bytes()
 
 
@@ -238,8 +261,12 @@ def _change(file: Any, name: str, draw: Draw) -> None:
     import h5py
 
     holder, _, key = name.rpartition("/")
-    group = file[holder] if holder else file
-    here = group[key]
+    try:
+        group = file[holder] if holder else file
+        here = group[key]
+    except (KeyError, OSError):
+        # An earlier change led the name elsewhere.
+        return
     kind = int(draw.integers(0, 8))
     if kind <= 1 and len(here.attrs):
         attribute = str(draw.choice(sorted(here.attrs)))
@@ -257,7 +284,7 @@ def _change(file: Any, name: str, draw: Draw) -> None:
         group[key] = h5py.SoftLink(str(draw.choice(targets)))
         return
     if kind == 4:
-        other = str(draw.choice(["/etc/hostname", "other.nwb", "recording_ieeg.nwb", ""]))
+        other = str(draw.choice(["/etc/hostname", "other.nwb", "sub-01_task-read_ieeg.nwb"]))
         group[key] = h5py.ExternalLink(other, "/acquisition")
         return
     if kind == 5:

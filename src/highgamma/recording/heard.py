@@ -202,6 +202,13 @@ def _from_events(segment: Segment, event: str) -> Place:
             expected=f"one of {', '.join(known)}",
             remedy="correct dataset.stimulus.onset in the config",
         )
+    if "onset" not in table:
+        raise InputError(
+            "the table has no column 'onset'",
+            where=segment.events,
+            expected="onset, s after the recording's first sample",
+            remedy="compare the file with the published one",
+        )
     onsets = numbers(marks["onset"], where=segment.events, column="onset", missing=False)
     if len(onsets) > 1:
         LOG.warning(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from highgamma.errors import InputError
-from highgamma.store import read_table
+from highgamma.store import parse_json, read_table
 
 if TYPE_CHECKING:
     from highgamma.recording.files import Segment
+
+HIGHEST_MAINS = 1000.0
+"""Mains frequency beyond which what a sidecar states is not believed, Hz; aircraft have 400."""
 
 
 def channel_rows(segment: Segment) -> list[dict[str, str]]:
@@ -56,7 +58,7 @@ def channel_rows(segment: Segment) -> list[dict[str, str]]:
 def read_json(path: Path) -> dict[str, object]:
     """Read a sidecar of BIDS; a byte-order mark is passed over."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"the sidecar cannot be read: {error}",
@@ -75,6 +77,6 @@ def mains_of(segments: Iterable[Segment]) -> float | None:
         if segment.sidecar is None:
             continue
         stated = read_json(segment.sidecar).get("PowerLineFrequency")
-        if isinstance(stated, int | float) and stated > 0:
+        if isinstance(stated, int | float) and 0 < stated <= HIGHEST_MAINS:
             return float(stated)
     return None

@@ -22,6 +22,7 @@ from highgamma.settings.fits import (
     preset_problems,
     signal_settings,
 )
+from highgamma.store import check_nesting
 
 STUDY_KEYS = ("run", "models", "analyses", "catalogue", "published")
 """Keys that describe a study of one's own, which needs a data set."""
@@ -50,6 +51,10 @@ def checked(config: Mapping[str, Any]) -> Settings:
     """
     from jsonschema import Draft202012Validator
 
+    try:
+        check_nesting(config)
+    except ValueError as cause:
+        raise InputError(f"the configuration cannot be read: {cause}") from cause
     filled = copy.deepcopy(dict(config))
     errors = Draft202012Validator(schema()).iter_errors(filled)
     problems: list[str] = []
