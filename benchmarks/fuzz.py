@@ -286,11 +286,14 @@ def main() -> int:
         print(json.dumps({name: found}, indent=1), flush=True)
         return found
 
+    failures = 0
     with ThreadPoolExecutor(given.workers) as pool:
-        found = dict(zip(given.readers, pool.map(run, given.readers), strict=True))
-    whole = {name: {**before, **found}[name] for name in READERS if name in {**before, **found}}
-    path.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    return int(any(reader["failures"] for reader in found.values()))
+        for name, found in zip(given.readers, pool.map(run, given.readers), strict=True):
+            failures += found["failures"]
+            before[name] = found
+            whole = {name: before[name] for name in READERS if name in before}
+            path.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    return int(failures > 0)
 
 
 if __name__ == "__main__":

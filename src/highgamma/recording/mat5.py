@@ -2,8 +2,8 @@
 
 A file is a header of 128 bytes, then elements: type and number of bytes, both of 4 bytes (or both
 of 2 bytes, then the data take the other 4), and the data, filled up to 8 bytes. An array is an
-element of elements: flags, sizes, name, and its numbers, fields or cells, which may be arrays again. An
-element may be compressed. (MathWorks, "MAT-File Format".)
+element of elements: flags, sizes, name, and its numbers, fields or cells, which may be arrays
+again. An element may be compressed. (MathWorks, "MAT-File Format".)
 """
 
 from __future__ import annotations

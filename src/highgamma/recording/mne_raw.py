@@ -67,13 +67,6 @@ def mne_signals(segment: Segment) -> Iterator[Signals]:
                 remedy="correct the header, or do not use this file",
             )
     rate = float(raw.info["sfreq"])
-    if not (raw.ch_names and rate > 0 and math.isfinite(rate)):
-        raise InputError(
-            f"the recording has {len(raw.ch_names)} channels and a rate of {rate:g} Hz",
-            where=path,
-            expected="channels with a rate",
-            remedy="compare its size or checksum with the published one and download it again",
-        )
     missing = _gaps_of_records(header, rate) if header else _gaps_of_segments(raw, rate)
     gaps.told(missing, name=path.name)
     units = sorted({str(unit) for unit in raw._orig_units.values()}) or ["V"]
@@ -115,9 +108,18 @@ def _opened(path: Path, **options: Any) -> Any:
         # MNE warns of unusual headers (dates, file names), which do not matter here.
         warnings.simplefilter("ignore")
         try:
-            return mne.io.read_raw(path, preload=False, verbose="error", **options)
+            raw = mne.io.read_raw(path, preload=False, verbose="error", **options)
         except Exception as error:
             raise unreadable(path, error) from error
+    rate = float(raw.info["sfreq"])
+    if not (raw.ch_names and rate > 0 and math.isfinite(rate)):
+        raise InputError(
+            f"the recording has {len(raw.ch_names)} channels and a rate of {rate:g} Hz",
+            where=path,
+            expected="channels with a rate",
+            remedy="compare its size or checksum with the published one and download it again",
+        )
+    return raw
 
 
 def _fetch(raw: Any, segment: Segment) -> Fetch:

@@ -183,12 +183,9 @@ def _number(value: Any, *, default: float) -> float:
 def _is_of_numbers(data: Any, *, dimensions: tuple[int, ...]) -> bool:
     """Return whether data are an array of real numbers with one of these numbers of dimensions."""
     shape, dtype = getattr(data, "shape", None), getattr(data, "dtype", None)
-    return (
-        shape is not None
-        and len(shape) in dimensions
-        and dtype is not None
-        and np.dtype(dtype).kind in "iuf"
-    )
+    # Tables have lists of types.
+    kind = dtype.kind if isinstance(dtype, np.dtype) else ""
+    return shape is not None and len(shape) in dimensions and kind in ("i", "u", "f")
 
 
 def _neural_series(nwb: Any, path: Path) -> Any:
@@ -330,7 +327,8 @@ def shown_words(segment: Segment) -> pd.DataFrame:
 def _texts_of(series: Any, path: Path) -> np.ndarray[Any, Any]:
     """Read the data of a series of one string per sample."""
     data: Any = getattr(series, "data", None)
-    if len(getattr(data, "shape", None) or ()) != 1 or np.dtype(data.dtype).kind not in "OSU":
+    kind = getattr(getattr(data, "dtype", None), "kind", "")
+    if len(getattr(data, "shape", None) or ()) != 1 or kind not in ("O", "S", "U"):
         raise InputError(
             f"the series {series.name!r} holds no words",
             where=path,
