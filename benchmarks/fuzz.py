@@ -10,6 +10,7 @@ repeats one mutation and shows where it fails.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import logging
 import os
@@ -33,7 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from benchmarks.readers import READERS, Files
+from benchmarks.readers import READERS, Files, FuzzedReader
 
 HERE = Path(__file__).parent
 MUTATIONS = 10_000
@@ -44,6 +45,8 @@ SILENCE_S = 60.0
 KEPT = 20
 """Failures that are written out for a reader."""
 SEED = 1
+
+__all__ = ["READERS", "FuzzedReader", "campaign_of", "files_of"]
 
 ANSWERED, REFUSED = "result", "refused"
 
@@ -149,6 +152,8 @@ def _limited() -> None:
 
 def _work(name: str, seeds: list[Files], numbers: range, folder: Path, answers: Connection) -> None:
     """Read the mutations of these numbers, and report each."""
+    _quiet()
+    faulthandler.disable()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)

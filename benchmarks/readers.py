@@ -100,13 +100,24 @@ def _segment(folder: Path, name: str) -> Any:
 
 def _read_tables(folder: Path) -> None:
     from highgamma.errors import InputError
-    from highgamma.recording import electrodes, heard, prompts, sidecars
+    from highgamma.recording import electrodes, heard, outputs, prompts, sidecars
+    from highgamma.recording.signals import Signals
 
     segment = _segment(folder, f"{STEM}ieeg.edf")
+    described = Signals(
+        path=segment.signal,
+        names=NAMES,
+        rate=float(RATE),
+        n_samples=N,
+        fetch=lambda start, stop, columns: np.zeros((stop - start, len(columns))),
+        clock=0.0,
+        unit="V",
+    )
     tasks: tuple[Callable[[], object], ...] = (
         lambda: electrodes.channels(segment, NAMES),
         lambda: prompts.words([segment]),
         lambda: sidecars.mains_of([segment]),
+        lambda: outputs.compare_with_sidecar(segment, described),
         lambda: heard.presentations([segment], {"onset": "heard.tsv"}, root=folder),
         lambda: heard.presentations([segment], {"onset": "fixation"}, root=folder),
     )

@@ -43,8 +43,8 @@ INTERVAL = 2.0
 MOST_NAME_BYTES = 200
 """Bytes of a file's name; most file systems take 255, and temporary files add to it."""
 
-MOST_PATH_BYTES = 2000
-"""Bytes of the names of a path together; systems take about 4000."""
+MOST_FOLDERS = 16
+"""Folders within one another; systems take paths of about 4000 bytes."""
 
 MOST_BYTES = 1 << 37
 """Size of a download beyond which it is given up, where nothing states how large it is."""
@@ -290,12 +290,12 @@ def foreign_path(root: str | os.PathLike[str], name: str) -> Path:
 
 
 def _can_be_named(parts: list[str]) -> bool:
-    """Return whether file systems take these names: UTF-8, each of at most 200 bytes."""
+    """Return whether file systems take these names: UTF-8, neither too long nor too many."""
     try:
         sizes = [len(part.encode()) for part in parts]
     except UnicodeEncodeError:
         return False
-    return max(sizes) <= MOST_NAME_BYTES and sum(sizes) <= MOST_PATH_BYTES
+    return max(sizes) <= MOST_NAME_BYTES and len(sizes) <= MOST_FOLDERS
 
 
 def require_space(folder: str | os.PathLike[str], needed: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import glob
 import json
+import math
 import os
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -392,6 +393,26 @@ def read_table(path: str | os.PathLike[str], *, strings: tuple[str, ...] = ()) -
             expected="tab-separated columns under one header line, UTF-8",
             remedy="compare the file with the published one",
         ) from error
+
+
+def numeric(values: pd.Series[Any]) -> pd.Series[float]:
+    """Return a table's column as float64; NaN for what is no finite number."""
+    import numpy as np
+    import pandas as pd
+
+    try:
+        parsed = pd.to_numeric(values, errors="coerce").astype(np.float64)
+    except OverflowError:
+        # Whole numbers of any length.
+        parsed = values.map(_as_float).astype(np.float64)
+    return parsed.where(np.isfinite(parsed))
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except (OverflowError, TypeError, ValueError):
+        return math.nan
 
 
 def _checked_fields(path: str | os.PathLike[str]) -> list[str]:

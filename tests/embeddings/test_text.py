@@ -392,3 +392,26 @@ def test_a_pickle_in_place_of_weights_is_not_executed(saved, tmp_path: Path) -> 
 def test_a_model_without_a_tokenizer_is_refused(saved) -> None:
     with pytest.raises(InputError, match="no tokenizer"):
         load_tokenizer(entry("text"), saved("wav2vec2-group"))
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_tokenizer_that_makes_nothing_of_a_word_is_named(tmp_path: Path, name: str) -> None:
+    import json
+
+    from highgamma.demo.models import TOKENIZER_CONFIG, _letter_tokenizer
+
+    contents = {
+        "tokenizer.json": _letter_tokenizer(),
+        "tokenizer_config.json": {**TOKENIZER_CONFIG},
+    }
+    if name == "tokenizer_config.json":
+        contents[name]["model_max_length"] = "64"
+    else:
+        model = {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {"b": 0}}
+        model |= {"continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
+        contents[name] |= {"model": model, "added_tokens": [], "post_processor": None}
+    for file, content in contents.items():
+        (tmp_path / file).write_text(json.dumps(content), encoding="utf-8")
+    tokenizer = load_tokenizer(entry("text"), tmp_path)
+    with pytest.raises(InputError, match="tokenizer cannot be used"):
+        text.tokenize_word(tokenizer, "de")

@@ -10,7 +10,8 @@ import pytest
 from dutch_recording import LAB_CLOCK, NAMES, write_dataset, write_nwb
 
 from highgamma.errors import InputError
-from highgamma.recording.files import find
+from highgamma.recording.files import Segment, find
+from highgamma.recording.nwb import shown_words
 from highgamma.recording.opening import open_channels, open_signals, reopened
 from highgamma.recording.signals import amplitude
 
@@ -142,3 +143,85 @@ def test_channels_of_all_recordings_are_open_at_once(dutch: SimpleNamespace) -> 
     with open_channels([dutch.segment, dutch.segment], ["LA3"]) as recordings:
         for recording in recordings:
             np.testing.assert_array_equal(recording.read(5, 9), dutch.neural[5:9, [2]])
+
+
+def changed(copied: Path, change) -> Segment:
+    """The data set's segment, its file changed by HDF5's library."""
+    import h5py
+
+    segment = find(copied, "sub-01")[0]
+    with h5py.File(segment.signal, "r+") as file:
+        change(file["acquisition"])
+    return segment
+
+
+def huge(acquisition) -> None:
+    del acquisition["iEEG/data"]
+    acquisition["iEEG"].create_dataset("data", (2**40, 5), "f8", chunks=(1024, 5))
+
+
+def text(acquisition) -> None:
+    unit = acquisition["iEEG/data"].attrs["unit"]
+    del acquisition["iEEG/data"]
+    acquisition["iEEG"].create_dataset("data", (400, 5), "S4").attrs["unit"] = unit
+
+
+def elsewhere(acquisition) -> None:
+    import h5py
+
+    del acquisition["Audio"]
+    acquisition["Audio"] = h5py.ExternalLink("/etc/hostname", "/")
+
+
+def not_a_number(acquisition) -> None:
+    acquisition["iEEG/data"].attrs["conversion"] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (huge, "states 1099511627776 × 5 values"),
+        (text, "holds no numbers"),
+        (elsewhere, "outside its folder"),
+        (not_a_number, "conversion nan"),
+    ],
+)
+def test_a_file_that_states_what_cannot_be_is_refused(copied: Path, change, message) -> None:
+    with pytest.raises(InputError, match=message), open_signals(changed(copied, change)):
+        pass
+
+
+def test_a_rate_that_is_no_number_is_refused(copied: Path) -> None:
+    def change(acquisition) -> None:
+        del acquisition["iEEG/timestamps"]
+        start = acquisition["iEEG"].create_dataset("starting_time", data=0.0)
+        start.attrs["rate"], start.attrs["unit"] = np.float32(np.nan), "seconds"
+
+    segment = changed(copied, change)
+    with pytest.raises(InputError, match="neither timestamps nor a rate"), open_signals(segment):
+        pass
+
+
+def test_words_that_cannot_be_read_are_named(copied: Path) -> None:
+    import h5py
+
+    segment = find(copied, "sub-01")[0]
+    with h5py.File(segment.signal) as file:
+        words = file["acquisition/Stimulus/data"]
+        place = words.id.get_offset() or words.id.get_chunk_info(0).byte_offset
+    with segment.signal.open("r+b") as opened:
+        # Strings lie in a heap, to which each value points.
+        opened.seek(place)
+        opened.write(b"\x05\0\0\0" + b"\xee" * 12)
+    with pytest.raises(InputError, match="cannot be read"):
+        shown_words(segment)
+
+
+def test_words_that_are_numbers_are_refused(copied: Path) -> None:
+    def change(acquisition) -> None:
+        del acquisition["Stimulus/data"]
+        data = acquisition["Stimulus"].create_dataset("data", data=np.zeros((400, 3)))
+        data.attrs["unit"] = "x"
+
+    with pytest.raises(InputError, match="holds no words"):
+        shown_words(changed(copied, change))

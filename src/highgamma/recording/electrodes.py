@@ -14,7 +14,7 @@ import pandas as pd
 from highgamma.errors import InputError
 from highgamma.recording.files import Segment
 from highgamma.recording.sidecars import channel_rows, read_json
-from highgamma.store import read_table
+from highgamma.store import numeric, read_table
 
 LOG = logging.getLogger("highgamma")
 
@@ -210,7 +210,7 @@ def _places(segment: Segment) -> dict[str, Place]:
             expected="columns name, x, y, z",
             remedy="compare the file with the published one",
         )
-    position = table[["x", "y", "z"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    position = table[["x", "y", "z"]].apply(numeric).to_numpy(np.float64)
     position = position * _unit_to_mm(segment, position)
     by_lower = {str(column).lower(): column for column in table.columns}
     region = next((by_lower[name] for name in _REGION_COLUMNS if name in by_lower), None)

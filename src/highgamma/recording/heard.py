@@ -126,8 +126,11 @@ def line_through(time: FloatArray, marks: FloatArray, *, where: str | Path) -> P
     """
     if len(np.unique(time)) < 2:
         return float(np.mean(marks - time)), 1.0, len(time), float(np.std(marks - time))
-    stretch, onset = np.polyfit(time, marks, 1)
-    if abs(stretch - 1) > MOST_STRETCH:
+    try:
+        stretch, onset = np.polyfit(time, marks, 1)
+    except np.linalg.LinAlgError:
+        stretch, onset = np.nan, np.nan
+    if not abs(stretch - 1) <= MOST_STRETCH:
         raise InputError(
             f"{len(time)} marks stretch the stimulus by {stretch:.5g}",
             where=where,

@@ -12,7 +12,7 @@ import pandas as pd
 from highgamma.errors import InputError, nearest
 from highgamma.recording.files import Segment
 from highgamma.recording.formats import format_of
-from highgamma.store import read_table
+from highgamma.store import numeric, read_table
 
 LOG = logging.getLogger("highgamma")
 
@@ -136,7 +136,7 @@ def numbers(
     InputError
         If a value is not a number; the message names the line.
     """
-    parsed = pd.to_numeric(values, errors="coerce")
+    parsed = numeric(values)
     bad = parsed.isna() & values.notna() if missing else parsed.isna()
     if bad.any():
         row = int(np.flatnonzero(bad.to_numpy())[0])
@@ -146,7 +146,7 @@ def numbers(
             expected="seconds",
             remedy="correct the table",
         )
-    return parsed.to_numpy(np.float64)
+    return np.asarray(parsed.to_numpy(), dtype=np.float64)
 
 
 def _expected_rows(segments: Sequence[Segment], trial_type: str) -> str:
