@@ -152,6 +152,18 @@ def test_a_fif_file_whose_tags_lead_in_a_circle_is_refused(tmp_path: Path) -> No
     refused(segment, "tags lead back to byte 36")
 
 
+def test_a_fif_file_whose_tags_state_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    import struct
+
+    first = struct.pack(">iIii", 100, 31, 20, 0) + bytes(20)
+    second = struct.pack(">iIii", 101, 3, 2**31 - 17, 0) + bytes(9)
+    refused(one_recording(tmp_path / "a", ".fif", first + second), "states 2147483631 bytes")
+    # A directory that lists a tag of this size.
+    second = struct.pack(">iIii", 101, 3, 4, -1) + struct.pack(">i", 56)
+    third = struct.pack(">iIii", 102, 32, 16, -1) + struct.pack(">iIii", 300, 4, 2**31 - 17, 0)
+    refused(one_recording(tmp_path / "b", ".fif", first + second + third), "states 2147483631")
+
+
 def eeglab(**changed: object) -> bytes:
     import io
 
