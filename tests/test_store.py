@@ -101,6 +101,10 @@ def test_the_nearest_name_is_proposed_and_a_far_one_is_not():
     assert nearest("zzz", ["gpt2", "mel"]) == ""
 
 
+def test_what_is_no_name_is_not_proposed():
+    assert nearest("ridg", [1, None, "ridge"]) == " (did you mean 'ridge'?)"
+
+
 def test_what_a_killed_process_left_of_a_file_is_cleared_by_the_next_one(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()

@@ -67,8 +67,8 @@ def checked_catalogue(entries: Mapping[str, Any], *, where: str | Path | None = 
     problems: list[str] = []
     for name, entry in entries.items():
         here = f"{name}: "
-        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", str(name)):
-            problems.append(f"{here}a name has lower-case letters, digits, `.`, `_` and `-`")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", str(name)):
+            problems.append(f"{here}a name has up to 100 lower-case letters, digits, `.`, `_`, `-`")
         if not isinstance(entry, dict):
             problems.append(f"{here}an entry is a mapping such as {{kind: text, …}}")
             continue

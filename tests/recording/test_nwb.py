@@ -173,6 +173,10 @@ def elsewhere(acquisition) -> None:
     acquisition["Audio"] = h5py.ExternalLink("/etc/hostname", "/")
 
 
+def circle(acquisition) -> None:
+    acquisition["iEEG/again"] = acquisition
+
+
 def not_a_number(acquisition) -> None:
     acquisition["iEEG/data"].attrs["conversion"] = np.nan
 
@@ -183,6 +187,7 @@ def not_a_number(acquisition) -> None:
         (huge, "states 1099511627776 × 5 values"),
         (text, "holds no numbers"),
         (elsewhere, "outside its folder"),
+        (circle, "'acquisition/iEEG/again' is inside itself"),
         (not_a_number, "conversion nan"),
     ],
 )

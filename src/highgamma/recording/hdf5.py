@@ -53,27 +53,53 @@ def _checked(path: Path) -> list[str]:
     try:
         size = path.stat().st_size
         with h5py.File(path, "r") as file:
-            return [name for found in _found(file) for name in _others(found, size, path)]
+            return [name for found in _found(file, path) for name in _others(found, size, path)]
     except InputError:
         raise
     except Exception as error:  # h5py raises what the HDF5 library says, in many classes
         raise unreadable(path, error) from error
 
 
-def _found(file: Any) -> list[Any]:
-    """Return all datasets and links to other files, each once."""
+def _found(file: Any, path: Path) -> list[Any]:
+    """Return all datasets and links to other files, each once; refuse a group inside itself."""
     import h5py
 
     found: list[Any] = []
+    groups = {"": _address(file)}
 
-    def look(name: str, link: Any) -> None:
+    def look(name: str, link: Any) -> str | None:
+        # An exception would not come through the library; a value ends the visit.
         if isinstance(link, h5py.ExternalLink):
             found.append(link)
-        elif isinstance(link, h5py.HardLink) and isinstance(file[name], h5py.Dataset):
-            found.append(file[name])
+        if not isinstance(link, h5py.HardLink):
+            return None
+        held = file[name]
+        if isinstance(held, h5py.Dataset):
+            found.append(held)
+        elif isinstance(held, h5py.Group):
+            parts = name.split("/")
+            above = {groups.get("/".join(parts[:depth])) for depth in range(len(parts))}
+            groups[name] = _address(held)
+            if groups[name] in above:
+                return name
+        return None
 
-    file.visititems_links(look)
+    circle = file.visititems_links(look)
+    if circle is not None:
+        raise InputError(
+            f"the group {circle!r} is inside itself",
+            where=path,
+            expected="a file that has an end",
+            remedy="compare its checksum with the published one and download it again",
+        )
     return found
+
+
+def _address(group: Any) -> int:
+    """Return where a group is in its file, whatever it is called."""
+    import h5py
+
+    return int(h5py.h5o.get_info(group.id).addr)
 
 
 def _others(found: Any, size: int, path: Path) -> Iterator[str]:
