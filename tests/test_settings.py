@@ -262,3 +262,9 @@ def test_a_configuration_that_is_nested_too_deeply_is_refused():
         nested = [nested]
     with pytest.raises(InputError, match="nested too deeply"):
         settings.checked(minimal(signals={"beta": {"band": nested}}))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400])
+def test_a_number_that_nothing_can_be_computed_with_is_refused(number):
+    with pytest.raises(InputError, match=r"signals\.beta\.band\.1: "):
+        settings.checked(minimal(signals={"beta": {"band": [1, number]}}))
