@@ -103,3 +103,12 @@ def test_a_network_that_cannot_be_computed_is_named(tmp_path: Path) -> None:
     network = load_network(entry("speech", untrained=True), tmp_path, device="cpu")
     with pytest.raises(InputError, match="cannot be computed"):
         network.hidden(input_values=torch.zeros(1, 1600))
+
+
+def test_strides_of_nothing_are_refused(tmp_path: Path) -> None:
+    from highgamma.embeddings.speech import ear_of
+
+    speech_config(tmp_path, conv_stride=[5, 2, 2, 0, 2, 2, 2])
+    network = load_network(entry("speech", untrained=True), tmp_path, device="cpu")
+    with pytest.raises(InputError, match="lengths and strides"):
+        ear_of(network)
