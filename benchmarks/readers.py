@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import json
+import re
 import struct
+import uuid
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -171,9 +174,26 @@ def _nwb(*, cached: bool, dutch: bool) -> bytes:
     from datetime import UTC, datetime
     from tempfile import TemporaryDirectory
 
-    from pynwb import NWBHDF5IO, NWBFile, TimeSeries
+    from pynwb import NWBHDF5IO, NWBFile
 
-    nwb = NWBFile("d", "i", datetime(2020, 1, 1, tzinfo=UTC))
+    day = datetime(2020, 1, 1, tzinfo=UTC)
+    # Objects have random names otherwise, and a mutation would not be the same each time.
+    names = (uuid.UUID(int=number) for number in itertools.count(1))
+    with mock.patch("hdmf.container.uuid4", lambda: next(names)):
+        nwb = NWBFile("d", "i", day, file_create_date=[day])
+        series = _series(dutch=dutch)
+    for one in series:
+        nwb.add_acquisition(one)
+    with TemporaryDirectory(prefix="highgamma-nwb-") as folder:
+        path = Path(folder) / "file.nwb"
+        with NWBHDF5IO(str(path), "w") as io_:
+            io_.write(nwb, cache_spec=cached)
+        return path.read_bytes()
+
+
+def _series(*, dutch: bool) -> list[Any]:
+    from pynwb import TimeSeries
+
     times = 9e6 + np.arange(N) / RATE
     clock: dict[str, Any] = {"timestamps": times} if dutch else {"rate": float(RATE)}
     series = [TimeSeries(name="iEEG", data=_voltage(), unit="uV", **clock)]
@@ -183,13 +203,7 @@ def _nwb(*, cached: bool, dutch: bool) -> bytes:
         series.append(TimeSeries(name="Audio", data=sound, unit="a", timestamps=audio_times))
         shown = ["koe"] * (N // 2) + [""] * (N - N // 2)
         series.append(TimeSeries(name="Stimulus", data=shown, unit="a", timestamps=times))
-    for one in series:
-        nwb.add_acquisition(one)
-    with TemporaryDirectory(prefix="highgamma-nwb-") as folder:
-        path = Path(folder) / "file.nwb"
-        with NWBHDF5IO(str(path), "w") as io_:
-            io_.write(nwb, cache_spec=cached)
-        return path.read_bytes()
+    return series
 
 
 def _nwb_files() -> list[Files]:
@@ -314,7 +328,8 @@ def _eeglab_files() -> list[Files]:
         }  # fmt: skip
         held = io.BytesIO()
         savemat(held, {"EEG": eeg}, appendmat=False, **options)
-        return held.getvalue()
+        # The text of the header has the time of day.
+        return b"MATLAB 5.0 MAT-file".ljust(116) + held.getvalue()[116:]
 
     values = _voltage().T.astype("<f4")
     name = f"{STEM}ieeg.fdt"
@@ -329,9 +344,12 @@ def _eeglab_files() -> list[Files]:
 
 def _read_recording(folder: Path, *, suffix: str) -> None:
     """Read as the stages do: description, the first and the last piece, series, shown words."""
+    from highgamma.recording import hdf5
     from highgamma.recording.formats import format_of
     from highgamma.recording.opening import open_signals
 
+    # A file of the same size that was changed within one tick of the clock is a new one here.
+    hdf5._SCANNED.clear()
     segment = _segment(folder, f"{STEM}ieeg{suffix}")
     with open_signals(segment) as signals:
         _finite(signals.rate, signals.clock, signals.elapsed)
@@ -384,7 +402,12 @@ def _sounds() -> list[Files]:
         soundfile.write(
             held, np.tile(values[:, None], channels), 44100, subtype, format=suffix[1:].upper()
         )
-        seeds.append({f"sound{suffix}": held.getvalue()})
+        content = held.getvalue()
+        # The peaks of WAV files have the time of day.
+        peaks = content.find(b"PEAK")
+        if peaks >= 0:
+            content = content[: peaks + 12] + bytes(4) + content[peaks + 16 :]
+        seeds.append({f"sound{suffix}": content})
     return seeds
 
 
@@ -564,8 +587,10 @@ def _weights() -> list[Files]:
     tensors = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(3)}
     new, old = io.BytesIO(), io.BytesIO()
     torch.save(tensors, new)
-    torch.save(tensors, old, _use_new_zipfile_serialization=False)
-    return [{"pytorch_model.bin": held.getvalue()} for held in (new, old)]
+    torch.save({"b": tensors["b"]}, old, _use_new_zipfile_serialization=False)
+    # Storages are called by their place in memory.
+    fixed = re.sub(rb"\d{9,}", lambda found: b"1" * len(found.group()), old.getvalue())
+    return [{"pytorch_model.bin": content} for content in (new.getvalue(), fixed)]
 
 
 def _read_weights(folder: Path) -> None:
