@@ -230,3 +230,25 @@ def test_words_that_are_numbers_are_refused(copied: Path) -> None:
 
     with pytest.raises(InputError, match="holds no words"):
         shown_words(changed(copied, change))
+
+
+def test_a_text_without_an_end_is_refused_before_it_is_read(copied: Path) -> None:
+    segment = find(copied, "sub-01")[0]
+    content = segment.signal.read_bytes()
+    heap = content.index(b"GCOL\x01\0\0\0")
+    # The first object becomes free space of no size, which HDF5 would pass over for ever.
+    damaged = content[: heap + 16] + bytes(16) + content[heap + 32 :]
+    segment.signal.write_bytes(damaged)
+    with pytest.raises(InputError, match="has no end"), open_signals(segment):
+        pass
+
+
+def test_a_type_that_hdf5_does_not_know_is_refused(copied: Path) -> None:
+    segment = find(copied, "sub-01")[0]
+    content = segment.signal.read_bytes()
+    # An attribute: its name, then the type of text of any length (class 9, kind 1).
+    name = b"namespace".ljust(16, b"\0") + b"\x19\x01"
+    assert name in content
+    segment.signal.write_bytes(content.replace(name, name[:-1] + b"\xff"))
+    with pytest.raises(InputError, match="unknown type"), open_signals(segment):
+        pass
