@@ -7,7 +7,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test lint bench bench-graph bench-scaling noise-study snakemake-versions faults reference clean
+.PHONY: help environment demo test lint bench bench-graph bench-scaling noise-study snakemake-versions fuzz faults reference clean
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -51,6 +51,9 @@ bench-scaling: environment ## run one study with 1, 2 and 4 jobs at once, here a
 
 snakemake-versions: environment ## run with the least and the newest Snakemake, and compare (long)
 	@$(BIN)/python -m benchmarks.versions
+
+fuzz: environment ## give damaged bytes to whatever reads foreign ones (long)
+	@$(BIN)/python -m benchmarks.fuzz
 
 faults: environment ## kill the demo at random times, and compare what comes out (long)
 	@$(BIN)/python -m benchmarks.faults

@@ -131,8 +131,9 @@ def page(rows: list[Row], measured_on: dict[str, str]) -> str:
         "",
         "Longer campaigns write files of their own: [the plan of 150,000 fits](graph.json)",
         "(`make bench-graph`), [jobs at once, here and under Slurm](scaling.json)",
-        "(`make bench-scaling`), [30 kills](faults.json) (`make faults`), [the study on",
-        "noise](noise_study.json) (`make noise-study`), [two versions of Snakemake](versions.json)",
+        "(`make bench-scaling`), [30 kills](faults.json) (`make faults`), [damaged bytes for every",
+        "reader of foreign ones](fuzz.json) (`make fuzz`), [the study on noise](noise_study.json)",
+        "(`make noise-study`), [two versions of Snakemake](versions.json)",
         "(`make snakemake-versions`); `docs/scaling.md`, `docs/examples.md` and `docs/cluster.md`",
         "tell what they say.",
     ]

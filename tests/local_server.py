@@ -20,6 +20,7 @@ class Site:
         self.breaks: list[int] = []
         self.statuses: list[int] = []
         self.ranges = True
+        self.sized = True
         self.redirects: dict[str, str] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.address = ""
@@ -65,7 +66,8 @@ def serving(site: Site) -> Iterator[Site]:
                 )
             else:
                 self.send_response(200)
-            self.send_header("Content-Length", str(len(content) - first))
+            if site.sized:
+                self.send_header("Content-Length", str(len(content) - first))
             if site.etag:
                 self.send_header("ETag", site.etag)
             self.extra()

@@ -131,6 +131,17 @@ def test_a_configuration_adds_and_replaces_entries() -> None:
             "context: True",
         ),
         ({"kind": "channel"}, "channel: missing"),
+        (
+            {"kind": "text", "source": {"hub": "a" * 300}, "layers": 1, "width": 1},
+            "source.hub",
+        ),
+        (
+            {"kind": "text", "source": {"folder": "a/" + "b" * 300}, "layers": 1, "width": 1},
+            "source.folder",
+        ),
+        ({"kind": ["text"]}, r"kind: \['text'\]"),
+        ({"kind": "text", "source": {"folder": "x"}, "layers": 10**30, "width": 8}, "layers: 1"),
+        ({"kind": "text", "source": {"folder": "x"}, "layers": 2, "width": 10**30}, "width: 1"),
         ({"kind": "acoustic", "feature": "mel", "layers": 3}, "the kind acoustic has none"),
         (
             {"kind": "speech", "source": {"folder": "x"}, "layers": 1, "width": 8}

@@ -377,3 +377,76 @@ def test_the_manifest_is_the_same_for_the_same_files(site, tmp_path):
         dataset.write_manifest(manifest, tmp_path / place / dataset.MANIFEST)
     one, two = (tmp_path / place / dataset.MANIFEST for place in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["", "sub-01/" + "x" * 300, "sub-01/" + "x/" * 1500 + "x"])
+def test_archived_names_that_no_disk_takes_are_refused(tmp_path, name):
+    archive = archive_of(tmp_path, ("sub-01/a.tsv", b"x"), (zipfile.ZipInfo(name), b"x"))
+    with pytest.raises(InputError, match="not a plain path"):
+        dataset.unpack(archive, tmp_path / "root")
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe\xff", b"\xf8"])
+def test_a_name_that_is_no_text_is_refused(tmp_path, damage):
+    archive = archive_of(tmp_path, ("sub-01/é.tsv", b"x"))
+    content = archive.read_bytes()
+    name = "sub-01/é.tsv".encode()
+    place = content.index(name)
+    archive.write_bytes(content[:place] + damage + content[place + len(damage) :])
+    with pytest.raises(InputError, match="can't be unpacked"):
+        dataset.unpack(archive, tmp_path / "root")
+
+
+def test_a_file_where_a_folder_belongs_is_refused(tmp_path):
+    archive = archive_of(tmp_path, ("sub-01/x", b"x"), ("sub-01/x/y", b"x"))
+    with pytest.raises(InputError, match="can't be unpacked"):
+        dataset.unpack(archive, tmp_path / "root")
+
+
+def test_another_compression_than_zips_own_is_refused(tmp_path):
+    info = zipfile.ZipInfo("sub-01/a.tsv")
+    info.compress_type = zipfile.ZIP_LZMA
+    with pytest.raises(InputError, match="a way of its own"):
+        dataset.unpack(archive_of(tmp_path, (info, b"x")), tmp_path / "root")
+
+
+@pytest.mark.parametrize("file", [7, {}, {"size": 1}, {"size": "1", "sha256": "0"}])
+def test_a_damaged_list_of_fetched_files_counts_as_none(tmp_path, file):
+    listed = {"source": "osf:nrgx6", "archives": {}, "files": {"a.tsv": file}}
+    (tmp_path / dataset.MANIFEST).write_text(json.dumps(listed))
+    assert dataset._manifest_before(tmp_path, "osf:nrgx6") == {}
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("data", 0, "attributes"), 7),
+        (("data", 0, "attributes", "size"), "3"),
+        (("data", 0, "attributes", "size"), -1),
+        (("data", 0, "attributes", "extra"), "x"),
+        (("data", 0, "attributes", "extra", "hashes", "md5"), [1]),
+        (("data", 0, "attributes", "materialized_path"), 7),
+        (("data", 0, "links", "download"), None),
+        (("links", "next"), 7),
+        (("links", "next"), ["x"]),
+    ],
+)
+def test_a_listing_of_another_form_is_named(monkeypatch, place, value):
+    attributes = {"kind": "file", "name": "a", "size": 3, "extra": {"hashes": {"md5": "0" * 32}}}
+    file = {"attributes": attributes, "links": {"download": "https://x.org/1"}}
+    page: Any = {"data": [file], "links": {"next": None}}
+    *above, key = place
+    holder = page
+    for step in above:
+        holder = holder[step]
+    holder[key] = value
+    monkeypatch.setattr(fetch, "read", lambda *_, **__: json.dumps(page).encode())
+    with pytest.raises(InputError, match="answer can't be read"):
+        dataset.osf_files("https://x.org", "abcde")
+
+
+def test_a_listing_in_an_unknown_encoding_is_named(monkeypatch):
+    page = b"<?xml version='1.0' encoding='WTF-8'?><ListBucketResult/>"
+    monkeypatch.setattr(fetch, "read", lambda *_, **__: page)
+    with pytest.raises(InputError, match="answer can't be read"):
+        dataset.openneuro_files("https://x.org", "ds000001")

@@ -199,7 +199,11 @@ def test_a_full_disk_is_noticed_before_the_download(site, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "/etc/x", "a/../../x", "a//b", "", ".", "a\\..\\x", "C:/x", "a\x00b", "a/"]
+    "name",
+    [
+        *("../x", "/etc/x", "a/../../x", "a//b", "", ".", "a\\..\\x", "C:/x", "a\x00b", "a/"),
+        *("x" * 300, "x/" * 1500 + "x", "\ud800"),
+    ],
 )
 def test_names_that_lead_elsewhere_are_refused(tmp_path, name):
     with pytest.raises(InputError, match="not a plain path"):
@@ -229,3 +233,15 @@ def test_bytes_that_are_gzipped_in_the_file_stay_gzipped(site, tmp_path):
     fetch.download(site.address + "/v.gz", tmp_path / "v.gz")
     assert gzip.decompress((tmp_path / "v.gz").read_bytes()) == b"vectors"
     assert Path(tmp_path / "v.gz").read_bytes() == site.files["/v.gz"]
+
+
+def test_a_download_of_unknown_size_has_a_bound(site, tmp_path, monkeypatch):
+    site.sized = False
+    fetch.download(site.address + "/file", tmp_path / "file", sha256=SHA256)
+    monkeypatch.setattr(fetch, "MOST_BYTES", 1000)
+    with pytest.raises(InputError, match="without saying how much there is"):
+        fetch.download(site.address + "/file", tmp_path / "other")
+    monkeypatch.undo()
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    with pytest.raises(InputError, match=r"1\.0 kB free"):
+        fetch.download(site.address + "/file", tmp_path / "third")

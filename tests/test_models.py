@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 import yaml
 from local_server import Site, closed_port, serving
+from running import ROOT
 
 from highgamma import fetch, models
 from highgamma.errors import InputError
+from highgamma.models import url
 
 COMMIT, NEWER = "a" * 40, "b" * 40
 REPO = "owner/tiny"
@@ -398,6 +400,61 @@ def test_a_damaged_lock_is_named(tmp_path):
         models.read_lock(tmp_path / "lock.yaml")
 
 
+@pytest.mark.parametrize(
+    "file",
+    [7, [], "x", {"size": 1}, {"size": float("inf"), "sha256": "0"}, {"size": 1, "sha256": 0}],
+)
+def test_a_lock_or_manifest_of_another_form_is_named(tmp_path, file):
+    files = {"revision": COMMIT, "files": {"config.json": file}}
+    (tmp_path / "lock.yaml").write_text(yaml.safe_dump({REPO: files}))
+    with pytest.raises(InputError, match="lock file"):
+        models.read_lock(tmp_path / "lock.yaml")
+    (tmp_path / "manifest.json").write_text(json.dumps(files))
+    with pytest.raises(InputError, match="manifest"):
+        models.read_manifest(tmp_path / "manifest.json")
+
+
+@pytest.mark.parametrize(
+    "about", [{"size": "3"}, {"size": -1}, {"rfilename": 7}, {"lfs": 7}, {"blobId": [1]}]
+)
+def test_a_description_of_another_form_is_named(hub, tmp_path, about):
+    hub.publish({"config.json": CONFIG, "model.safetensors": WEIGHTS})
+    api = f"/api/models/{REPO}/revision/main"
+    described = json.loads(hub.site.files[api])
+    described["siblings"][0] |= about
+    hub.site.files[api] = json.dumps(described).encode()
+    with pytest.raises(InputError, match="hub's answer can't be read"):
+        get(tmp_path)
+
+
+def test_weights_that_state_more_than_they_hold_take_no_memory(tmp_path):
+    import torch
+
+    held = io.BytesIO()
+    torch.save({"name": torch.ones(3)}, held, _use_new_zipfile_serialization=False)
+    whole = held.getvalue()
+    at = whole.index(b"X\x04\0\0\0name")
+    damaged = whole[: at + 1] + b"\xff\xff\xff\xfe" + whole[at + 5 :]
+    (tmp_path / "pytorch_model.bin").write_bytes(damaged)
+    program = (
+        "import resource, sys, torch\n"
+        "from highgamma.errors import InputError\n"
+        "from highgamma.models.tensors import to_safetensors\n"
+        "pages = int(open('/proc/self/statm').read().split()[0])\n"
+        "most = pages * resource.getpagesize() + (1 << 30)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (most, most))\n"
+        "try:\n"
+        "    to_safetensors('pytorch_model.bin', 'model.safetensors')\n"
+        "except InputError as error:\n"
+        "    print(type(error.__cause__).__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+    assert done.stdout.strip() not in ("", "MemoryError"), done.stderr
+
+
 def test_an_unknown_repository_is_named(hub, tmp_path):
     with pytest.raises(InputError, match="no repository owner/tiny"):
         get(tmp_path)
@@ -541,6 +598,13 @@ def test_word_vectors_cut_short_where_they_are_published_are_refused(hub, tmp_pa
     with pytest.raises(InputError, match="can't be unpacked"):
         get(tmp_path, entry)
     assert not (tmp_path / "models/cc.nl.300.bin").exists()
+
+
+def test_word_vectors_that_explode_are_refused(tmp_path):
+    (tmp_path / "x.gz").write_bytes(gzip.compress(bytes(10_000_000), mtime=0))
+    with pytest.raises(InputError, match="expands more than 100 times"):
+        url.gunzip(tmp_path / "x.gz", tmp_path / "x")
+    assert not (tmp_path / "x").exists()
 
 
 def test_the_message_for_word_vectors_names_the_address_and_the_place(no_network, tmp_path):

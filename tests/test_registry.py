@@ -85,3 +85,7 @@ def test_the_fingerprint_counts_every_file_of_the_package(
     assert {p.name for p in fingerprint.modules(script)} == {"__init__.py", "pear.py"}
     (package / "plum.py").write_text("A = 1\n")
     assert fingerprint.fingerprint(script) != before
+
+
+def test_what_is_no_name_is_not_in_a_table() -> None:
+    assert ["x"] not in Registry("toy")

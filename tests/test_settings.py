@@ -254,3 +254,17 @@ def test_a_participant_that_the_simulation_does_not_describe_is_named():
     filled = settings.checked(minimal(demo=simulated))["demo"]["noise"]
     assert filled["gain_spread"] == 0.2
     assert filled["participants"]["sub-01"] == {"channels": 5, "n_words": 100}
+
+
+def test_a_configuration_that_is_nested_too_deeply_is_refused():
+    nested: list = []
+    for _ in range(500):
+        nested = [nested]
+    with pytest.raises(InputError, match="nested too deeply"):
+        settings.checked(minimal(signals={"beta": {"band": nested}}))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400])
+def test_a_number_that_nothing_can_be_computed_with_is_refused(number):
+    with pytest.raises(InputError, match=r"signals\.beta\.band\.1: "):
+        settings.checked(minimal(signals={"beta": {"band": [1, number]}}))

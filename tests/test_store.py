@@ -101,6 +101,10 @@ def test_the_nearest_name_is_proposed_and_a_far_one_is_not():
     assert nearest("zzz", ["gpt2", "mel"]) == ""
 
 
+def test_what_is_no_name_is_not_proposed():
+    assert nearest("ridg", [1, None, "ridge"]) == " (did you mean 'ridge'?)"
+
+
 def test_what_a_killed_process_left_of_a_file_is_cleared_by_the_next_one(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -199,3 +203,41 @@ def test_other_software_reads_a_sealed_file(tmp_path):
     with h5py.File(path) as file:
         np.testing.assert_array_equal(file["high_gamma"][:], small()["high_gamma"].values)
     assert xr.load_dataset(path)["high_gamma"].equals(small()["high_gamma"])
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 20_000 + "]" * 20_000, "[" * 300 + "]" * 300, '{"a": ' + "9" * 5000 + "}"]
+)
+def test_json_that_no_program_writes_is_an_error_of_value(text):
+    with pytest.raises(ValueError):
+        store.parse_json(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 20_000 + "]" * 20_000,
+        "[" * 300 + "]" * 300,
+        "a: 2020-13-45",
+        "a: !!float x",
+        "a: " + "9" * 5000,
+        "a: &a [*a]",
+        "\n".join(
+            ["a0: &a0 [x, x]", *(f"a{k}: &a{k} [{9 * f'*a{k - 1}, '}x]" for k in range(1, 9))]
+        ),
+    ],
+    ids=["deep", "too deep for us", "date", "float", "digits", "circle", "aliases"],
+)
+def test_yaml_that_nobody_writes_is_an_error_of_yaml(text):
+    import yaml
+
+    with pytest.raises(yaml.YAMLError):
+        store.parse_yaml(text)
+
+
+def test_a_column_is_of_finite_numbers_or_missing_ones():
+    values = pd.Series([1, "2.5", "x", 10**400, "1e999", None, "9" * 5000], dtype=object)
+    found = store.numeric(values)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found[:2], [1, 2.5])
+    assert found[2:].isna().all()

@@ -20,6 +20,9 @@ from highgamma.store import parse_yaml
 Entry = dict[str, Any]
 Catalogue = dict[str, Entry]
 
+MOST_LAYERS, MOST_WIDTH, MOST_SEED = 10_000, 10_000_000, 2**63 - 1
+"""Numbers beyond which an entry is not believed."""
+
 _COMMON = (
     *("kind", "source", "licence", "language", "layers", "width", "facts"),
     *("untrained", "seed", "digits"),
@@ -64,8 +67,8 @@ def checked_catalogue(entries: Mapping[str, Any], *, where: str | Path | None = 
     problems: list[str] = []
     for name, entry in entries.items():
         here = f"{name}: "
-        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", str(name)):
-            problems.append(f"{here}a name has lower-case letters, digits, `.`, `_` and `-`")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", str(name)):
+            problems.append(f"{here}a name has up to 100 lower-case letters, digits, `.`, `_`, `-`")
         if not isinstance(entry, dict):
             problems.append(f"{here}an entry is a mapping such as {{kind: text, …}}")
             continue
@@ -272,7 +275,7 @@ def _source_problems(source: Any, *, needed: bool) -> list[str]:
 def _size_problems(entry: Entry, kind: Kind) -> list[str]:
     problems = []
     layers, width = entry.get("layers"), entry.get("width")
-    if kind.is_network and (not isinstance(layers, int) or layers < 1):
+    if kind.is_network and not _within(layers, 1, MOST_LAYERS):
         problems.append(
             "layers: missing, and no config.json in the folder states them"
             if layers is None
@@ -280,7 +283,7 @@ def _size_problems(entry: Entry, kind: Kind) -> list[str]:
         )
     if not kind.is_network and layers not in (None, 0):
         problems.append(f"layers: {layers!r}; the kind {kind.name} has none (0)")
-    if kind.has_width and (not isinstance(width, int) or width < 1):
+    if kind.has_width and not _within(width, 1, MOST_WIDTH):
         problems.append(
             "width: missing, and no config.json in the folder states it"
             if width is None
@@ -288,6 +291,11 @@ def _size_problems(entry: Entry, kind: Kind) -> list[str]:
         )
     for key in ("seed", "digits"):
         value = entry.get(key, 1)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if not _within(value, 0, MOST_SEED):
             problems.append(f"{key}: {value!r}; expected a whole number, 0 or more")
     return problems
+
+
+def _within(value: Any, least: int, most: int) -> bool:
+    """Return whether a value is a whole number within bounds."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most

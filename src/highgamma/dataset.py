@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import stat
+import struct
 import xml.etree.ElementTree as ElementTree
 import zipfile
 import zlib
@@ -23,7 +24,8 @@ from urllib.parse import quote, urlencode
 
 from highgamma import fetch
 from highgamma.errors import InputError, Unreachable, nearest
-from highgamma.store import sha256, written_whole
+from highgamma.models.manifest import described
+from highgamma.store import parse_json, sha256, written_whole
 
 logger = logging.getLogger("highgamma")
 
@@ -41,7 +43,7 @@ MAX_FILES = 100_000
 MAX_EXPANSION = 100
 """Largest expansion of an archive; recordings expand to twice their size at most."""
 
-_PARTICIPANT = re.compile(r"sub-[A-Za-z0-9]+")
+_PARTICIPANT = re.compile(r"sub-[A-Za-z0-9]{1,200}")
 _TOP_SUFFIXES = ("", ".json", ".tsv", ".md", ".txt", ".rst")
 _STIMULUS_SUFFIXES = (".wav", ".flac", ".mp3", ".tsv", ".csv", ".json", ".txt", ".TextGrid")
 
@@ -181,7 +183,7 @@ def osf_files(address: str, project: str) -> list[Remote]:
     files = _osf_storage(address, project)
     if not files:
         for component in _osf_pages(f"{address}/nodes/{project}/children/?page%5Bsize%5D=100"):
-            files += _osf_storage(address, str(component["id"]))
+            files += _osf_storage(address, _component(component, address))
     return files
 
 
@@ -200,7 +202,11 @@ def openneuro_files(address: str, accession: str) -> list[Remote]:
         for item in page.iter("Contents"):
             key, size = item.findtext("Key", ""), item.findtext("Size", "")
             etag = item.findtext("ETag", "").strip('"')
-            if not key.startswith(f"{accession}/") or key.endswith("/") or not size.isdigit():
+            if (
+                not key.startswith(f"{accession}/")
+                or key.endswith("/")
+                or not re.fullmatch(r"[0-9]{1,15}", size)
+            ):
                 continue
             md5 = etag if re.fullmatch(r"[0-9a-f]{32}", etag) else None
             url = f"{address}/{quote(key)}"
@@ -210,6 +216,13 @@ def openneuro_files(address: str, accession: str) -> list[Remote]:
         if page.findtext("IsTruncated") != "true" or following in (None, token):
             return files
         token = following
+
+
+_DAMAGE = (
+    *(zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, struct.error),
+    *(OSError, ValueError, RuntimeError, ArithmeticError),
+)
+"""What zipfile raises for damaged archives."""
 
 
 def unpack(archive: str | Path, root: str | Path) -> dict[str, dict[str, Any]]:
@@ -243,7 +256,7 @@ def unpack(archive: str | Path, root: str | Path) -> dict[str, dict[str, Any]]:
                     "checked": "crc32",
                 }
             return files
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+    except _DAMAGE as error:
         raise InputError(
             f"the archive can't be unpacked: {error}",
             where=archive,
@@ -400,8 +413,8 @@ def _fetch_archives(
 def _manifest_before(folder: Path, source: str) -> Manifest:
     """Read the list of an earlier fetch from the same source; empty if there is none."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        if manifest["source"] == source and isinstance(manifest["files"], dict):
+        manifest = parse_json((folder / MANIFEST).read_text("utf-8"))
+        if manifest["source"] == source and described(manifest["files"]):
             return dict(manifest)
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -464,20 +477,22 @@ def _osf_storage(address: str, node: str) -> list[Remote]:
             try:
                 about = item["attributes"]
                 if about["kind"] == "folder":
-                    folders.append(item["relationships"]["files"]["links"]["related"]["href"])
+                    folders.append(
+                        _text(item["relationships"]["files"]["links"]["related"]["href"])
+                    )
                     continue
                 hashes = (about.get("extra") or {}).get("hashes") or {}
-                name = str(about.get("materialized_path") or about["name"]).removeprefix("/")
+                name = _text(about.get("materialized_path") or about["name"]).removeprefix("/")
                 files.append(
                     Remote(
                         name,
-                        item["links"]["download"],
-                        int(about["size"]),
-                        sha256=hashes.get("sha256"),
-                        md5=hashes.get("md5"),
+                        _text(item["links"]["download"]),
+                        _size(about["size"]),
+                        sha256=_text_or_none(hashes.get("sha256")),
+                        md5=_text_or_none(hashes.get("md5")),
                     )
                 )
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise _unreadable_answer(url) from error
         _check_count(len(files), address)
     return files
@@ -492,10 +507,39 @@ def _osf_pages(url: str) -> Iterator[dict[str, Any]]:
         _check_count(len(visited), url)
         page = fetch.read_json(following)
         try:
-            yield from page["data"]
-            following = page["links"]["next"]
+            items, following = list(page["data"]), _text_or_none(page["links"]["next"])
         except (KeyError, TypeError) as error:
             raise _unreadable_answer(url) from error
+        yield from items
+
+
+def _component(item: Any, address: str) -> str:
+    """Return the name of a project's component."""
+    try:
+        name = _text(item["id"])
+    except (KeyError, TypeError) as error:
+        raise _unreadable_answer(address) from error
+    if not re.fullmatch(r"[A-Za-z0-9]{1,20}", name):
+        raise _unreadable_answer(address)
+    return name
+
+
+def _text(value: Any) -> str:
+    """Return a text of a publisher's answer; raise `TypeError` for another value."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _size(value: Any) -> int:
+    """Return a file's size in a publisher's answer; raise `ValueError` for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 10**15:
+        raise ValueError(f"{value!r} is not a size")
+    return value
 
 
 def _unreadable_answer(url: str) -> InputError:
@@ -519,7 +563,7 @@ def _xml(url: str) -> ElementTree.Element:
         if b"<!" in content:
             raise _unreadable_answer(url)
         page = ElementTree.fromstring(content)  # noqa: S314
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise _unreadable_answer(url) from error
     for element in page.iter():
         element.tag = element.tag.rsplit("}", 1)[-1]
@@ -530,7 +574,7 @@ def _xml(url: str) -> ElementTree.Element:
 
 def _members(opened: zipfile.ZipFile, archive: Path, root: Path) -> dict[str, zipfile.ZipInfo]:
     """Return the members to unpack by their names in the data set, all of them checked."""
-    infos = [info for info in opened.infolist() if not info.is_dir()]
+    infos = [info for info in opened.infolist() if not info.orig_filename.endswith("/")]
     _check_count(len(infos), archive)
     for info in infos:
         # The archive's own name: zipfile cuts it at a zero byte.
@@ -543,6 +587,8 @@ def _members(opened: zipfile.ZipFile, archive: Path, root: Path) -> dict[str, zi
                 expected="plain files",
                 remedy="do not use this archive",
             )
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
+            raise NotImplementedError(f"{info.filename!r} is compressed in a way of its own")
         if info.flag_bits & 1:
             raise InputError(f"{info.filename!r} in the archive is encrypted", where=archive)
     total = sum(info.file_size for info in infos)

@@ -67,7 +67,8 @@ def nearest(name: str, known: Sequence[str]) -> str:
     """Say which known name was probably meant: `" (did you mean 'ridge'?)"`, or nothing."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1)
+    # What is known may be what somebody wrote: 1 instead of "1".
+    close = get_close_matches(name, [k for k in known if isinstance(k, str)], n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

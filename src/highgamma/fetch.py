@@ -7,7 +7,6 @@ HTTP is spoken to this machine alone; everything else is https.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from highgamma.errors import InputError
 from highgamma.errors import Refused as Refused
 from highgamma.errors import Unreachable as Unreachable
-from highgamma.store import inside
+from highgamma.store import inside, parse_json
 
 if TYPE_CHECKING:
     import requests
@@ -40,6 +39,18 @@ TIMEOUT = 60.0
 
 INTERVAL = 2.0
 """Least number of seconds between two lines of progress."""
+
+MOST_NAME_BYTES = 200
+"""Bytes of a file's name; most file systems take 255, and temporary files add to it."""
+
+MOST_FOLDERS = 16
+"""Folders within one another; systems take paths of about 4000 bytes."""
+
+MOST_BYTES = 1 << 37
+"""Size of a download beyond which it is given up, where nothing states how large it is."""
+
+LEAST_ROOM = 1 << 28
+"""Bytes that a download of unknown size leaves free on the disk."""
 
 _BLOCK = 1 << 20
 
@@ -203,7 +214,7 @@ def read_json(url: str, *, headers: Mapping[str, str] | None = None, limit: int 
         If the answer is too long, or is not JSON.
     """
     try:
-        return json.loads(read(url, headers=headers, limit=limit))
+        return parse_json(read(url, headers=headers, limit=limit))
     except ValueError as error:
         raise InputError(
             "the answer is not JSON; it may be a network's log-in page",
@@ -259,14 +270,15 @@ def foreign_path(root: str | os.PathLike[str], name: str) -> Path:
     Raises
     ------
     InputError
-        If the name is absolute, has `..`, a backslash, a drive or a control character, or leads
-        out of the folder in any other way.
+        If the name is absolute, has `..`, a backslash, a drive or a control character, is too long
+        or not text, or leads out of the folder in any other way.
     """
     parts = name.split("/")
     if (
         re.search(r"[\x00-\x1f\x7f\\]", name)
         or re.match(r"[A-Za-z]:", name)
         or any(part in ("", ".", "..") for part in parts)
+        or not _can_be_named(parts)
     ):
         raise InputError(
             f"the name {name!r} is not a plain path inside a folder",
@@ -275,6 +287,15 @@ def foreign_path(root: str | os.PathLike[str], name: str) -> Path:
             remedy="do not use this source; it is damaged or hostile",
         )
     return inside(root, name)
+
+
+def _can_be_named(parts: list[str]) -> bool:
+    """Return whether file systems take these names: UTF-8, neither too long nor too many."""
+    try:
+        sizes = [len(part.encode()) for part in parts]
+    except UnicodeEncodeError:
+        return False
+    return max(sizes) <= MOST_NAME_BYTES and len(sizes) <= MOST_FOLDERS
 
 
 def require_space(folder: str | os.PathLike[str], needed: int) -> None:
@@ -412,6 +433,8 @@ def _continue(
                     progress.add(len(block), position=position, total=bound)
                     if bound is not None and position > bound:
                         break
+                    if bound is None:
+                        _check_growth(position, url, part)
             if bound is not None and position < bound:
                 raise ConnectionError(f"the connection broke off after {position} of {bound} bytes")
             return first_headers(answer)
@@ -423,6 +446,18 @@ def _continue(
             return {}
         _discard(part, tag)
         raise ConnectionError("the server has less than was kept here") from refusal
+
+
+def _check_growth(arrived: int, url: str, part: Path) -> None:
+    """Refuse a download without a stated size that has no end."""
+    if arrived > MOST_BYTES:
+        raise InputError(
+            f"the server has sent {in_words(arrived)} without saying how much there is",
+            where=url,
+            expected=f"at most {in_words(MOST_BYTES)}",
+            remedy="download the file by hand, if it is the right one",
+        )
+    require_space(part.parent, LEAST_ROOM)
 
 
 def _write(opened: BinaryIO, block: bytes, part: Path) -> None:

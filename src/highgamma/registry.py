@@ -85,6 +85,10 @@ class Registry(Mapping[str, T]):
     def __getitem__(self, name: str) -> T:
         return self._all()[name]
 
+    def __contains__(self, name: object) -> bool:
+        # A configuration may hold a list where a name belongs.
+        return isinstance(name, str) and name in self._all()
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import errno
 import glob
 import json
+import math
 import os
 import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import disk_usage
@@ -42,16 +43,74 @@ PIECE_BYTES = 1 << 20
 _VERIFIED: set[tuple[str, int, int, int]] = set()
 """Files that this process has compared with their digest: path, time of change, size, inode."""
 
+MOST_DEPTH, MOST_VALUES = 100, 10_000_000
+"""Levels and values of YAML and JSON that are read; the texts of this workflow have ten levels."""
+
 ROOM = 2**24
 """Bytes of free space below which a failed write is attributed to a full disk."""
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse a YAML text, plain data only; with libyaml, ten times faster, if it is available."""
+    """Parse a YAML text, plain data only; with libyaml, ten times faster, if it is available.
+
+    Raises
+    ------
+    yaml.YAMLError
+        If it is none, or is nested too deeply.
+    """
     import yaml
 
     safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(text, Loader=safe)  # noqa: S506
+    try:
+        content = yaml.load(text, Loader=safe)  # noqa: S506
+        check_nesting(content)
+        return content
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deeply") from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # What is written as a number or a date and is none, among others.
+        raise yaml.YAMLError(str(error)) from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse a JSON text.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or is nested too deeply.
+    """
+    try:
+        content = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    check_nesting(content)
+    return content
+
+
+def check_nesting(content: Any) -> None:
+    """Refuse plain data that are nested more than `MOST_DEPTH` times, or that aliases blow up.
+
+    Raises
+    ------
+    ValueError
+        If they are.
+    """
+    level, count = [content], 0
+    for _ in range(MOST_DEPTH):
+        further: list[Any] = []
+        for part in level:
+            inside = part.values() if isinstance(part, dict) else part
+            if isinstance(inside, str | bytes) or not isinstance(inside, Iterable):
+                continue
+            further += inside
+            if count + len(further) > MOST_VALUES:
+                raise ValueError(f"it has more than {MOST_VALUES} values")
+        count += len(further)
+        level = further
+        if not level:
+            return
+    raise ValueError("it is nested too deeply")
 
 
 @contextmanager
@@ -334,6 +393,26 @@ def read_table(path: str | os.PathLike[str], *, strings: tuple[str, ...] = ()) -
             expected="tab-separated columns under one header line, UTF-8",
             remedy="compare the file with the published one",
         ) from error
+
+
+def numeric(values: pd.Series[Any]) -> pd.Series[float]:
+    """Return a table's column as float64; NaN for what is no finite number."""
+    import numpy as np
+    import pandas as pd
+
+    try:
+        parsed = pd.to_numeric(values, errors="coerce").astype(np.float64)
+    except OverflowError:
+        # Whole numbers of any length.
+        parsed = values.map(_as_float).astype(np.float64)
+    return parsed.where(np.isfinite(parsed))
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except (OverflowError, TypeError, ValueError):
+        return math.nan
 
 
 def _checked_fields(path: str | os.PathLike[str]) -> list[str]:

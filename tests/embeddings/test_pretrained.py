@@ -9,6 +9,7 @@ import tiny_networks
 from tiny_networks import entry
 
 from highgamma.embeddings.pretrained import load_network
+from highgamma.errors import InputError
 
 PUBLISHED = [
     ("gpt2", "AutoModelForCausalLM"),
@@ -77,3 +78,37 @@ def test_weights_under_the_older_names_that_published_files_have_are_loaded(
 
 def _hears(name: str) -> bool:
     return name.startswith(("wav2vec2", "hubert", "wavlm", "whisper"))
+
+
+def speech_config(folder: Path, **changed: object) -> None:
+    import json
+
+    config = tiny_networks._config("wav2vec2-group").to_dict() | changed
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "changed", [{"hidden_act": 7}, {"feat_extract_norm": "x"}, {"num_attention_heads": 5}]
+)
+def test_a_configuration_of_wrong_values_is_named(tmp_path: Path, changed) -> None:
+    speech_config(tmp_path, **changed)
+    with pytest.raises(InputError, match="configuration is not valid"):
+        load_network(entry("speech", untrained=True), tmp_path, device="cpu")
+
+
+def test_a_network_that_cannot_be_computed_is_named(tmp_path: Path) -> None:
+    import torch
+
+    speech_config(tmp_path, conv_stride=[2**40] + [2] * 6)
+    network = load_network(entry("speech", untrained=True), tmp_path, device="cpu")
+    with pytest.raises(InputError, match="cannot be computed"):
+        network.hidden(input_values=torch.zeros(1, 1600))
+
+
+def test_strides_of_nothing_are_refused(tmp_path: Path) -> None:
+    from highgamma.embeddings.speech import ear_of
+
+    speech_config(tmp_path, conv_stride=[5, 2, 2, 0, 2, 2, 2])
+    network = load_network(entry("speech", untrained=True), tmp_path, device="cpu")
+    with pytest.raises(InputError, match="lengths and strides"):
+        ear_of(network)

@@ -174,3 +174,22 @@ def test_different_words_with_the_same_vector_are_reported(tmp_path: Path, caplo
     with caplog.at_level(logging.WARNING, "highgamma"):
         list(static.static_embeddings({"width": 2}, words=words, path=path).blocks)
     assert "1 vectors belong to several words: kat = the" in caplog.text
+
+
+def test_packed_vectors_that_are_damaged_or_endless_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.vec.gz"
+    whole = gzip.compress(b"de 0.1 0.2\n" * 1000, mtime=0)
+    path.write_bytes(whole[:12] + b"\xff" * 8 + whole[20:])
+    with pytest.raises(InputError, match="vectors cannot be read"):
+        static.read_vectors(path, ["the"], width=2)
+    # Forty kilobytes that unpack to one line of forty megabytes.
+    path.write_bytes(gzip.compress(b"a" * 40_000_000, mtime=0))
+    with pytest.raises(InputError, match="a line has"):
+        static.read_vectors(path, ["the"], width=2)
+
+
+@pytest.mark.parametrize("name", ["x.bin", "x.vec"])
+def test_an_empty_file_of_vectors_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match="is empty"):
+        static.read_vectors(tmp_path / name, ["the"], width=2)

@@ -433,3 +433,26 @@ def test_people_who_talk_at_once_are_read_in_the_order_of_the_transcript(loaded)
     mixed = features(tuple(said[k] for k in order), order)
     np.testing.assert_allclose(mixed, straight[:, order], rtol=1e-4, atol=1e-5)
     assert np.abs(features(tuple(said[k] for k in order), None) - mixed).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_tokenizer_that_makes_nothing_of_a_word_is_named(tmp_path: Path, name: str) -> None:
+    import json
+
+    from highgamma.demo.models import TOKENIZER_CONFIG, _letter_tokenizer
+
+    contents = {
+        "tokenizer.json": _letter_tokenizer(),
+        "tokenizer_config.json": {**TOKENIZER_CONFIG},
+    }
+    if name == "tokenizer_config.json":
+        contents[name]["model_max_length"] = "64"
+    else:
+        model = {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {"b": 0}}
+        model |= {"continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
+        contents[name] |= {"model": model, "added_tokens": [], "post_processor": None}
+    for file, content in contents.items():
+        (tmp_path / file).write_text(json.dumps(content), encoding="utf-8")
+    tokenizer = load_tokenizer(entry("text"), tmp_path)
+    with pytest.raises(InputError, match="tokenizer cannot be used"):
+        text.tokenize_word(tokenizer, "de")

@@ -193,7 +193,7 @@ def test_contradicting_rows_of_one_electrode_are_refused(tmp_path: Path) -> None
     same = "name\tx\ty\tz\nLA1\t1\t2\t3\nLA1\t1\t2\t3\nLA2\t4\t5\tinf\n"
     segment = written(tmp_path / "a", channels_of=TWO, electrodes_of={"ACPC": same})
     table = channels(segment, ["LA1", "LA2"])
-    assert table["x"].tolist()[0] == 1 and math.isnan(table["x"].tolist()[1])
+    assert table["x"].tolist() == [1, 4] and math.isnan(table["z"].tolist()[1])
     other = "name\tx\ty\tz\nLA1\t1\t2\t3\nLA1\t9\t2\t3\n"
     segment = written(tmp_path / "b", channels_of=TWO, electrodes_of={"ACPC": other})
     with pytest.raises(InputError, match="'LA1' has several places"):

@@ -146,6 +146,7 @@ def test_listed_participants_without_recordings_are_left_out(shared_data: Path) 
         (b"\xef\xbb\xbfparticipant_id\r\nsub-02\r\nsub-01\r\n\r\n", ["sub-01", "sub-02"]),
         (b"participant_id\nsub-01\n../sub-02\nsub-02/..\n", ["sub-01"]),
         (b"age\tparticipant_id\n30\tsub-02\t\n", ["sub-02"]),
+        (b"participant_id\nsub-02\nsub-" + b"1" * 5000 + b"\n", ["sub-02"]),
     ],
 )
 def test_participants_are_listed_however_they_are_written(tmp_path, content, expected) -> None:

@@ -202,3 +202,16 @@ def test_the_sound_of_clocks_that_differ_is_at_its_place_in_each_recording():
         assert start == (2.0, 5.0)[number]
         np.testing.assert_allclose(samples[inside], expected[inside], rtol=0, atol=1e-3)
         assert len(samples) / moved.rate == pytest.approx(20 * stretch, abs=1e-3)
+
+
+def test_events_without_a_time_are_refused(tmp_path):
+    (tmp_path / "run-1.tsv").write_text("time\ttrial_type\n3.5\tplay\n")
+    with pytest.raises(InputError, match="no column 'onset'"):
+        heard.presentations(segments(tmp_path, "run-1"), {"onset": "play"}, root=tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_marks_that_no_line_goes_through_are_refused():
+    time = np.array([0.0, 1e308, -1e308])
+    with pytest.raises(InputError, match="3 marks stretch the stimulus by"):
+        heard.line_through(time, time[::-1] * 1.5, where="marks.tsv")

@@ -11,7 +11,7 @@ from edf_writer import write_edf
 
 from highgamma.errors import InputError
 from highgamma.recording.electrodes import channels
-from highgamma.recording.files import find
+from highgamma.recording.files import Segment, find
 from highgamma.recording.opening import open_signals
 from highgamma.recording.signals import amplitude
 
@@ -143,3 +143,96 @@ def test_several_channels_of_one_name_are_refused(tmp_path: Path) -> None:
         open_signals(segment),
     ):
         pass
+
+
+def one_recording(root: Path, name: str, content: bytes) -> Segment:
+    folder = root / "sub-01" / "ieeg"
+    folder.mkdir(parents=True)
+    (folder / f"sub-01_task-x_ieeg{name}").write_bytes(content)
+    (folder / "sub-01_task-x_channels.tsv").write_text("name\ttype\tunits\nA1\tSEEG\tuV\n")
+    return find(root, "sub-01")[0]
+
+
+def refused(segment: Segment, message: str) -> None:
+    with pytest.raises(InputError, match=message), open_signals(segment):
+        pass
+
+
+def test_a_fif_file_whose_tags_lead_in_a_circle_is_refused(tmp_path: Path) -> None:
+    import struct
+
+    # MNE follows tags; the second one leads to itself.
+    first = struct.pack(">iIii", 100, 31, 20, 0) + bytes(20)
+    segment = one_recording(
+        tmp_path, ".fif", first + struct.pack(">iIii", 101, 3, 4, 36) + bytes(9)
+    )
+    refused(segment, "tags lead back to byte 36")
+
+
+def test_a_fif_file_whose_tags_state_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    import struct
+
+    first = struct.pack(">iIii", 100, 31, 20, 0) + bytes(20)
+    second = struct.pack(">iIii", 101, 3, 2**31 - 17, 0) + bytes(9)
+    refused(one_recording(tmp_path / "a", ".fif", first + second), "states 2147483631 bytes")
+    # A directory that lists a tag of this size.
+    second = struct.pack(">iIii", 101, 3, 4, -1) + struct.pack(">i", 56)
+    third = struct.pack(">iIii", 102, 32, 16, -1) + struct.pack(">iIii", 300, 4, 2**31 - 17, 0)
+    refused(one_recording(tmp_path / "b", ".fif", first + second + third), "states 2147483631")
+
+
+def eeglab(**changed: object) -> bytes:
+    import io
+
+    from scipy.io import savemat
+
+    places = np.zeros(1, dtype=[("labels", object), ("X", object)])
+    places[0] = ("A1", np.empty((0, 0)))
+    eeg = {
+        "setname": "x", "nbchan": 1.0, "pnts": 64.0, "trials": 1.0, "srate": 64.0, "xmin": 0.0,
+        "xmax": 1.0, "data": np.arange(64, dtype="<f4")[None], "chanlocs": places,
+        "event": np.empty((0, 0)), "icawinv": np.empty((0, 0)), "icaweights": np.empty((0, 0)),
+        "icasphere": np.empty((0, 0)), "ref": "common", "epoch": np.empty((0, 0)),
+    }  # fmt: skip
+    held = io.BytesIO()
+    savemat(held, {"EEG": eeg | changed}, appendmat=False, do_compression=bool(changed))
+    return held.getvalue()
+
+
+@pytest.mark.parametrize("changed", [{}, {"cells": np.array([["a", 1.0]], object)}])
+def test_eeglab_files_are_read_compressed_or_not(tmp_path: Path, changed) -> None:
+    with open_signals(one_recording(tmp_path, ".set", eeglab(**changed))) as signals:
+        np.testing.assert_allclose(signals.read()[:, 0], np.arange(64), rtol=1e-6)
+
+
+def damaged_eeglab(*, kind: str) -> bytes:
+    import struct
+
+    content = eeglab()
+    if kind == "version 4":
+        return b"\0" + content[1:]
+    sizes = struct.pack("<IIii", 5, 8, 1, 64)
+    assert content.count(sizes) == 1
+    if kind == "more values than bytes":
+        return content.replace(sizes, struct.pack("<IIii", 5, 8, 2**15, 2**15))
+    # As many arrays in a structure as take the whole memory.
+    first = content.index(struct.pack("<IIii", 5, 8, 1, 1))
+    return content[: first + 8] + struct.pack("<ii", 2**15, 2**15) + content[first + 16 :]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("version 4", "header"),
+        ("more values than bytes", "array of 1073741824 values"),
+        ("more structures than bytes", "there are fewer"),
+    ],
+)
+def test_an_eeglab_file_that_scipy_would_trust_is_refused(tmp_path: Path, kind, message) -> None:
+    refused(one_recording(tmp_path, ".set", damaged_eeglab(kind=kind)), message)
+
+
+def test_a_recording_without_channels_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.edf"
+    write_edf(path, {"EDF Annotations": (64, np.zeros(128))})
+    refused(one_recording(tmp_path, ".edf", path.read_bytes()), "0 channels")

@@ -12,6 +12,7 @@ from dutch_recording import LAB_CLOCK, NAMES, write_dataset, write_nwb
 
 from highgamma.errors import InputError
 from highgamma.recording.files import Segment, find
+from highgamma.recording.nwb import shown_words
 from highgamma.recording.opening import open_channels, open_signals, reopened
 from highgamma.recording.signals import amplitude
 
@@ -208,3 +209,112 @@ def test_a_file_and_a_table_of_other_electrodes_are_refused(tmp_path: Path) -> N
     segment = electrical(tmp_path, ["LA1", "LB7"], ["LA1", "LA2"])
     with pytest.raises(InputError, match="1 electrodes of the file, such as LB7"):
         offsets(segment)
+
+
+def changed(copied: Path, change) -> Segment:
+    """The data set's segment, its file changed by HDF5's library."""
+    import h5py
+
+    segment = find(copied, "sub-01")[0]
+    with h5py.File(segment.signal, "r+") as file:
+        change(file["acquisition"])
+    return segment
+
+
+def huge(acquisition) -> None:
+    del acquisition["iEEG/data"]
+    acquisition["iEEG"].create_dataset("data", (2**40, 5), "f8", chunks=(1024, 5))
+
+
+def text(acquisition) -> None:
+    unit = acquisition["iEEG/data"].attrs["unit"]
+    del acquisition["iEEG/data"]
+    acquisition["iEEG"].create_dataset("data", (400, 5), "S4").attrs["unit"] = unit
+
+
+def elsewhere(acquisition) -> None:
+    import h5py
+
+    del acquisition["Audio"]
+    acquisition["Audio"] = h5py.ExternalLink("/etc/hostname", "/")
+
+
+def circle(acquisition) -> None:
+    acquisition["iEEG/again"] = acquisition
+
+
+def not_a_number(acquisition) -> None:
+    acquisition["iEEG/data"].attrs["conversion"] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (huge, "states 1099511627776 × 5 values"),
+        (text, "holds no numbers"),
+        (elsewhere, "outside its folder"),
+        (circle, "'acquisition/iEEG/again' is inside itself"),
+        (not_a_number, "conversion nan"),
+    ],
+)
+def test_a_file_that_states_what_cannot_be_is_refused(copied: Path, change, message) -> None:
+    with pytest.raises(InputError, match=message), open_signals(changed(copied, change)):
+        pass
+
+
+def test_a_rate_that_is_no_number_is_refused(copied: Path) -> None:
+    def change(acquisition) -> None:
+        del acquisition["iEEG/timestamps"]
+        start = acquisition["iEEG"].create_dataset("starting_time", data=0.0)
+        start.attrs["rate"], start.attrs["unit"] = np.float32(np.nan), "seconds"
+
+    segment = changed(copied, change)
+    with pytest.raises(InputError, match="neither timestamps nor a rate"), open_signals(segment):
+        pass
+
+
+def test_words_that_cannot_be_read_are_named(copied: Path) -> None:
+    import h5py
+
+    segment = find(copied, "sub-01")[0]
+    with h5py.File(segment.signal) as file:
+        words = file["acquisition/Stimulus/data"]
+        place = words.id.get_offset() or words.id.get_chunk_info(0).byte_offset
+    with segment.signal.open("r+b") as opened:
+        # Strings lie in a heap, to which each value points.
+        opened.seek(place)
+        opened.write(b"\x05\0\0\0" + b"\xee" * 12)
+    with pytest.raises(InputError, match="cannot be read"):
+        shown_words(segment)
+
+
+def test_words_that_are_numbers_are_refused(copied: Path) -> None:
+    def change(acquisition) -> None:
+        del acquisition["Stimulus/data"]
+        data = acquisition["Stimulus"].create_dataset("data", data=np.zeros((400, 3)))
+        data.attrs["unit"] = "x"
+
+    with pytest.raises(InputError, match="holds no words"):
+        shown_words(changed(copied, change))
+
+
+def test_a_text_without_an_end_is_refused_before_it_is_read(copied: Path) -> None:
+    segment = find(copied, "sub-01")[0]
+    content = segment.signal.read_bytes()
+    heap = content.index(b"GCOL\x01\0\0\0")
+    # The first object becomes free space of no size, which HDF5 would pass over for ever.
+    damaged = content[: heap + 16] + bytes(16) + content[heap + 32 :]
+    segment.signal.write_bytes(damaged)
+    with pytest.raises(InputError, match="has no end"), open_signals(segment):
+        pass
+
+
+def test_a_type_that_hdf5_does_not_know_is_refused(copied: Path) -> None:
+    segment = find(copied, "sub-01")[0]
+    content = segment.signal.read_bytes()
+    # An attribute: its name, then the type of text of any length (class 9, kind 1).
+    name = b"namespace".ljust(16, b"\0") + b"\x19\x01"
+    assert name in content
+    segment.signal.write_bytes(content.replace(name, name[:-1] + b"\xff"))
+    with pytest.raises(InputError, match="unknown type"), open_signals(segment):
+        pass

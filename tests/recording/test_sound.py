@@ -107,3 +107,33 @@ def test_five_minutes_of_sound_are_read_in_little_memory(tmp_path: Path) -> None
     tracemalloc.stop()
     assert sound.samples.size == 4_800_000
     assert peak < 100e6
+
+
+def test_a_file_that_ends_before_its_header_says_is_refused(tmp_path: Path) -> None:
+    import soundfile
+
+    path = tmp_path / "x.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 40_000), 16000)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="audio file cannot be read"):
+        audio_file(path)
+    # As many samples as the header can state, for which no room must be made.
+    path.write_bytes(whole[:21] + bytes([whole[21] | 15]) + b"\xff" * 4 + whole[26:])
+    with pytest.raises(InputError, match="audio file cannot be read"):
+        audio_file(path)
+
+
+@pytest.mark.parametrize("rate", [1, 2_000_000_000])
+def test_a_rate_that_no_sound_has_is_refused(tmp_path: Path, rate: int) -> None:
+    import struct
+
+    import soundfile
+
+    path = tmp_path / "x.wav"
+    soundfile.write(path, np.zeros(1000), 16000, "PCM_16")
+    whole = path.read_bytes()
+    assert whole.count(struct.pack("<I", 16000)) == 1
+    path.write_bytes(whole.replace(struct.pack("<I", 16000), struct.pack("<I", rate)))
+    with pytest.raises(InputError, match="has a rate of"):
+        audio_file(path)

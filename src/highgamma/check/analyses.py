@@ -218,13 +218,11 @@ def _check_mains(
     except InputError:
         return
     for segment in segments:
-        if segment.sidecar is None:
-            continue
         try:
-            line = sidecars.read_json(segment.sidecar).get("PowerLineFrequency")
+            line = sidecars.mains_of([segment])
         except InputError:
             continue
-        if isinstance(line, bool) or not isinstance(line, int | float) or line <= 0:
+        if line is None:
             continue
         for name, filtered in signals.items():
             low, high = filtered.band

@@ -206,15 +206,13 @@ def _compare_tables(
     problems: Problems,
 ) -> None:
     """Warn if the sidecars contradict one another or the recording."""
-    import pandas as pd
-
     from highgamma.recording.sidecars import read_json
-    from highgamma.store import read_table
+    from highgamma.store import numeric, read_table
 
     if segment.channels is not None and signals is not None:
         listed = problems.attempt(name, read_table, segment.channels, strings=("name",))
         if listed is not None and "sampling_frequency" in listed:
-            rates = pd.to_numeric(listed["sampling_frequency"], errors="coerce").dropna()
+            rates = numeric(listed["sampling_frequency"]).dropna()
             other = rates[(rates - signals.rate).abs() > 0.01 * signals.rate]
             if len(other):
                 problems.warn(
@@ -325,9 +323,7 @@ def _compare_samples(
     name: str, segments: Sequence[Segment], recorded: Sequence[Recorded], problems: Problems
 ) -> None:
     """Warn if the column `sample` of events.tsv is not onset × rate."""
-    import pandas as pd
-
-    from highgamma.store import read_table
+    from highgamma.store import numeric, read_table
 
     for segment, recording in zip(segments, recorded, strict=False):
         if segment.events is None:
@@ -335,8 +331,8 @@ def _compare_samples(
         table = read_table(segment.events, strings=("trial_type",))
         if "sample" not in table or "onset" not in table:
             continue
-        sample = pd.to_numeric(table["sample"], errors="coerce")
-        onset = pd.to_numeric(table["onset"], errors="coerce")
+        sample = numeric(table["sample"])
+        onset = numeric(table["onset"])
         off = (sample - onset * recording.rate).abs() > 0.01 * recording.rate + 1
         if off.any():
             row = int(off.to_numpy().argmax())

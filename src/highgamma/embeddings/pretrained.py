@@ -6,16 +6,17 @@ else from PyTorch's own format with `weights_only`.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from highgamma.errors import InputError
 from highgamma.models.places import remedy
+from highgamma.store import parse_json
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +63,7 @@ class Network:
         """
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), self._told():
             out = self.module(**self._cast(inputs), output_hidden_states=True, return_dict=True)
         states = list(out.hidden_states)
         if len(states) != self.layers + 1:
@@ -80,9 +81,27 @@ class Network:
         """
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), self._told():
             out: torch.Tensor = self.module(**self._cast(inputs), return_dict=True).logits
         return out
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Name the model's folder where a network fails; too little memory stays what it is."""
+        import torch
+
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"the network cannot be computed: {first}",
+                where=self.folder,
+                expected="a configuration and weights that fit each other",
+                remedy="compare the model's files with the published ones",
+            ) from error
 
     def _cast(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Sound in the precision of the weights; token numbers as they are."""
@@ -165,7 +184,10 @@ def _loaded(
         # On the CPU whatever the device, so that the weights do not depend on it.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(model.get("seed", 0)))
-            return getattr(transformers, maker).from_config(config, trust_remote_code=False)
+            try:
+                return getattr(transformers, maker).from_config(config, trust_remote_code=False)
+            except Exception as error:  # sizes that do not fit fail in many classes
+                raise _invalid_config(error, folder) from error
     return _trained(config, folder, model, maker)
 
 
@@ -194,7 +216,7 @@ def read_config(model: Mapping[str, Any], folder: Path) -> Any:
     """
     path = folder / "config.json"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
             "the model's files were not found",
@@ -212,7 +234,7 @@ def read_config(model: Mapping[str, Any], folder: Path) -> Any:
     from transformers import CONFIG_MAPPING, AutoConfig
 
     kind = raw.get("model_type") if isinstance(raw, dict) else None
-    if kind not in CONFIG_MAPPING:
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         raise InputError(
             f"the architecture {kind!r} is not one that transformers knows",
             where=path,
@@ -224,8 +246,8 @@ def read_config(model: Mapping[str, Any], folder: Path) -> Any:
             str(folder), local_files_only=True, trust_remote_code=False
         )
         layers, width = _size(_part(config))
-    except (ValueError, TypeError, AttributeError, KeyError, OSError) as error:
-        raise InputError(f"the model's configuration is not valid: {error}", where=path) from error
+    except Exception as error:  # the library's own check raises classes of its own
+        raise _invalid_config(error, folder) from error
     for what, actual, stated in (
         ("blocks (layers)", layers, model.get("layers")),
         ("features (width)", width, model.get("width")),
@@ -240,14 +262,24 @@ def read_config(model: Mapping[str, Any], folder: Path) -> Any:
     return config
 
 
+def _invalid_config(error: Exception, folder: Path) -> InputError:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InputError(
+        f"the model's configuration is not valid: {first}",
+        where=folder / "config.json",
+        expected="the configuration of a network that transformers can build",
+        remedy="compare the file with the published one",
+    )
+
+
 def preprocessor(folder: Path) -> dict[str, Any]:
     """Return the settings in preprocessor_config.json; empty if it does not exist."""
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         return {}
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        loaded = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"the file is not valid JSON: {error}", where=path) from error
     return loaded if isinstance(loaded, dict) else {}
 

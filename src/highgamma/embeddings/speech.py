@@ -105,7 +105,15 @@ def ear_of(network: Network) -> Ear:
             remedy="give the model the kind `text` if it reads text, or take another model",
         )
     stride, reach = 1, 1
-    for kernel, step in zip(config.conv_kernel, config.conv_stride, strict=True):
+    convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=False))
+    if not all(isinstance(n, int) and n > 0 for pair in convolutions for n in pair):
+        raise InputError(
+            f"the model's convolutions have the lengths and strides {convolutions[:10]}",
+            where=network.folder,
+            expected="whole numbers above 0",
+            remedy="compare config.json with the published one",
+        )
+    for kernel, step in convolutions:
         reach += (int(kernel) - 1) * stride
         stride *= int(step)
     if "do_normalize" not in settings:

@@ -10,6 +10,7 @@ import gzip
 import logging
 import mmap
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ logger = logging.getLogger("highgamma")
 _MAGIC = 793712314
 _NEWEST = 12
 _MAX_WIDTH = 100_000
+#: Characters of a line of text beside its numbers.
+_LINE = 1 << 20
 #: dim ws epoch minCount neg wordNgrams loss model bucket minn maxn lrUpdateRate (int32), t (double)
 _ARGUMENTS = struct.Struct("<12id")
 _DICTIONARY = struct.Struct("<3iq")
@@ -79,6 +82,8 @@ def read_vectors(path: Path, words: Sequence[str], *, width: int) -> Float32Arra
     with path.open("rb") as opened:
         start = opened.read(8)
     # The oldest fastText files begin without a mark; their ending is all that tells them.
+    if not start:
+        raise InputError("the file of word vectors is empty", where=path, remedy="fetch it again")
     if start[:4] == struct.pack("<i", _MAGIC) or path.suffix == ".bin":
         return fasttext_vectors(path, words, width=width)
     return text_vectors(path, words, width=width)
@@ -141,7 +146,7 @@ def _of_lines(path: Path, words: set[str], *, width: int) -> dict[str, Float32Ar
     left, found = set(words), {}
     with _opened(path) as lines:
         try:
-            for count, line in enumerate(lines):
+            for count, line in enumerate(_bounded(lines, longest=_LINE + 64 * width)):
                 fields = line.rstrip("\r\n ").split(" ")
                 if count == 0 and len(fields) == 2 and all(f.isdigit() for f in fields):
                     if int(fields[1]) != width:
@@ -159,7 +164,7 @@ def _of_lines(path: Path, words: set[str], *, width: int) -> dict[str, Float32Ar
                     raise ValueError(f"the vector of {word!r} holds {fields[-width:][:3]} …")
                 if not left:
                     break
-        except (UnicodeDecodeError, ValueError, EOFError, gzip.BadGzipFile) as error:
+        except (UnicodeDecodeError, ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(
                 f"the vectors cannot be read: {error}",
                 where=path,
@@ -299,6 +304,14 @@ def _parse(path: Path, mapped: mmap.mmap, wanted: set[str]) -> _FastText:
         offset=at,
         rows=rows,
     )
+
+
+def _bounded(lines: IO[str], *, longest: int) -> Iterator[str]:
+    """Yield lines of at most `longest` characters; a packed file may hold one of any length."""
+    while line := lines.readline(longest):
+        if len(line) == longest:
+            raise ValueError(f"a line has {longest} characters or more")
+        yield line
 
 
 def _opened(path: Path) -> IO[str]:

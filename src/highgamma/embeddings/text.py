@@ -35,6 +35,26 @@ class Tokens:
     spans: list[tuple[int, int]]
 
 
+def encoded_text(tokenizer: Any, text: str, **options: bool) -> Any:
+    """Return what a tokenizer makes of a text.
+
+    Raises
+    ------
+    InputError
+        If it makes nothing, because its files are damaged.
+    """
+    try:
+        return tokenizer(text, **options)
+    except Exception as error:  # the library raises no class of its own
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"the model's tokenizer cannot be used: {first}",
+            where=tokenizer.name_or_path,
+            expected="whole files of a tokenizer",
+            remedy="fetch the model's files again, or take another model",
+        ) from error
+
+
 def prefixed(tokenizer: Any, word: str, *, prefix_space: bool) -> str:
     """Return the text whose tokens represent a word.
 
@@ -44,8 +64,8 @@ def prefixed(tokenizer: Any, word: str, *, prefix_space: bool) -> str:
     """
     if not prefix_space:
         return word
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    spaced = tokenizer(" a", add_special_tokens=False)["input_ids"]
+    bare = encoded_text(tokenizer, "a", add_special_tokens=False)["input_ids"]
+    spaced = encoded_text(tokenizer, " a", add_special_tokens=False)["input_ids"]
     return f" {word}" if spaced != bare and len(spaced) == len(bare) else word
 
 
@@ -58,7 +78,7 @@ def tokenize_word(tokenizer: Any, word: str, *, prefix_space: bool = False) -> T
     if not word:
         return Tokens([], [(0, 0)])
     text = prefixed(tokenizer, word, prefix_space=prefix_space)
-    encoded = tokenizer(text, return_special_tokens_mask=True)
+    encoded = encoded_text(tokenizer, text, return_special_tokens_mask=True)
     ordinary = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
     # The special tokens are around the word, never inside it.
     span = (ordinary[0], ordinary[-1] + 1) if ordinary else (0, 0)
@@ -90,7 +110,9 @@ def tokenize_text(tokenizer: Any, words: Sequence[str], *, prefix_space: bool = 
     lead = len(text) - len(joined)
     # A word of no characters ends where the one before it ends.
     ends = np.cumsum([len(word) + 1 if word else 0 for word in shown]) - 1 + lead
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    encoded = encoded_text(
+        tokenizer, text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+    )
     last = np.array([stop - 1 for _, stop in encoded["offset_mapping"]], dtype=np.int64)
     owner = np.searchsorted(ends, last, side="right")
     spans = []
@@ -404,9 +426,16 @@ def word_coordinates(
 
 def surroundings(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Return special tokens that the tokenizer puts before and after a text."""
-    encoded = tokenizer("a", return_special_tokens_mask=True)
+    encoded = encoded_text(tokenizer, "a", return_special_tokens_mask=True)
     ordinary = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
     ids = list(encoded["input_ids"])
+    if not ordinary:
+        raise InputError(
+            "the model's tokenizer has no token for a letter",
+            where=tokenizer.name_or_path,
+            expected="whole files of a tokenizer",
+            remedy="fetch the model's files again, or take another model",
+        )
     return ids[: ordinary[0]], ids[ordinary[-1] + 1 :]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from highgamma import fetch
 from highgamma.errors import InputError
+from highgamma.store import parse_json
 
 SETTINGS = (
     "config.json",
@@ -108,7 +108,7 @@ def check_index(path: Path, files: list[File]) -> None:
         return
     names: set[str] = set()
     try:
-        names = set(json.loads(path.read_text("utf-8"))["weight_map"].values())
+        names = set(parse_json(path.read_text("utf-8"))["weight_map"].values())
         wrong = sorted(names - {file.name for file in files}, key=str)
     except (ValueError, KeyError, TypeError, AttributeError):
         wrong = ["(no list of files)"]

@@ -227,14 +227,30 @@ def _model_info(model: HubModel, revision: str) -> ModelInfo:
         "?blobs=true"
     )
     description = fetch.read_json(url, headers=model.headers, limit=DESCRIPTION_BYTES)
+    unreadable = InputError(
+        "the hub's answer can't be read; it may be a network's log-in page",
+        where=model.page,
+        remedy="open the address in a browser, then run again",
+    )
     try:
-        return ModelInfo(**description)  # type: ignore[no-untyped-call]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            "the hub's answer can't be read; it may be a network's log-in page",
-            where=model.page,
-            remedy="open the address in a browser, then run again",
-        ) from error
+        info = ModelInfo(**description)  # type: ignore[no-untyped-call]
+    except Exception as error:  # the library checks nothing: any class may come out
+        raise unreadable from error
+    if not all(map(_is_described, info.siblings or ())):
+        raise unreadable
+    return info
+
+
+def _is_described(file: Any) -> bool:
+    """Return whether the hub describes a file by values of the right types."""
+    sizes, texts = [file.size], [file.blob_id]
+    if file.lfs is not None:
+        sizes, texts = [*sizes, file.lfs.size], [*texts, file.lfs.sha256]
+    return (
+        isinstance(file.rfilename, str)
+        and all(isinstance(text, str | None) for text in texts)
+        and all(isinstance(size, int | None) and (size or 0) >= 0 for size in sizes)
+    )
 
 
 def _gated(model: HubModel) -> InputError:

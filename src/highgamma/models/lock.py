@@ -12,7 +12,7 @@ from typing import Any
 from highgamma import fetch
 from highgamma.errors import InputError
 from highgamma.models.files import is_weights
-from highgamma.models.manifest import Entry, manifest_path, read_manifest
+from highgamma.models.manifest import Entry, described, manifest_path, read_manifest
 from highgamma.models.places import MODELS
 from highgamma.store import parse_yaml, written_whole
 
@@ -36,17 +36,26 @@ def read_lock(path: str | Path) -> Lock:
         return {}
     try:
         lock = parse_yaml(Path(path).read_text("utf-8")) or {}
-        for pinned in lock.values():
-            for file in pinned["files"].values():
-                int(file["size"]), str(file["sha256"])
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError):
+        whole = isinstance(lock, dict) and all(map(_is_pinned, lock.values()))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        whole = False
+    if not whole:
         raise InputError(
             "the lock file of the models cannot be read",
             where=path,
             expected="for each repository or URL its `revision` and `files`",
             remedy="restore it from version control",
-        ) from None
-    return dict(lock)
+        )
+    return {str(key): dict(pinned) for key, pinned in lock.items()}
+
+
+def _is_pinned(pinned: Any) -> bool:
+    """Return whether an entry of the lock file has the form of one."""
+    return (
+        isinstance(pinned, dict)
+        and isinstance(pinned.get("revision"), str | None)
+        and described(pinned.get("files"))
+    )
 
 
 def locked_files(entry: Entry, lock: Lock) -> dict[str, dict[str, Any]] | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from highgamma.errors import InputError
 from highgamma.models.places import MODELS, location
-from highgamma.store import sha256, written_whole
+from highgamma.store import parse_json, sha256, written_whole
 
 Entry = Mapping[str, Any]
 Manifest = dict[str, Any]
@@ -79,6 +79,17 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
         temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
+def described(files: Any) -> bool:
+    """Return whether what was read from a file holds size and SHA-256 of files, by name."""
+    return isinstance(files, dict) and all(
+        isinstance(name, str)
+        and isinstance(file, dict)
+        and isinstance(file.get("sha256"), str)
+        and isinstance(file.get("size"), int)
+        for name, file in files.items()
+    )
+
+
 def read_manifest(path: str | Path) -> Manifest:
     """Read a manifest.
 
@@ -88,10 +99,10 @@ def read_manifest(path: str | Path) -> Manifest:
         If it is absent or damaged.
     """
     try:
-        manifest = json.loads(Path(path).read_text("utf-8"))
-        if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict):
-            return manifest
-    except (OSError, ValueError):
+        manifest = parse_json(Path(path).read_text("utf-8"))
+        if described(manifest["files"]):
+            return dict(manifest)
+    except (OSError, ValueError, LookupError, TypeError):
         pass
     raise InputError(
         "the manifest of fetched files cannot be read",

@@ -13,11 +13,11 @@ MODELS = Path("resources/models")
 """Where fetched models lie, relative to the working directory."""
 
 SOURCES = {
-    "hub": r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?",
-    "package": r"[A-Za-z0-9][A-Za-z0-9._-]*",
-    "folder": r".+",
-    "file": r".+",
-    "url": r"https://\S+",
+    "hub": r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?",
+    "package": r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}",
+    "folder": r"/*[^/\n]{1,200}(/+[^/\n]{1,200})*/*",
+    "file": r"/*[^/\n]{1,200}(/+[^/\n]{1,200})*/*",
+    "url": r"https://(\S{0,2000}/)?[^\s/]{1,200}",
 }
 """Where a model can come from, and the form of each."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from highgamma.store import parse_json
 
 LARGEST = 4 << 20
 """Bytes of a config.json beyond which it is not read; real ones have a few thousand."""
@@ -37,8 +38,8 @@ def stated_size(folder: Path) -> dict[str, int]:
     try:
         if path.stat().st_size > LARGEST:
             return {}
-        config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        config = parse_json(path.read_text("utf-8"))
+    except (OSError, ValueError):
         return {}
     if not isinstance(config, dict):
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -12,11 +13,24 @@ from typing import Any
 
 from highgamma.errors import InputError
 from highgamma.models.files import WEIGHTS, File
-from highgamma.store import sha256, written_whole
+from highgamma.store import parse_json, sha256, written_whole
 
 logger = logging.getLogger("highgamma")
 
 _ORIGIN = "converted_from_sha256"
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which no more is read than it holds; otherwise Python makes room for it first."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = Path(path).stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes."""
+        left = max(0, self._size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def to_safetensors(source: str | Path, target: str | Path) -> None:
@@ -34,9 +48,11 @@ def to_safetensors(source: str | Path, target: str | Path) -> None:
     from safetensors.torch import save_file
 
     try:
-        loaded = torch.load(
-            source, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(source)
-        )
+        if zipfile.is_zipfile(source):
+            loaded = torch.load(source, map_location="cpu", weights_only=True, mmap=True)
+        else:
+            with _Bounded(source) as opened:
+                loaded = torch.load(opened, map_location="cpu", weights_only=True)
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
@@ -110,7 +126,7 @@ def convert(folder: Path, checksums: Mapping[str, Mapping[str, Any]]) -> dict[st
 
 
 def _convert_index(source: Path, target: Path) -> None:
-    index = json.loads(source.read_text("utf-8"))
+    index = parse_json(source.read_text("utf-8"))
     index["weight_map"] = {k: safe_name(v) or v for k, v in index["weight_map"].items()}
     with written_whole(target) as temporary:
         temporary.write_text(json.dumps(index, indent=1, sort_keys=True) + "\n", "utf-8")

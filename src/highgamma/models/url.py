@@ -16,6 +16,10 @@ from highgamma.store import sha256, written_whole
 logger = logging.getLogger("highgamma")
 
 
+MOST_EXPANSION = 100
+"""Largest expansion of a gzipped file; word vectors expand to three times their size at most."""
+
+
 def fetch_url(name: str, url: str, *, path: Path, lock: Path) -> Manifest:
     """Fetch one file, unpack it if it is gzipped, and pin it in the lock file.
 
@@ -92,10 +96,9 @@ def gunzip(source: str | Path, target: str | Path) -> None:
     Raises
     ------
     InputError
-        If the file is damaged, or the disk is full.
+        If the file is damaged, expands more than `MOST_EXPANSION` times, or the disk is full.
     """
     import gzip
-    import shutil
     import zlib
 
     # Gzipped word vectors take about two thirds of their size.
@@ -103,7 +106,12 @@ def gunzip(source: str | Path, target: str | Path) -> None:
     with written_whole(target) as temporary:
         try:
             with gzip.open(source, "rb") as packed, open(temporary, "wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked, 1 << 22)
+                left = MOST_EXPANSION * Path(source).stat().st_size
+                while block := packed.read(1 << 22):
+                    left -= len(block)
+                    if left < 0:
+                        raise EOFError(f"it expands more than {MOST_EXPANSION} times")
+                    unpacked.write(block)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InputError(
                 f"the file can't be unpacked: {error}",

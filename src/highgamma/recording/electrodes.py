@@ -19,7 +19,7 @@ from highgamma.recording.files import Segment, space_of
 from highgamma.recording.names import matched
 from highgamma.recording.settings import ChannelSettings
 from highgamma.recording.sidecars import channel_rows, read_json
-from highgamma.store import read_table
+from highgamma.store import numeric, read_table
 
 LOG = logging.getLogger("highgamma")
 
@@ -284,10 +284,7 @@ def _places(segment: Segment, path: Path, atlas: str | None) -> dict[str, Place]
             expected="columns name, x, y, z",
             remedy="compare the file with the published one",
         )
-    position = (
-        table[["x", "y", "z"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64, copy=True)
-    )
-    position[np.isinf(position).any(axis=1)] = np.nan
+    position = table[["x", "y", "z"]].apply(numeric).to_numpy(np.float64, copy=True)
     position = position * _unit_to_mm(segment, path, position)
     table["name"] = table["name"].astype(str).str.strip()
     rows = table[["name", "x", "y", "z"]].drop_duplicates()

@@ -27,6 +27,9 @@ TEXTGRID_EXTENSIONS = (".TextGrid", ".textgrid")
 # have been warped. ACPC is a native space with named axes, so it comes first.
 NATIVE_SPACES = ("ACPC", "T1w", "individual", "native", "scanner", "CapTrak", "Pixels", "Other")
 
+PARTICIPANT = re.compile(r"sub-[A-Za-z0-9]{1,200}")
+"""Labels of participants; no file system has room for longer names."""
+
 _ENTITY = re.compile(r"^([a-zA-Z]+)-([^-_]+)$")
 
 
@@ -138,7 +141,7 @@ def participants(root: str | PathLike[str]) -> list[str]:
     if table.is_file():
         listed = _listed_participants(table)
         # A foreign table must not lead out of the data set.
-        names = [name for name in listed if re.fullmatch(r"sub-[A-Za-z0-9]+", name)]
+        names = [name for name in listed if PARTICIPANT.fullmatch(name)]
     else:
         names = [path.name for path in base.glob("sub-*") if path.is_dir()]
     recorded = sorted({name for name in names if _folders(base / name)}, key=_natural)
@@ -248,7 +251,7 @@ def find(
     """
     base = _existing_root(root)
     home = base / participant
-    if not re.fullmatch(r"sub-[A-Za-z0-9]+", participant) or not home.is_dir():
+    if not PARTICIPANT.fullmatch(participant) or not home.is_dir():
         known = sorted((p.name for p in base.glob("sub-*") if p.is_dir()), key=_natural)
         raise InputError(
             f"no folder was found for participant {participant!r}{nearest(participant, known)}",

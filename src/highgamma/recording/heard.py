@@ -177,8 +177,11 @@ def line_through(time: FloatArray, marks: FloatArray, *, where: str | Path) -> P
     """
     if len(np.unique(time)) < 2:
         return float(np.mean(marks - time)), 1.0, len(time), float(np.std(marks - time))
-    stretch, onset = np.polyfit(time, marks, 1)
-    if abs(stretch - 1) > MOST_STRETCH:
+    try:
+        stretch, onset = np.polyfit(time, marks, 1)
+    except np.linalg.LinAlgError:
+        stretch, onset = np.nan, np.nan
+    if not abs(stretch - 1) <= MOST_STRETCH:
         raise InputError(
             f"{len(time)} marks stretch the stimulus by {stretch:.5g}",
             where=where,
@@ -252,6 +255,13 @@ def _from_events(segment: Segment, event: str) -> Place:
             where=path,
             expected=told_types(table, event),
             remedy="correct dataset.stimulus.onset in the config",
+        )
+    if "onset" not in table:
+        raise InputError(
+            "the table has no column 'onset'",
+            where=path,
+            expected="onset, s after the recording's first sample",
+            remedy="compare the file with the published one",
         )
     onsets = numbers(marks["onset"], where=path, column="onset", missing=False)
     if len(onsets) > 1:

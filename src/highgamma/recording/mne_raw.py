@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import logging
+import math
 import os
 import warnings
 from collections import Counter
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from highgamma.errors import InputError
-from highgamma.recording import edf, gaps
+from highgamma.recording import edf, fif, gaps, hdf5, mat5
 from highgamma.recording.reader import Fetch, Reader, Values
 from highgamma.recording.sidecars import channel_rows
 from highgamma.recording.signals import (
@@ -52,6 +54,7 @@ def mne_signals(segment: Segment) -> Iterator[Signals]:
     """
     path = segment.signal
     header = edf.read_header(path) if path.suffix.lower() in EDF_SUFFIXES else None
+    _check(path)
     others = _at_other_rates(header)
     raw = _opened(path, exclude=sorted(others)) if others else _opened(path)
     # Compared by name, not resolved: data sets keep their large files behind links.
@@ -115,6 +118,22 @@ def events_in_file(segment: Segment) -> pd.DataFrame:
     )
 
 
+def _check(path: Path) -> None:
+    """Refuse a file that would end or stop the libraries that read it."""
+    suffix = path.suffix.lower()
+    if suffix == ".fif":
+        # The parts of a split recording, too.
+        for part in sorted(path.parent.glob(f"{glob.escape(path.stem.split('_split-')[0])}*.fif")):
+            fif.check_tags(part)
+    elif suffix == ".set":
+        import h5py
+
+        if h5py.is_hdf5(path):
+            hdf5.check_file(path)
+        else:
+            mat5.check_file(path)
+
+
 def _opened(path: Path, **options: Any) -> Any:
     import mne
 
@@ -133,6 +152,14 @@ def _opened(path: Path, **options: Any) -> Any:
             where=path,
             expected="each name once",
             remedy="give the channels different names in the file, and in channels.tsv",
+        )
+    rate = float(raw.info["sfreq"])
+    if not (raw.ch_names and rate > 0 and math.isfinite(rate)):
+        raise InputError(
+            f"the recording has {len(raw.ch_names)} channels and a rate of {rate:g} Hz",
+            where=path,
+            expected="channels with a rate",
+            remedy="compare its size or checksum with the published one and download it again",
         )
     return raw
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from highgamma.errors import InputError, nearest
 from highgamma.recording.gaps import Gap, filled, gaps_of_timestamps, stretches, told
+from highgamma.recording.hdf5 import check_file
 from highgamma.recording.names import matched
 from highgamma.recording.reader import Reader, Values, columns_of
 from highgamma.recording.sidecars import channel_rows
@@ -64,6 +65,7 @@ def open_nwb(path: Path) -> Iterator[Any]:
     """Open an NWB file; damage to it becomes one message."""
     from pynwb import NWBHDF5IO
 
+    check_file(path)
     with warnings.catch_warnings():
         # Files of older schema versions are read well; pynwb warns of each of them.
         warnings.simplefilter("ignore")
@@ -112,7 +114,7 @@ def clock_of(timestamps: Any, *, path: Path, name: str) -> Clock:
     InputError
         If there are fewer than three, or if they do not increase.
     """
-    n = int(timestamps.shape[0])
+    n = int(timestamps.shape[0]) if _is_of_numbers(timestamps, dimensions=(1,)) else 0
     if n < 3:
         raise InputError(
             f"the series {name!r} has {n} timestamps",
@@ -150,8 +152,8 @@ def clock_of(timestamps: Any, *, path: Path, name: str) -> Clock:
 
 def series_clock(series: Any, *, path: Path) -> Clock:
     """Return the clock of an NWB series, from its timestamps or its rate and starting time."""
-    if series.timestamps is not None:
-        stamps = series.timestamps
+    stamps = getattr(series, "timestamps", None)
+    if stamps is not None:
         clock = clock_of(stamps, path=path, name=series.name)
         missing = gaps_of_timestamps(stamps, rate=clock.rate, where=str(path), name=series.name)
         if not missing:
@@ -160,14 +162,34 @@ def series_clock(series: Any, *, path: Path) -> Clock:
         early = np.asarray(stamps[: min(4096, missing[0].sample)], dtype=np.float64)
         start = float(np.median(early - np.arange(len(early)) / clock.rate))
         return Clock(start, clock.rate, missing)
-    if series.rate:
-        return Clock(float(series.starting_time or 0.0), float(series.rate))
+    rate = _number(getattr(series, "rate", None), default=0.0)
+    start = _number(getattr(series, "starting_time", None), default=0.0)
+    if rate > 0 and math.isfinite(rate) and math.isfinite(start):
+        return Clock(start, rate)
     raise InputError(
         f"the series {series.name!r} has neither timestamps nor a rate",
         where=path,
         expected="timestamps in seconds, or a rate in Hz",
         remedy="download the file again, or write it again with its timestamps",
     )
+
+
+def _number(value: Any, *, default: float) -> float:
+    """Return an attribute as a number, NaN for one that is none, the default if it is absent."""
+    if value is None:
+        return default
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _is_of_numbers(data: Any, *, dimensions: tuple[int, ...]) -> bool:
+    """Return whether data are an array of real numbers with one of these numbers of dimensions."""
+    shape, dtype = getattr(data, "shape", None), getattr(data, "dtype", None)
+    # Tables have lists of types.
+    kind = dtype.kind if isinstance(dtype, np.dtype) else ""
+    return shape is not None and len(shape) in dimensions and kind in ("i", "u", "f")
 
 
 def _neural_series(nwb: Any, path: Path) -> Any:
@@ -191,7 +213,7 @@ def _neural_series(nwb: Any, path: Path) -> Any:
 def _signals(segment: Segment, nwb: Any) -> Signals:
     path = segment.signal
     series = _neural_series(nwb, path)
-    data = series.data
+    data = _numbers_of(series, path)
     listed = _in_the_files_order(channel_rows(segment), series, segment)
     names = [row["name"] for row in listed]
     if len(data.shape) != 2 or data.shape[1] != len(names):
@@ -297,16 +319,22 @@ def _text(value: Any) -> str:
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
-def _further_series(series: Any, *, path: Path, zero: float) -> Reader:
-    """Read another series of the file; time counts from `zero` s of the file's clock."""
-    data = series.data
-    if len(data.shape) > 2:
+def _numbers_of(series: Any, path: Path) -> Any:
+    """Return the data of a series, samples or samples × channels."""
+    data = getattr(series, "data", None)
+    if not _is_of_numbers(data, dimensions=(1, 2)):
         raise InputError(
-            f"the series {series.name!r} has {len(data.shape)} dimensions",
+            f"the series {series.name!r} holds no numbers of samples, or samples × channels",
             where=path,
-            expected="samples, or samples × channels",
+            expected="one or two dimensions of numbers",
             remedy="check that this is the series that you mean",
         )
+    return data
+
+
+def _further_series(series: Any, *, path: Path, zero: float) -> Reader:
+    """Read another series of the file; time counts from `zero` s of the file's clock."""
+    data = _numbers_of(series, path)
     clock = series_clock(series, path=path)
 
     def fetch(start: int, stop: int, columns: Sequence[int]) -> Values:
@@ -336,9 +364,7 @@ def shown_words(segment: Segment) -> pd.DataFrame:
         clock = series_clock(series, path=segment.signal)
         neural = nwb.acquisition.get(NEURAL)
         begin = clock.start - series_clock(neural, path=segment.signal).start if neural else 0.0
-        text = np.array(
-            [v.decode() if isinstance(v, bytes) else str(v) for v in series.data[:]], dtype=object
-        )
+        text = _texts_of(series, segment.signal)
     change = np.flatnonzero(np.r_[True, text[1:] != text[:-1]])
     stop = np.r_[change[1:], text.size]
     shown = [(a, b) for a, b in zip(change, stop, strict=True) if text[a] not in ("", "+")]
@@ -359,17 +385,43 @@ def shown_words(segment: Segment) -> pd.DataFrame:
     )
 
 
+def _texts_of(series: Any, path: Path) -> np.ndarray[Any, Any]:
+    """Read the data of a series of one string per sample."""
+    data: Any = getattr(series, "data", None)
+    kind = getattr(getattr(data, "dtype", None), "kind", "")
+    if len(getattr(data, "shape", None) or ()) != 1 or kind not in ("O", "S", "U"):
+        raise InputError(
+            f"the series {series.name!r} holds no words",
+            where=path,
+            expected="one string for each sample",
+            remedy="check that the file is whole, or list the words in events.tsv",
+        )
+    try:
+        values = data[:]
+        return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in values], object)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise unreadable(path, error) from error
+
+
 def _units(series: Any, listed: list[str], path: Path) -> tuple[FloatArray, float, str]:
     """Return the factor to µV of each channel, an offset in the series' unit, and the unit.
 
     In NWB, `value = data · conversion + offset` in the series' unit. Without a conversion (1), the
     unit is that of channels.tsv, since electrical series can only be written in volts.
     """
-    conversion = float(series.conversion if series.conversion is not None else 1.0)
-    offset = float(getattr(series, "offset", 0.0) or 0.0)
+    conversion = _number(series.conversion, default=1.0)
+    offset = _number(getattr(series, "offset", None), default=0.0)
     unit = str(series.unit or "").strip()
     per_channel = getattr(series, "channel_conversion", None)
     gains = np.ones(len(listed)) if per_channel is None else np.asarray(per_channel[:], float)
+    if not (np.isfinite([conversion, offset]).all() and gains.shape == (len(listed),)):
+        raise InputError(
+            f"the series {series.name!r} has the conversion {conversion}, the offset {offset} and "
+            f"{gains.size} conversions of channels",
+            where=path,
+            expected=f"numbers, for {len(listed)} channels",
+            remedy="compare the file with the published one and download it again",
+        )
     if conversion != 1.0 or per_channel is not None or offset != 0.0:
         return gains * conversion * (microvolts(unit) or 1.0), offset, unit
     listed = [u.strip() for u in listed]

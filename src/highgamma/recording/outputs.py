@@ -18,7 +18,7 @@ from highgamma.recording.files import STIMULUS, Segment, Stimulus, selected, sti
 from highgamma.recording.heard import nothing_heard, presentations, words_heard
 from highgamma.recording.opening import open_signals
 from highgamma.recording.settings import AudioSettings, ChannelSettings, WordSettings
-from highgamma.recording.sidecars import read_json
+from highgamma.recording.sidecars import positive, read_json
 from highgamma.recording.signals import Amplitude, Signals, amplitude
 from highgamma.recording.sound import RATE, SILENCE, Sound, audio, audio_file
 from highgamma.recording.speech import voice
@@ -358,8 +358,9 @@ def compare_with_sidecar(segment: Segment, signals: Signals) -> None:
         )
         return
     sidecar = read_json(segment.sidecar)
-    rate, duration = sidecar.get("SamplingFrequency"), sidecar.get("RecordingDuration")
-    if isinstance(rate, int | float) and 0 < rate < abs(signals.rate - rate) / RATE_TOLERANCE:
+    rate = positive(sidecar, "SamplingFrequency")
+    duration = positive(sidecar, "RecordingDuration")
+    if rate is not None and rate < abs(signals.rate - rate) / RATE_TOLERANCE:
         raise InputError(
             f"the recording has {signals.rate:.6g} Hz, {segment.sidecar.name} states {rate:g} Hz",
             where=segment.signal,
@@ -367,9 +368,7 @@ def compare_with_sidecar(segment: Segment, signals: Signals) -> None:
             remedy="find out which is wrong, since all times depend on it, and correct the sidecar "
             "or the recording",
         )
-    if not isinstance(duration, int | float) or duration <= 0:
-        return
-    if abs(signals.elapsed - duration) > 0.01 * duration + 0.5:
+    if duration is not None and abs(signals.elapsed - duration) > 0.01 * duration + 0.5:
         LOG.warning(
             "%s: RecordingDuration is %g s in %s and %.6g s in the recording, which is taken",
             segment.signal.name,

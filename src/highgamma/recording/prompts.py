@@ -30,6 +30,7 @@ from highgamma.recording.settings import WordSettings
 from highgamma.recording.speech import utterances
 from highgamma.recording.textgrid import textgrid_words
 from highgamma.spelling import identity, normal
+from highgamma.store import numeric
 
 if TYPE_CHECKING:
     from highgamma.recording.sound import Sound
@@ -235,7 +236,8 @@ def _from_events(segment: Segment, settings: WordSettings) -> pd.DataFrame:
     text = rows[column].astype(str).to_numpy(object)
     offset = onset + duration
     if settings.until is not None:
-        ends = table[types_of(table) == settings.until]
+        kinds = types_of(table)
+        ends = table[kinds == settings.until] if len(kinds) else table.iloc[:0]
         offset = _ends(onset, numbers(ends["onset"], where=path, column="onset", missing=False))
     words = pd.DataFrame({"word": text, "onset": onset, "offset": offset})
     return _without_phones(words, settings, phones=any(p in rows for p in PHONE_COLUMNS), path=path)
@@ -307,9 +309,8 @@ def numbers(
     InputError
         If a value is not a finite number; the message names the line.
     """
-    parsed = pd.to_numeric(values, errors="coerce").astype(np.float64)
+    parsed = numeric(values)
     bad = parsed.isna() & values.notna() if missing else parsed.isna()
-    bad |= np.isinf(parsed)
     if bad.any():
         row = int(np.flatnonzero(bad.to_numpy())[0])
         raise InputError(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from highgamma.errors import InputError
-from highgamma.store import read_table
+from highgamma.store import parse_json, read_table
 
 if TYPE_CHECKING:
     from highgamma.recording.files import Segment
+
+LOWEST_MAINS, HIGHEST_MAINS = 10.0, 1000.0
+"""Mains frequencies beyond which what a sidecar states is not believed, Hz; railways have 16.7,
+aircraft 400."""
 
 
 def channel_rows(segment: Segment) -> list[dict[str, str]]:
@@ -56,7 +60,7 @@ def channel_rows(segment: Segment) -> list[dict[str, str]]:
 def read_json(path: Path) -> dict[str, object]:
     """Read a sidecar of BIDS; a byte-order mark is passed over."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"the sidecar cannot be read: {error}",
@@ -69,12 +73,20 @@ def read_json(path: Path) -> dict[str, object]:
     return content
 
 
+def positive(content: Mapping[str, object], key: str) -> float | None:
+    """Return a number above 0 that a sidecar states; None for anything else."""
+    stated = content.get(key)
+    if isinstance(stated, bool) or not isinstance(stated, int | float):
+        return None
+    return float(stated) if 0 < stated <= sys.float_info.max else None
+
+
 def mains_of(segments: Iterable[Segment]) -> float | None:
     """Return the mains frequency that the sidecars of the recordings state, Hz; None if none."""
     for segment in segments:
         if segment.sidecar is None:
             continue
-        stated = read_json(segment.sidecar).get("PowerLineFrequency")
-        if isinstance(stated, int | float) and stated > 0:
-            return float(stated)
+        stated = positive(read_json(segment.sidecar), "PowerLineFrequency")
+        if stated is not None and LOWEST_MAINS <= stated <= HIGHEST_MAINS:
+            return stated
     return None

@@ -34,6 +34,9 @@ SERIES = "Audio"
 RATE = 16_000
 """The rate that speech models hear at, Hz."""
 
+LOWEST_RATE, HIGHEST_RATE = 100.0, 4e6
+"""Rates that sound is read at, Hz; resampling from others would take memory without bound."""
+
 TOLERANCE = 0.1
 """How much sound may be missing at either end of the recording, s; it is filled with silence."""
 
@@ -251,20 +254,24 @@ def _mono(sound: Reader, name: str) -> Reader:
 def _file(path: Path) -> Iterator[Reader]:
     import soundfile
 
+    def fetch(start: int, stop: int, _: Sequence[int]) -> SoundArray:
+        try:
+            opened.seek(start)
+            values = np.asarray(opened.read(stop - start, dtype="float32", always_2d=True))
+        except (OSError, RuntimeError) as error:
+            raise _unreadable(path, str(error)) from error
+        if len(values) < stop - start:
+            raise _unreadable(path, f"it ends before sample {stop}")
+        return values
+
     try:
         opened = soundfile.SoundFile(path)
     except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"the audio file cannot be read: {error}",
-            where=path,
-            expected="a WAV or FLAC file",
-            remedy="convert it, or download it again",
-        ) from error
+        raise _unreadable(path, str(error)) from error
     with opened:
-
-        def fetch(start: int, stop: int, _: Sequence[int]) -> SoundArray:
-            opened.seek(start)
-            return np.asarray(opened.read(stop - start, dtype="float32", always_2d=True))
+        # Arrays are made for as many samples as the header states: the last one must be there.
+        if opened.frames:
+            fetch(opened.frames - 1, opened.frames, (0,))
 
         sound = Reader(
             names=tuple(map(str, range(opened.channels))),
@@ -274,6 +281,15 @@ def _file(path: Path) -> Iterator[Reader]:
             where=str(path),
         )
         yield _mono(sound, path.name)
+
+
+def _unreadable(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"the audio file cannot be read: {reason}",
+        where=path,
+        expected="a whole WAV or FLAC file",
+        remedy="convert it, or download it again",
+    )
 
 
 def _check_coverage(sound: Reader, signals: Signals, segment: Segment) -> None:
@@ -299,6 +315,13 @@ def _check_coverage(sound: Reader, signals: Signals, segment: Segment) -> None:
 
 
 def _resampled(sound: Reader, rate: int, *, stop: float) -> Sound:
+    if not LOWEST_RATE <= sound.rate <= HIGHEST_RATE:
+        raise InputError(
+            f"the audio ({sound.names[0]}) has a rate of {sound.rate:g} Hz",
+            where=sound.where,
+            expected=f"{LOWEST_RATE:g} to {HIGHEST_RATE:g} Hz",
+            remedy="correct the file's header, or choose another dataset.audio.source",
+        )
     if sound.rate < 8000:
         LOG.warning(
             "the audio (%s) was recorded at %g Hz: it holds nothing above %g Hz, where much of "

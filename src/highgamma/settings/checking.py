@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from highgamma.settings.fits import (
     preset_problems,
     signal_settings,
 )
+from highgamma.store import check_nesting
 
 STUDY_KEYS = ("run", "models", "analyses", "catalogue", "published")
 """Keys that describe a study of one's own, which needs a data set."""
@@ -50,7 +52,12 @@ def checked(config: Mapping[str, Any]) -> Settings:
     """
     from jsonschema import Draft202012Validator
 
+    try:
+        check_nesting(config)
+    except ValueError as cause:
+        raise InputError(f"the configuration cannot be read: {cause}") from cause
     filled = copy.deepcopy(dict(config))
+    _refuse(list(_impossible_numbers(filled)))
     errors = Draft202012Validator(schema()).iter_errors(filled)
     problems: list[str] = []
     for error in sorted(errors, key=lambda e: [str(p) for p in e.path]):
@@ -59,6 +66,20 @@ def checked(config: Mapping[str, Any]) -> Settings:
     filled["analyses"] = expanded(filled["analyses"])
     _fill(filled, schema())
     return filled
+
+
+def _impossible_numbers(values: Any, where: str = "") -> Iterator[str]:
+    """Yield the problems of numbers that nothing can be computed with, each with its key."""
+    inside: Iterable[tuple[Any, Any]] = values.items() if isinstance(values, Mapping) else ()
+    if isinstance(values, list | tuple):
+        inside = enumerate(values)
+    for key, value in inside:
+        here = f"{where}.{key}" if where else str(key)
+        if isinstance(value, float) and not math.isfinite(value):
+            yield f"{here}: {value} is not a finite number"
+        elif isinstance(value, int) and abs(value) > 2**63:
+            yield f"{here}: the number is too large"
+        yield from _impossible_numbers(value, here)
 
 
 def _fill(values: Any, part: Mapping[str, Any]) -> None:
