@@ -237,8 +237,10 @@ def test_ten_permutations_cannot_be_significant(folder: Path) -> None:
 
 
 def test_participants_without_folder_and_folders_without_row_are_told(folder: Path) -> None:
-    (folder / "data/participants.tsv").write_text("participant_id\nsub-01\nsub-05\n")
+    # Labels may be written without their prefix.
+    (folder / "data/participants.tsv").write_text("participant_id\n01\nsub-05\n")
     found = checked()
+    assert "sub-01" not in of(found, "data set", "have no folder").message
     assert "sub-05" in of(found, "data set", "have no folder").message
     assert "sub-02" in of(found, "data set", "not listed").message
     assert found.ok

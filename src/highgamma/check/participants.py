@@ -369,7 +369,8 @@ def compare_folders(root: str | Path, named: object, problems: Problems) -> None
     rows = problems.attempt("data set", read_table, table, strings=("participant_id",))
     if rows is None or "participant_id" not in rows:
         return
-    listed = [str(n).strip() for n in rows["participant_id"].dropna()]
+    written = [str(n).strip() for n in rows["participant_id"].dropna()]
+    listed = [n if n.startswith("sub-") else f"sub-{n}" for n in written]
     there = {path.name for path in base.glob("sub-*") if path.is_dir()}
     twice = [n for n, count in Counter(listed).items() if count > 1]
     for state, names in (
