@@ -231,6 +231,20 @@ def test_settings_that_do_not_fit_the_recordings_are_told_for_each(
         assert of(found, participant, part).fatal
 
 
+@pytest.mark.parametrize(("count", "share"), [(20, 95), (99, 20), (199, 10)])
+def test_how_many_electrodes_few_permutations_need_is_told(folder: Path, count, share) -> None:
+    found = checked(analyses={"w": {"unit": "word", "permutations": count}})
+    assert (
+        f"only if at least {share} % of the electrodes"
+        in of(found, "configuration", "permutations q").message
+    )
+    # A family of a hundred electrodes, of which this many have the least p and the others 1.
+    p = np.ones(100)
+    p[:share] = 1 / (count + 1)
+    q = np.sort(p) * 100 / np.arange(1, 101)
+    assert q[share - 1] <= 0.05 + 0.001
+
+
 def test_ten_permutations_cannot_be_significant(folder: Path) -> None:
     found = checked(analyses={"w": {"unit": "word", "permutations": 10}})
     assert not of(found, "configuration", "no p-value is below 0.091").fatal

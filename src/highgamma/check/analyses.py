@@ -15,6 +15,7 @@ from highgamma import catalogue, settings
 from highgamma.check.participants import Participant, Recorded
 from highgamma.check.problems import Problem, Problems
 from highgamma.errors import InputError
+from highgamma.scores import LEVEL
 from highgamma.sections import section_from
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from highgamma.neural.settings import NeuralSettings
 
 CONFIGURATION = "configuration"
+
+FEW_PERMUTATIONS = 200
+"""Surrogates below which a tenth of the electrodes must have the least p for q < .05."""
 
 Signals = dict[str, "NeuralSettings"]
 Fits = dict[tuple[str, str], "Analysis"]
@@ -83,6 +87,16 @@ def fits_of(config: Mapping[str, Any], entries: Mapping[str, Any], problems: Pro
                 "can be significant",
                 where=f"{where}.permutations",
                 expected="0 for none, or 1000",
+            )
+        elif 20 <= count < FEW_PERMUTATIONS:
+            # By Benjamini and Hochberg, k of n electrodes at the least p have q = p n / k.
+            share = 1 / (count + 1) / LEVEL
+            problems.warn(
+                CONFIGURATION,
+                f"with {count} permutations q is below {LEVEL:g} only if at least {100 * share:.0f} % of "
+                f"the electrodes have the least p, {1 / (count + 1):.2g}",
+                where=f"{where}.permutations",
+                expected=f"{FEW_PERMUTATIONS} or more",
             )
     return fits
 
