@@ -254,6 +254,7 @@ def test_a_type_that_hdf5_does_not_know_is_refused(copied: Path) -> None:
         pass
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("step", [1e-320, 0.0, -1.0, np.nan, np.inf])
 def test_time_stamps_that_stand_still_are_refused(tmp_path: Path, step: float) -> None:
     with pytest.raises(InputError, match="do not increase"):
