@@ -264,7 +264,7 @@ def _change(file: Any, name: str, draw: Draw) -> None:
     try:
         group = file[holder] if holder else file
         here = group[key]
-    except (KeyError, OSError, ValueError, TypeError):
+    except (KeyError, OSError, ValueError, TypeError, RuntimeError):
         # An earlier change led the name elsewhere.
         return
     kind = int(draw.integers(0, 8))

@@ -12,7 +12,7 @@ from dutch_recording import LAB_CLOCK, NAMES, write_dataset, write_nwb
 
 from highgamma.errors import InputError
 from highgamma.recording.files import Segment, find
-from highgamma.recording.nwb import shown_words
+from highgamma.recording.nwb import clock_of, shown_words
 from highgamma.recording.opening import open_channels, open_signals, reopened
 from highgamma.recording.signals import amplitude
 
@@ -318,3 +318,10 @@ def test_a_type_that_hdf5_does_not_know_is_refused(copied: Path) -> None:
     segment.signal.write_bytes(content.replace(name, name[:-1] + b"\xff"))
     with pytest.raises(InputError, match="unknown type"), open_signals(segment):
         pass
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("step", [1e-320, 0.0, -1.0, np.nan, np.inf])
+def test_time_stamps_that_stand_still_are_refused(tmp_path: Path, step: float) -> None:
+    with pytest.raises(InputError, match="do not increase"):
+        clock_of(np.arange(1, 100) * step, path=tmp_path, name="iEEG")

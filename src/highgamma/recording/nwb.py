@@ -43,6 +43,9 @@ electrical series, that one is read."""
 NAME_COLUMNS = ("channel_name", "label", "electrode_name", "name", "contact")
 """Columns of an NWB file's table of electrodes that name channels, the first that is there."""
 
+SHORTEST_STEP = 1e-9
+"""Least time between samples that is believed, s."""
+
 WORDS = "Stimulus"
 """Name of the series that holds what was on the screen."""
 
@@ -125,13 +128,14 @@ def clock_of(timestamps: Any, *, path: Path, name: str) -> Clock:
     # A piece at the start, in the middle and at the end, of at most 2 million steps each.
     probe = np.asarray(timestamps[: min(n, 4096)], dtype=np.float64)
     step = float(np.median(np.diff(probe)))
-    if not (math.isfinite(step) and step > 0):
-        raise InputError(
-            f"the timestamps of the series {name!r} do not increase",
-            where=path,
-            expected="seconds, increasing",
-            remedy="download the file again, or correct its timestamps",
-        )
+    standing = InputError(
+        f"the timestamps of the series {name!r} do not increase",
+        where=path,
+        expected="seconds, increasing",
+        remedy="download the file again, or correct its timestamps",
+    )
+    if not SHORTEST_STEP <= step < math.inf:
+        raise standing
     span = max(1, min(n // 4, round(10 / step)))
     pieces = 16
     width = max(1, min(n - span, 4096))
@@ -143,10 +147,15 @@ def clock_of(timestamps: Any, *, path: Path, name: str) -> Clock:
         slopes.append((late - early) / span)
         index.append(np.arange(begin, begin + width))
         times.append(early)
-    rate = 1 / float(np.median(np.concatenate(slopes)))
+    slope = float(np.median(np.concatenate(slopes)))
+    if not SHORTEST_STEP <= slope < math.inf:
+        raise standing
+    rate = 1 / slope
     if round(rate) > 0 and abs(rate - round(rate)) < 2e-6 * rate:
         rate = float(round(rate))
     start = float(np.median(np.concatenate(times) - np.concatenate(index) / rate))
+    if not math.isfinite(start):
+        raise standing
     return Clock(start, rate)
 
 
