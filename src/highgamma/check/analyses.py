@@ -93,8 +93,8 @@ def fits_of(config: Mapping[str, Any], entries: Mapping[str, Any], problems: Pro
             share = 1 / (count + 1) / LEVEL
             problems.warn(
                 CONFIGURATION,
-                f"with {count} permutations q is below {LEVEL:g} only if at least {100 * share:.0f} % of "
-                f"the electrodes have the least p, {1 / (count + 1):.2g}",
+                f"with {count} permutations q is below {LEVEL:g} only if at least "
+                f"{100 * share:.0f} % of the electrodes have the least p, {1 / (count + 1):.2g}",
                 where=f"{where}.permutations",
                 expected=f"{FEW_PERMUTATIONS} or more",
             )
