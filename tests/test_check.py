@@ -16,7 +16,7 @@ from test_workflow import ROOT, jobs, snakemake
 from highgamma import catalogue, models, settings
 from highgamma.check import Checked, check, cost, snakemake_command, told
 from highgamma.check.plan import Job, jobs_of
-from highgamma.check.problems import Problem
+from highgamma.check.problems import Problem, Problems
 from highgamma.encoding.cost import FitSize, ridge_seconds
 
 CONFIG: dict[str, Any] = {
@@ -229,6 +229,23 @@ def test_settings_that_do_not_fit_the_recordings_are_told_for_each(
     found = checked(**changed)
     for participant in ("sub-01", "sub-02"):
         assert of(found, participant, part).fatal
+
+
+def test_what_is_wrong_with_many_participants_is_said_once() -> None:
+    problems = Problems([])
+    for k in range(1, 8):
+        problems.add(
+            Problem(
+                f"sub-{k:02d}", f"sub-{k:02d} has no recording", where=f"/data/sub-{k:02d}",
+                remedy="download the recordings",
+            )
+        )  # fmt: skip
+    problems.warn("sub-03", "no region is known")
+    text = "\n".join(problems.text())
+    assert text.count("has no recording") == 1 and text.count("download the recordings") == 1
+    assert "7 participants: sub-01, sub-02, sub-03, sub-04, sub-05, …" in text
+    assert "/data/sub-01, and 6 more" in text
+    assert "\nsub-03\n  warning  no region is known" in text
 
 
 @pytest.mark.parametrize(("count", "share"), [(20, 95), (99, 20), (199, 10)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ParamSpec, TypeVar
 
 from highgamma.errors import InputError
@@ -113,14 +113,42 @@ class Problems:
         return [problem for problem in self.every if problem.fatal]
 
     def text(self) -> list[str]:
-        """Return lines of text: by subject, errors before warnings, each with file and remedy."""
+        """Return lines of text: by subject, errors before warnings, each with file and remedy.
+
+        What is wrong with `SHARED` participants or more in the same way is said once for all.
+        """
         lines: list[str] = []
-        for subject in dict.fromkeys(problem.subject for problem in self.every):
-            mine = [problem for problem in self.every if problem.subject == subject]
+        told = _told_once(self.every)
+        for subject in dict.fromkeys(problem.subject for problem in told):
+            mine = [problem for problem in told if problem.subject == subject]
             lines += ["", subject]
             for problem in sorted(mine, key=lambda p: not p.fatal):
                 lines += _lines(problem)
         return lines
+
+
+SHARED = 3
+"""Number of participants from which the same problem is said once."""
+
+
+def _told_once(problems: Sequence[Problem]) -> list[Problem]:
+    """Return problems with those that several participants share joined, in the same order."""
+    alike: dict[tuple[object, ...], list[Problem]] = {}
+    for problem in problems:
+        said = (problem.message, problem.expected, problem.remedy)
+        general = tuple(text and text.replace(problem.subject, "…") for text in said)
+        alike.setdefault((*general, problem.fatal), []).append(problem)
+    told = []
+    for same in alike.values():
+        names = list(dict.fromkeys(p.subject for p in same))
+        if len(names) < SHARED or not all(name.startswith("sub-") for name in names):
+            told += same
+            continue
+        first = same[0]
+        shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        where = first.where and f"{first.where}, and {len(same) - 1} more"
+        told.append(replace(first, subject=f"{len(names)} participants: {shown}", where=where))
+    return sorted(told, key=lambda p: not p.fatal)
 
 
 class _Collector(logging.Handler):
