@@ -119,7 +119,7 @@ def on_off(time: FloatArray, start: FloatArray, stop: FloatArray, *, window: flo
     Parameters
     ----------
     time
-        (frame,) centres of the windows, s.
+        (frame,) centres of the windows, s, ascending.
     start, stop
         (word,) edges of the words, s; words with a missing edge do not count.
     window
@@ -128,8 +128,10 @@ def on_off(time: FloatArray, start: FloatArray, stop: FloatArray, *, window: flo
     share = np.zeros(len(time))
     for a, b in zip(start, stop, strict=True):
         if np.isfinite(a) and np.isfinite(b):
-            within = np.minimum(time + window / 2, b) - np.maximum(time - window / 2, a)
-            share += np.clip(within, 0.0, None) / window
+            first, last = np.searchsorted(time, [a - window, b + window])
+            near = time[first:last]
+            within = np.minimum(near + window / 2, b) - np.maximum(near - window / 2, a)
+            share[first:last] += np.clip(within, 0.0, None) / window
     # Words that overlap are still one voice.
     return np.minimum(share, 1.0)[:, None]
 

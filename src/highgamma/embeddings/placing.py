@@ -130,14 +130,32 @@ def paint_words(
     (m, p), of the type of `values`.
     """
     out = np.zeros((len(target_time), values.shape[1]), dtype=values.dtype)
+    frames = _in_order(target_time, target_segment)
     for row in np.argsort(np.where(np.isnan(start), np.inf, start), kind="stable"):
-        inside = (
-            (target_segment == word_segment[row])
-            & (target_time >= start[row])
-            & (target_time < stop[row])
-        )
-        out[inside] = values[row]
+        out[_between(frames, word_segment[row], start[row], stop[row])] = values[row]
     return out
+
+
+Frames = dict[int, tuple[FloatArray, Numbers]]
+"""Times of the frames of each segment in ascending order, and their rows."""
+
+
+def _in_order(time: FloatArray, segment: Numbers) -> Frames:
+    frames: Frames = {}
+    for number in np.unique(segment):
+        rows = np.flatnonzero(segment == number)
+        rows = rows[np.argsort(time[rows], kind="stable")]
+        frames[int(number)] = (time[rows], rows)
+    return frames
+
+
+def _between(frames: Frames, segment: Any, start: float, stop: float) -> Numbers:
+    """Return the rows of a segment's frames with start ≤ t < stop; none where an edge is NaN."""
+    if int(segment) not in frames or not start < stop:
+        return np.empty(0, dtype=np.int64)
+    time, rows = frames[int(segment)]
+    first, last = np.searchsorted(time, [start, stop])
+    return rows[first:last]
 
 
 def window_means(
@@ -160,9 +178,10 @@ def window_means(
         (word,) edges (s) and segment of the windows.
     """
     out = np.full((len(start), values.shape[1]), np.nan, dtype=values.dtype)
+    frames = _in_order(time, segment)
     for row in range(len(start)):
-        inside = (segment == word_segment[row]) & (time >= start[row]) & (time < stop[row])
-        if inside.any():
+        inside = _between(frames, word_segment[row], start[row], stop[row])
+        if len(inside):
             out[row] = values[inside].mean(axis=0, dtype=np.float64)
     return out
 
