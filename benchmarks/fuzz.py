@@ -167,6 +167,12 @@ def _work(name: str, seeds: list[Files], numbers: range, folder: Path, answers: 
     answers.close()
 
 
+def _sleeps(process: int | None) -> bool:
+    """Return whether a process waits, instead of computing or wanting to."""
+    state = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][:1]
+    return state not in ("R", "Z")
+
+
 def _answers(
     name: str, seeds: list[Files], numbers: range, folder: Path
 ) -> Iterator[tuple[int, str, str]]:
@@ -180,7 +186,8 @@ def _answers(
     try:
         while following < numbers.stop:
             if not receiver.poll(SILENCE_S):
-                silent += 1
+                # One that waits for its turn on a busy machine is not waiting for anything else.
+                silent = silent + 1 if _sleeps(process.pid) else 0
                 if silent == 2:
                     process.kill()
                     yield following, "hang", "no answer and no computing"
