@@ -39,20 +39,23 @@ def world(**changes):
 
 
 def looped(values, segment, windows, shifts):
-    """Means over the windows of the rolled signal, (channel, surrogate, word)."""
+    """Means over the windows of other words, a little moved, (channel, surrogate, word)."""
     out = np.empty((values.shape[1], len(shifts), len(windows.first)))
     for p, row in enumerate(shifts):
-        for k, (a, b, number) in enumerate(
-            zip(windows.first, windows.stop, windows.window_segment, strict=True)
-        ):
-            rolled = np.roll(values[segment == number], row[number], axis=0)
-            known = np.isfinite(rolled[a:b])
-            total = np.where(known, rolled[a:b], 0).sum(axis=0)
-            out[:, p, k] = total / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+        for number in np.unique(windows.window_segment):
+            mine = np.flatnonzero(windows.window_segment == number)
+            words, frames = row[number]
+            rolled = np.roll(values[segment == number], -frames, axis=0)
+            for k, word in enumerate(mine):
+                other = mine[(k - words) % len(mine)]
+                piece = rolled[windows.first[other] : windows.stop[other]]
+                known = np.isfinite(piece)
+                total = np.where(known, piece, 0).sum(axis=0)
+                out[:, p, word] = total / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
     return out
 
 
-def test_a_surrogate_is_the_mean_of_the_rolled_envelope():
+def test_a_surrogate_is_the_mean_of_the_envelope_around_other_words():
     values, _, segment, windows = world()
     shifts = window_shifts(windows, count=7, min_shift=5.0, seed=1)
     made = ShiftedWindows(windows, shifts)
@@ -78,14 +81,42 @@ def test_missing_frames_are_left_out_of_the_means():
 def test_shifts_keep_the_minimum_both_ways_and_differ():
     _, _, _, windows = world()
     shifts = window_shifts(windows, count=300, min_shift=5.0, seed=3)
-    assert shifts.shape == (300, 2)
-    assert shifts.min() >= 100 and shifts.max() <= 1200 - 100
-    assert len(set(shifts[:, 0].tolist())) == 300
+    assert shifts.shape == (300, 2, 2)
+    # Words come every 3 s, 19 in each recording; windows move by up to 0.3 s.
+    n = int((windows.window_segment == 0).sum())
+    assert shifts[..., 0].min() == 2 and shifts[..., 0].max() == n - 2
+    assert abs(shifts[..., 1]).max() == 6
+    pairs = {tuple(pair) for pair in shifts[:, 0].tolist()}
+    assert len(pairs) == min(300, (n - 3) * 13)
+
+
+def test_surrogates_of_words_at_a_fixed_pace_hold_as_much_speech_as_the_words():
+    """Shifted by any time, all windows would lie between the words, but for a late one."""
+    rng = np.random.default_rng(0)
+    n_words, pace = 50, 3.0
+    n = int(n_words * pace * RATE)
+    time = (np.arange(n) + 0.5) / RATE
+    said = np.zeros((n, 1))
+    for k in range(n_words):
+        onset = k * pace + rng.normal(0.6, 0.1)
+        said[(time > onset) & (time < onset + 0.7)] = rng.uniform(0.5, 1.5)
+    start = pace * np.arange(n_words)
+    windows = windowed(
+        said, time, np.zeros(n, int), start=start, stop=start + 1.5,
+        window_segment=np.zeros(n_words, int), rate=RATE,
+    )  # fmt: skip
+    shifts = window_shifts(windows, count=500, min_shift=5.0, seed=0)
+    series = ShiftedWindows(windows, shifts).series(np.empty((0, 0)), slice(None), slice(0, 500))
+    unmoved = said.reshape(n_words, -1)[:, : int(1.5 * RATE)].mean(axis=1)
+    assert series.mean(axis=2).min() > 0.5 * unmoved.mean()
+    centred = series - series.mean(axis=2, keepdims=True)
+    kurtosis = (centred**4).mean(axis=2) / (centred**2).mean(axis=2) ** 2
+    assert kurtosis.max() < 6
 
 
 def test_a_recording_too_short_for_a_shift_is_named():
     _, _, _, windows = world(seconds=9)
-    with pytest.raises(InputError, match="segment 0 has 180 usable samples"):
+    with pytest.raises(InputError, match="segment 0 has 2 words"):
         window_shifts(windows, count=3, min_shift=5.0, seed=0)
 
 

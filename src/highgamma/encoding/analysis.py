@@ -146,7 +146,8 @@ class Analysis:
     surrogates: Literal["shift", "permutation"] = setting(
         "shift",
         "What surrogates are. `shift`: the signal is shifted in a circle within each recording (of "
-        "words, the envelope, averaged in the same windows), which keeps the autocorrelation. "
+        "words, each gets the envelope in the window of another, as many places away), which keeps "
+        "the autocorrelation. "
         "`permutation`: words change places, which assumes that neighbouring words are unrelated.",
     )
     permutation_block: int = setting(

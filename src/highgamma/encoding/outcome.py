@@ -78,7 +78,7 @@ def _attributes(fits: Fits, *, gap: float) -> dict[str, Any]:
     analysis, split, unit = fits.problem.analysis, fits.problem.split, fits.samples.unit
     null = {
         ("word", "permutation"): "words change places",
-        ("word", "shift"): "circular shifts of the envelope, averaged in the words' windows",
+        ("word", "shift"): "the envelope in other words' windows, shifted circularly",
     }.get((unit, analysis.surrogates), "circular shift")
     return {
         "analysis": json.dumps(analysis.as_dict(), sort_keys=True),

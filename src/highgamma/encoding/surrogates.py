@@ -1,9 +1,9 @@
 """Surrogates: series that have nothing to do with the features, and otherwise are like the signal.
 
-Frames: the signal is shifted in a circle within every recording by at least a minimum. Words: the
-envelope is shifted so and averaged in the same windows (`ShiftedWindows`), which keeps the
-autocorrelation of both sides; or words change places (`word_permutations`), which does not, and is
-for features and signals whose neighbouring words are unrelated.
+Frames: the signal is shifted in a circle within every recording by at least a minimum. Words: each
+gets the envelope in another word's window, all of them as many places away (`ShiftedWindows`),
+which keeps the autocorrelation of both sides; or words change places (`word_permutations`), which
+does not, and is for features and signals whose neighbouring words are unrelated.
 
 What was taken out of frames as drift is taken out of every surrogate again: a signal without its
 slow part, moved, has a slow part.
@@ -167,8 +167,17 @@ def windowed(
     )
 
 
+JITTER_S = 0.3
+"""Most by which a surrogate's windows lie earlier or later than the words that they are of, s."""
+
+
 class ShiftedWindows:
-    """Surrogates of words: the circularly shifted envelope, averaged in the words' windows.
+    """Surrogates of words: the envelope in the windows of words a few places away, a little moved.
+
+    Every word gets the window of the word k places before it, circularly within its recording, and
+    all windows are moved by the same time. Windows stay where words are said: a shift of the
+    envelope by any time would put all windows between words that are read at a fixed pace, and the
+    few that still catch one make a signal of outliers.
 
     The mean over a window is a difference of cumulative sums, so that a surrogate costs two
     lookups a word and channel.
@@ -178,7 +187,8 @@ class ShiftedWindows:
     signal
         The envelope in frames, of the channels that are fitted.
     shifts
-        (P, recordings) frames that each recording is shifted by, recordings in ascending order.
+        (P, recordings, 2) words and frames that each recording is shifted by, recordings in
+        ascending order.
     """
 
     def __init__(self, signal: Windowed, shifts: IntArray) -> None:
@@ -205,8 +215,11 @@ class ShiftedWindows:
         n_channels = len(np.arange(signal.values.shape[1])[channels])
         series = np.empty((n_channels, len(shifts), len(signal.first)))
         for column, (here, sums, counts) in enumerate(self._recordings):
-            first = signal.first[here] - shifts[:, [column]]
-            stop = signal.stop[here] - shifts[:, [column]]
+            words, frames = shifts[:, [column], 0], shifts[:, [column], 1]
+            order = np.argsort(signal.first[here], kind="stable")
+            place = np.argsort(order)
+            moved = here[order[(place - words) % len(here)]]
+            first, stop = signal.first[moved] + frames, signal.stop[moved] + frames
             totals = _between(sums[:, channels], first, stop)
             if counts is None:
                 means = totals / (stop - first)[:, :, None]
@@ -220,7 +233,7 @@ class ShiftedWindows:
 
 def window_means(signal: Windowed) -> FloatArray:
     """Return means (n, t) of a signal over the windows; NaN if a window has no frame."""
-    unmoved = np.zeros((1, len(np.unique(signal.window_segment))), dtype=np.int64)
+    unmoved = np.zeros((1, len(np.unique(signal.window_segment)), 2), dtype=np.int64)
     nothing = np.empty((0, 0))
     return ShiftedWindows(signal, unmoved).series(nothing, slice(None), slice(0, 1))[:, 0].T
 
@@ -251,11 +264,11 @@ def shift_amounts(length: int, *, least: int, count: int, rng: np.random.Generat
     return least + np.concatenate(drawn)[:count]
 
 
-def _refuse_short(number: int, length: int, least: int) -> None:
+def _refuse_short(number: int, length: int, least: int, what: str = "usable samples") -> None:
     """Refuse a recording too short for any shift."""
     if length - 2 * least + 1 < 1:
         raise InputError(
-            f"segment {number} has {length} usable samples; a circular shift needs "
+            f"segment {number} has {length} {what}; a circular shift needs "
             f"more than twice the minimum of {least}",
             where="analyses: min_shift",
             remedy="lower min_shift, or set permutations: 0",
@@ -263,16 +276,20 @@ def _refuse_short(number: int, length: int, least: int) -> None:
 
 
 def window_shifts(signal: Windowed, *, count: int, min_shift: float, seed: int) -> IntArray:
-    """Return shifts in frames (count, recordings) of a signal, recordings in ascending order.
+    """Return shifts in words and frames (count, recordings, 2), recordings in ascending order.
+
+    All pairs of a number of words and of frames up to `JITTER_S`, in random order; none is repeated
+    as long as there are enough.
 
     Parameters
     ----------
     signal
-        The envelope in frames.
+        The envelope in frames, and the words' windows.
     count
         Number of surrogates.
     min_shift
-        Smallest shift, s.
+        Least time between a word and the word whose window it gets, s, by the median interval of
+        words.
     seed
         Of the draws.
 
@@ -282,13 +299,20 @@ def window_shifts(signal: Windowed, *, count: int, min_shift: float, seed: int) 
         A recording too short for any shift.
     """
     rng = np.random.default_rng(seed)
-    least = max(1, int(np.ceil(min_shift * signal.rate - 1e-9)))
-    shifts = []
-    for number in np.unique(signal.window_segment):
-        length = int((signal.segment == number).sum())
-        _refuse_short(int(number), length, least)
-        shifts.append(shift_amounts(length, least=least, count=count, rng=rng))
-    return np.stack(shifts, axis=1)
+    jitter = round(JITTER_S * signal.rate)
+    numbers = np.unique(signal.window_segment)
+    shifts = np.empty((count, len(numbers), 2), dtype=np.int64)
+    for column, number in enumerate(numbers):
+        begin = np.sort(signal.first[signal.window_segment == number])
+        n = len(begin)
+        interval = float(np.median(np.diff(begin))) / signal.rate if n > 1 else np.inf
+        least = max(1, int(np.ceil(min_shift / max(interval, 1 / signal.rate) - 1e-9)))
+        _refuse_short(int(number), n, least, "words")
+        words = np.arange(least, n - least + 1)
+        pairs = np.stack(np.meshgrid(words, np.arange(-jitter, jitter + 1)), axis=-1).reshape(-1, 2)
+        drawn = [rng.permutation(len(pairs)) for _ in range(-(-count // len(pairs)))]
+        shifts[:, column] = pairs[np.concatenate(drawn)[:count]] if count else 0
+    return shifts
 
 
 def circular_shifts(segment: IntArray, *, count: int, min_shift: int, seed: int) -> IntArray:
