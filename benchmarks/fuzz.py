@@ -158,7 +158,7 @@ def _work(name: str, seeds: list[Files], numbers: range, folder: Path, answers: 
     os.dup2(null, 1)
     os.dup2(null, 2)
     worker = _Worker(name, folder)
-    # What is imported and allocated at first is no mutation's.
+    # Imports and first allocations don't count towards a mutation's memory.
     for files in seeds:
         worker.outcome(files)
     _limited()

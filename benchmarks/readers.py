@@ -11,7 +11,7 @@ import struct
 import uuid
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -67,6 +67,20 @@ def _finite(*values: float) -> None:
 # -------------------------------------------------------------------------------- tables and text
 
 
+def _each(tasks: Iterable[Callable[[], object]]) -> None:
+    """Run every task, and raise the first refusal once all have run."""
+    from highgamma.errors import InputError
+
+    refusals = []
+    for task in tasks:
+        try:
+            task()
+        except InputError as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+
+
 def _tables() -> list[Files]:
     events = b"onset\tduration\ttrial_type\tvalue\n0\t1.5\tword\tkoe\n2\t1.5\tword\tnull\n"
     return [
@@ -102,7 +116,6 @@ def _segment(folder: Path, name: str) -> Any:
 
 
 def _read_tables(folder: Path) -> None:
-    from highgamma.errors import InputError
     from highgamma.recording import electrodes, heard, outputs, prompts, sidecars
     from highgamma.recording.settings import WordSettings
     from highgamma.recording.signals import Signals
@@ -126,14 +139,7 @@ def _read_tables(folder: Path) -> None:
         lambda: heard.presentations([segment], {"onset": "heard.tsv"}, root=folder),
         lambda: heard.presentations([segment], {"onset": "fixation"}, root=folder),
     )
-    refusals = []
-    for task in tasks:
-        try:
-            task()
-        except InputError as error:
-            refusals.append(error)
-    if refusals:
-        raise refusals[0]
+    _each(tasks)
 
 
 def _participants() -> list[Files]:
@@ -650,7 +656,6 @@ def _manifests() -> list[Files]:
 
 def _read_manifests(folder: Path) -> None:
     from highgamma import dataset, models
-    from highgamma.errors import InputError
     from highgamma.models.files import File, check_index
     from highgamma.models.sizes import stated_size
 
@@ -674,14 +679,7 @@ def _read_manifests(folder: Path) -> None:
     def sizes() -> None:
         assert all(isinstance(size, int) for size in stated_size(folder).values())
 
-    refusals = []
-    for task in (lock, index, listed, sizes):
-        try:
-            task()
-        except InputError as error:
-            refusals.append(error)
-    if refusals:
-        raise refusals[0]
+    _each((lock, index, listed, sizes))
 
 
 # ---------------------------------------------------------------------------------------- settings
@@ -813,7 +811,6 @@ def _listings() -> list[Files]:
 def _read_listings(folder: Path) -> None:
     """List as from a publisher; no request leaves this machine."""
     from highgamma import dataset, fetch
-    from highgamma.errors import InputError
     from highgamma.models import hub
 
     def answered(url: str, **_: Any) -> bytes:
@@ -850,17 +847,10 @@ def _read_listings(folder: Path) -> None:
         lambda: chosen(dataset.openneuro_files(BUCKET, "ds000001")),
         described,
     )
-    refusals = []
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(fetch, "read", answered))
         stack.enter_context(mock.patch.dict("os.environ", {"HF_HUB_OFFLINE": "0"}))
-        for task in tasks:
-            try:
-                task()
-            except InputError as error:
-                refusals.append(error)
-    if refusals:
-        raise refusals[0]
+        _each(tasks)
 
 
 # ---------------------------------------------------------------------------------- the own format

@@ -232,7 +232,7 @@ def paired_models(
             f"the runs {ours.name} and {theirs.name} cannot be compared:\n  - "
             + "\n  - ".join(problems),
             where="compare",
-            remedy="name another run, or mend `compare` in the configuration",
+            remedy="name another run, or correct `compare` in the configuration",
         )
     return pairs
 

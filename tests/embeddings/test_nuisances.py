@@ -72,6 +72,19 @@ def test_frames_say_voice_prompt_loudness_and_rate_at_every_lag():
     assert made.attributes["reach_s"] == max(nuisances.LAGS_S)
 
 
+def test_a_recording_in_which_several_stimuli_play_is_loud_with_each():
+    tone = np.sin(2 * np.pi * 100 * np.arange(2000) / RATE).astype(np.float32)
+    played = Audio(np.r_[0.2 * tone, 0.8 * tone], RATE, (0, 0), (0, 2000), (1.0, 4.0))
+    made = nuisances.frame_nuisances(words(), played, [(0, 0.0, 7.0)], shift=0.01)
+    time, zero = made.coordinates["time"], nuisances.LAGS_S.index(0.0)
+    amplitude = columns(made)["envelope"][:, 2 * zero]
+    first, second = (time > 1.1) & (time < 2.9), (time > 4.1) & (time < 5.9)
+    # The mean of a rectified sine is 2 / π of its peak, its root mean square 1 / √2.
+    assert amplitude[second].mean() / amplitude[first].mean() == pytest.approx(4, rel=1e-3)
+    assert 0.2 * 2 / np.pi <= amplitude[first].mean() <= 0.2
+    assert amplitude[(time < 0.9) | (time > 6.1) | ((time > 3.1) & (time < 3.9))].max() == 0
+
+
 def test_a_word_follows_its_length_level_and_place():
     groups = columns(nuisances.word_nuisances(words(), audio(), language="nl"))
     # The voice's share of a window is added where the window is known.

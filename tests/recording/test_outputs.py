@@ -10,8 +10,9 @@ import pytest
 from dutch_recording import WORDS
 
 from highgamma.errors import InputError
-from highgamma.recording.files import find, stimuli
+from highgamma.recording.files import find
 from highgamma.recording.outputs import record
+from highgamma.recording.stimuli import stimuli
 from highgamma.store import read_table
 
 

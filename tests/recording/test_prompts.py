@@ -178,7 +178,7 @@ def test_textgrids_of_praat_are_read(shared_data: Path) -> None:
     mary = textgrid_words(folder / "mary.TextGrid")
     assert mary["word"].tolist() == ["mary", "rolled", "the", "barrel"]
     assert mary["onset"].iloc[2] == pytest.approx(0.9839070, abs=1e-6)
-    with pytest.raises(InputError, match="not known which of 1 tiers"):
+    with pytest.raises(InputError, match="which of 1 tiers has the words"):
         textgrid_words(folder / "bobby_phones.TextGrid")
     with pytest.raises(InputError, match="no tier 'wrods'"):
         textgrid_words(folder / "mary.TextGrid", "wrods")

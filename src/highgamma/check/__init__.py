@@ -269,12 +269,12 @@ def _to_be_fetched(config: Mapping[str, Any]) -> list[str]:
 
 def _stimulus(config: Mapping[str, Any], problems: Problems) -> float:
     """Return the length of the sound that all participants heard, s; 0 without one."""
-    from highgamma.recording import files
+    from highgamma.recording.stimuli import stimuli
 
     given = config["dataset"].get("stimulus")
     if not given or not Path(config["dataset"]["root"]).is_dir():
         return 0.0
-    shared = problems.attempt("stimulus", files.stimuli, config["dataset"]["root"], given)
+    shared = problems.attempt("stimulus", stimuli, config["dataset"]["root"], given)
     sounds = [one.audio for one in shared or [] if one.audio is not None]
     return sum(problems.attempt("stimulus", _sound_length, path) or 0.0 for path in sounds)
 

@@ -285,14 +285,13 @@ def _words(
     segments: Sequence[Segment],
     recorded: Sequence[Recorded],
     problems: Problems,
-) -> pd.DataFrame:
-    """Return the table of words of the recording stage, without voice onsets."""
-    from highgamma.recording import prompts
+) -> pd.DataFrame | None:
+    """Return the table of words of the recording stage, without voice onsets, if headers tell."""
     from highgamma.recording.outputs import heard_by, within, words_of
 
     stimulus = dataset.get("stimulus")
     if not stimulus and dataset.get("words", {}).get("source") == "voice":
-        return prompts.empty()
+        return None  # They are known when the sound has been read.
     lengths = [recording.elapsed for recording in recorded] if recorded else None
     table = words_of(segments, dataset, heard_by(segments, dataset), lengths=lengths)
     if table.empty:

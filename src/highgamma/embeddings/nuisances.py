@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.embeddings.acoustic import envelope, on_off
-from highgamma.embeddings.stream import GROUPS, Audio, Embeddings, FloatArray, Words
+from highgamma.embeddings.stream import GROUPS, Audio, Embeddings, Float32Array, FloatArray, Words
 from highgamma.errors import InputError
 
 logger = logging.getLogger("highgamma")
@@ -71,7 +70,9 @@ def frame_nuisances(
     """
     window = 5 * shift
     loudest = float(np.abs(audio.samples).max()) if len(audio.samples) else 0.0
-    sounds = {number: (start, samples) for number, start, samples in audio.parts()}
+    sounds: dict[int, list[tuple[float, Float32Array]]] = {}
+    for number, start, samples in audio.parts():
+        sounds.setdefault(number, []).append((start, samples))
     makers: dict[str, Callable[[int, FloatArray], FloatArray]] = {}
     if np.isfinite(words.voice_onset).any():
         makers["voice"] = lambda n, t: _said(words, "voice", n, t, window)
@@ -80,7 +81,9 @@ def frame_nuisances(
             words, "prompt", n, t, window
         )
     if loudest > 0:
-        makers["envelope"] = lambda n, t: _loudness(sounds.get(n), audio.rate, t, loudest, shift)
+        makers["envelope"] = lambda n, t: _loudness(
+            sounds.get(n, []), audio.rate, t, loudest, shift
+        )
     if np.isfinite(words.onset).any():
         makers["word-rate"] = lambda n, t: _rate(words, n, t)
     if not makers:
@@ -132,20 +135,24 @@ def _rate(words: Words, number: int, time: FloatArray) -> FloatArray:
 
 
 def _loudness(
-    part: tuple[float, Any] | None, rate: float, time: FloatArray, loudest: float, shift: float
+    parts: Sequence[tuple[float, Float32Array]],
+    rate: float,
+    time: FloatArray,
+    loudest: float,
+    shift: float,
 ) -> FloatArray:
-    """Amplitude and its logarithm, (frame, 2); zero outside the sound."""
-    floor = QUIET * loudest
-    values = np.column_stack([np.zeros(len(time)), np.full(len(time), np.log(floor))])
-    if part is None:
-        return values
-    start, samples = part
-    amplitude = envelope(samples, rate, window=5 * shift, shift=shift)[:, 0]
-    centres = start + np.arange(len(amplitude)) * shift + 2.5 * shift
-    if len(centres):
-        values[:, 0] = np.interp(time, centres, amplitude, left=0.0, right=0.0)
-        values[:, 1] = np.log(np.maximum(values[:, 0], floor))
-    return values
+    """Amplitude and its logarithm, (frame, 2); zero outside the sounds of the recording."""
+    loudness = np.zeros(len(time))
+    for start, samples in parts:
+        amplitude = envelope(samples, rate, window=5 * shift, shift=shift)[:, 0]
+        if not len(amplitude):
+            continue
+        centres = start + np.arange(len(amplitude)) * shift + 2.5 * shift
+        near = slice(*np.searchsorted(time, [centres[0], centres[-1] + shift]))
+        loudness[near] = np.maximum(
+            loudness[near], np.interp(time[near], centres, amplitude, left=0.0, right=0.0)
+        )
+    return np.column_stack([loudness, np.log(np.maximum(loudness, QUIET * loudest))])
 
 
 def word_nuisances(words: Words, audio: Audio, *, language: str | None) -> Embeddings:

@@ -65,7 +65,7 @@ def to_safetensors(source: str | Path, target: str | Path) -> None:
         isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in loaded.items()
     ):
         raise InputError(
-            "the weights are no mapping from names to tensors",
+            "the weights don't map names to tensors",
             where=source,
             expected="the state of one network",
             remedy="use a model that is published as safetensors",

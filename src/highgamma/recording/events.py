@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from highgamma.errors import InputError, nearest
 from highgamma.recording.files import Segment
 from highgamma.recording.formats import format_of
-from highgamma.store import read_table
+from highgamma.store import numeric, read_table
 
 LOG = logging.getLogger("highgamma")
 
@@ -82,6 +84,24 @@ def chosen(table: pd.DataFrame, patterns: Sequence[str], *, where: Path) -> pd.D
     return table[[matches(kind, patterns) for kind in types_of(table)]]
 
 
+def onsets_of(rows: pd.DataFrame, *, where: Path) -> NDArray[np.float64]:
+    """Return the onsets of events, s.
+
+    Raises
+    ------
+    InputError
+        If the table lacks the column, or an onset is not a number.
+    """
+    if "onset" not in rows:
+        raise InputError(
+            "the table has no column 'onset'",
+            where=where,
+            expected="onset, s after the first sample of the recording",
+            remedy="compare the file with the published one",
+        )
+    return numbers(rows["onset"], where=where, column="onset", missing=False)
+
+
 def told_types(table: pd.DataFrame | None, wanted: str) -> str:
     """Return which types there are, how often, and the one that was probably meant."""
     if table is None:
@@ -136,3 +156,35 @@ def word_column(table: pd.DataFrame, column: str | None, *, where: Path) -> str:
 
 def _numbers_alone(values: pd.Series[str]) -> bool:
     return bool(pd.to_numeric(values.dropna(), errors="coerce").notna().all())
+
+
+def numbers(
+    values: pd.Series[float], *, where: Path, column: str, missing: bool
+) -> NDArray[np.float64]:
+    """Convert a table's column to float64.
+
+    Parameters
+    ----------
+    values
+        The column.
+    where, column
+        Its file and name, for messages.
+    missing
+        Whether values may be missing.
+
+    Raises
+    ------
+    InputError
+        If a value is not a finite number; the message names the line.
+    """
+    parsed = numeric(values)
+    bad = parsed.isna() & values.notna() if missing else parsed.isna()
+    if bad.any():
+        row = int(np.flatnonzero(bad.to_numpy())[0])
+        raise InputError(
+            f"the {column} in line {int(values.index[row]) + 2} is {values.iloc[row]!r}",
+            where=where,
+            expected="seconds",
+            remedy="correct the table",
+        )
+    return np.asarray(parsed, dtype=np.float64)

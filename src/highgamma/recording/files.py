@@ -87,19 +87,6 @@ class Segment:
         return [self.signal, *self.companions, *there]
 
 
-@dataclass(frozen=True, slots=True)
-class Stimulus:
-    """An audio file and a transcript that participants share; either may be absent."""
-
-    name: str
-    audio: Path | None
-    words: Path | None
-
-    def paths(self) -> list[Path]:
-        """List the files that the configuration names."""
-        return [path for path in (self.audio, self.words) if path is not None]
-
-
 def entities(path: Path) -> tuple[dict[str, str], str]:
     """Split a BIDS name: `sub-01_task-x_ieeg.nwb` → `({"sub": "01", "task": "x"}, "ieeg")`."""
     *parts, suffix = path.name.split(".", 1)[0].split("_")
@@ -107,7 +94,7 @@ def entities(path: Path) -> tuple[dict[str, str], str]:
     return {m.group(1): m.group(2) for m in matches if m}, suffix
 
 
-def _natural(text: str) -> list[tuple[int, int, str]]:
+def natural(text: str) -> list[tuple[int, int, str]]:
     """Sort key by which run-2 comes before run-10."""
     return [
         (0, int(part), "") if part.isdigit() else (1, 0, part)
@@ -144,7 +131,7 @@ def participants(root: str | PathLike[str]) -> list[str]:
         names = [name for name in listed if PARTICIPANT.fullmatch(name)]
     else:
         names = [path.name for path in base.glob("sub-*") if path.is_dir()]
-    recorded = sorted({name for name in names if _folders(base / name)}, key=_natural)
+    recorded = sorted({name for name in names if _folders(base / name)}, key=natural)
     if not recorded:
         raise InputError(
             "no participant with intracranial recordings was found",
@@ -252,7 +239,7 @@ def find(
     base = _existing_root(root)
     home = base / participant
     if not PARTICIPANT.fullmatch(participant) or not home.is_dir():
-        known = sorted((p.name for p in base.glob("sub-*") if p.is_dir()), key=_natural)
+        known = sorted((p.name for p in base.glob("sub-*") if p.is_dir()), key=natural)
         raise InputError(
             f"no folder was found for participant {participant!r}{nearest(participant, known)}",
             where=base,
@@ -283,7 +270,7 @@ def find(
     segments = [
         _segment(base, participant, path, task_in_label=many_tasks, space=space) for path in chosen
     ]
-    return sorted(segments, key=lambda segment: (_natural(segment.label), str(segment.signal)))
+    return sorted(segments, key=lambda segment: (natural(segment.label), str(segment.signal)))
 
 
 def _with(
@@ -432,62 +419,6 @@ def _beside(folder: Path, named: dict[str, str], extensions: Iterable[str]) -> P
             if shared and shared.items() <= named.items():
                 matches.append((-len(shared), path.name, path))
     return min(matches)[-1] if matches else None
-
-
-def stimuli(root: str | PathLike[str], stimulus: Mapping[str, object] | None) -> list[Stimulus]:
-    """Find the shared stimuli of the config's `dataset.stimulus: {audio, words}`.
-
-    One, or where a path has a `*`, as many as there are files of that pattern: what the star stands
-    for is the stimulus's name.
-
-    Raises
-    ------
-    InputError
-        If a named file does not exist, if no file matches a pattern, or if two stimuli have the
-        same name.
-    """
-    given = stimulus or {}
-    named = {key: str(given[key]) for key in ("audio", "words") if given.get(key)}
-    if any("*" in name for name in named.values()):
-        found = {key: _matching(root, name, key) for key, name in named.items()}
-        names = sorted({name for paths in found.values() for name in paths}, key=_natural)
-        return [
-            Stimulus(name, found.get("audio", {}).get(name), found.get("words", {}).get(name))
-            for name in names
-        ]
-    paths = {
-        key: in_data_set(root, name, where=f"dataset.stimulus.{key}") for key, name in named.items()
-    }
-    return [Stimulus(STIMULUS, paths.get("audio"), paths.get("words"))]
-
-
-def _matching(root: str | PathLike[str], pattern: str, key: str) -> dict[str, Path]:
-    """Return the files of a pattern with one star, by what the star stands for."""
-    where = f"dataset.stimulus.{key}"
-    folder, _, last = pattern.rpartition("/")
-    if pattern.count("*") != 1 or "*" not in last or ".." in Path(folder).parts:
-        raise InputError(
-            f"the pattern {pattern!r} cannot be used",
-            where=where,
-            expected="a folder of the data set and one * in the file's name, as in stimuli/*.wav",
-            remedy="correct the pattern, or name one file",
-        )
-    before, after = last.split("*")
-    home = Path(root) / folder
-    found = {
-        path.name[len(before) : len(path.name) - len(after)]: path
-        for path in sorted(home.glob(f"{before}*{after}"))
-        if path.is_file()
-    }
-    if not found:
-        there = sorted(path.name for path in home.iterdir())[:5] if home.is_dir() else []
-        raise InputError(
-            f"no file matches {pattern!r}",
-            where=where,
-            expected=f"files in {home}" + (f"; it has {', '.join(there)}" if there else ""),
-            remedy="correct the pattern, or put the files there",
-        )
-    return found
 
 
 def place(root: str | PathLike[str], name: str) -> Path:

@@ -20,10 +20,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from highgamma.errors import InputError
-from highgamma.recording.events import events_of, told_types, types_of
-from highgamma.recording.files import Segment, in_data_set, stimuli
-from highgamma.recording.prompts import numbers
+from highgamma.recording.events import events_of, numbers, onsets_of, told_types, types_of
+from highgamma.recording.files import Segment, in_data_set
 from highgamma.recording.settings import TABLE, StimulusSettings
+from highgamma.recording.stimuli import stimuli
 from highgamma.sections import section_from
 from highgamma.store import read_table
 
@@ -140,7 +140,7 @@ def _played(
                 f"{settings.column} has {', '.join(sorted(set(said))[:3])}",
                 remedy="correct dataset.stimulus (audio, words, column) in the config",
             )
-        onsets = numbers(table["onset"][known], where=path, column="onset", missing=False)
+        onsets = onsets_of(table[known], where=path)
         other = sorted(set(said[~known]))
         LOG.info(
             "%s, %s: %d presentations of %d stimuli%s",
@@ -256,14 +256,7 @@ def _from_events(segment: Segment, event: str) -> Place:
             expected=told_types(table, event),
             remedy="correct dataset.stimulus.onset in the config",
         )
-    if "onset" not in table:
-        raise InputError(
-            "the table has no column 'onset'",
-            where=path,
-            expected="onset, s after the recording's first sample",
-            remedy="compare the file with the published one",
-        )
-    onsets = numbers(marks["onset"], where=path, column="onset", missing=False)
+    onsets = onsets_of(marks, where=path)
     if len(onsets) > 1:
         LOG.warning(
             "%s: %d rows are of the type %r; the stimulus is assumed to begin at the first, %g s",

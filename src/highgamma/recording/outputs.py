@@ -14,7 +14,7 @@ import pandas as pd
 
 from highgamma.errors import InputError
 from highgamma.recording import electrodes, gaps, prompts
-from highgamma.recording.files import STIMULUS, Segment, Stimulus, selected, stimuli
+from highgamma.recording.files import STIMULUS, Segment, selected
 from highgamma.recording.heard import nothing_heard, presentations, words_heard
 from highgamma.recording.opening import open_signals
 from highgamma.recording.settings import AudioSettings, ChannelSettings, WordSettings
@@ -22,6 +22,7 @@ from highgamma.recording.sidecars import positive, read_json
 from highgamma.recording.signals import Amplitude, Signals, amplitude
 from highgamma.recording.sound import RATE, SILENCE, Sound, audio, audio_file
 from highgamma.recording.speech import voice
+from highgamma.recording.stimuli import Stimulus, stimuli
 from highgamma.recording.stimulus import transcript
 from highgamma.sections import section_from
 from highgamma.store import sha256
@@ -63,9 +64,8 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
     InputError
         If anything in the data set or the configuration cannot be used.
     """
-    shared = stimuli(dataset["root"], dataset.get("stimulus"))
     if participant == STIMULUS:
-        return _stimuli(shared)
+        return _stimuli(stimuli(dataset["root"], dataset.get("stimulus")))
     segments = selected(dataset, participant)
     heard_as = section_from(AudioSettings, dataset.get("audio") or {}, where="dataset.audio")
     given = dataset.get("channels") or {}

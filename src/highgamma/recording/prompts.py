@@ -20,6 +20,8 @@ from highgamma.recording.events import (
     PHONE_COLUMNS,
     chosen,
     events_of,
+    numbers,
+    onsets_of,
     told_types,
     types_of,
     word_column,
@@ -30,7 +32,6 @@ from highgamma.recording.settings import WordSettings
 from highgamma.recording.speech import utterances
 from highgamma.recording.textgrid import textgrid_words
 from highgamma.spelling import identity, normal
-from highgamma.store import numeric
 
 if TYPE_CHECKING:
     from highgamma.recording.sound import Sound
@@ -197,7 +198,7 @@ def _from_recording(segment: Segment) -> pd.DataFrame:
 def _from_voice(segment: Segment, sound: Sound | None) -> pd.DataFrame:
     if sound is None or not sound.samples.size:
         raise InputError(
-            "there is no sound to find words in",
+            "the recording has no sound to find words in",
             where=segment.signal,
             expected="the participant's voice (dataset.audio)",
             remedy="name the sound in dataset.audio, or choose another dataset.words.source",
@@ -214,17 +215,16 @@ def _from_events(segment: Segment, settings: WordSettings) -> pd.DataFrame:
     rows = chosen(table, settings.types(), where=path)
     if rows.empty:
         return _nothing()
-    lacking = [name for name in ("onset", "duration") if name not in rows]
-    if lacking:
+    if "duration" not in rows:
         known = [str(name) for name in table.columns]
         raise InputError(
-            f"the table has no column {lacking[0]!r}{nearest(lacking[0], known)}",
+            f"the table has no column 'duration'{nearest('duration', known)}",
             where=path,
-            expected=f"onset and duration; there are {', '.join(known)}",
+            expected=f"onset and duration; the table has {', '.join(known)}",
             remedy="rename the column, as BIDS has it",
         )
     column = word_column(rows, settings.column, where=path)
-    onset = numbers(rows["onset"], where=path, column="onset", missing=False)
+    onset = onsets_of(rows, where=path)
     duration = numbers(rows["duration"], where=path, column="duration", missing=True)
     if rows[column].isna().any():
         raise InputError(
@@ -238,7 +238,7 @@ def _from_events(segment: Segment, settings: WordSettings) -> pd.DataFrame:
     if settings.until is not None:
         kinds = types_of(table)
         ends = table[kinds == settings.until] if len(kinds) else table.iloc[:0]
-        offset = _ends(onset, numbers(ends["onset"], where=path, column="onset", missing=False))
+        offset = _ends(onset, onsets_of(ends, where=path))
     words = pd.DataFrame({"word": text, "onset": onset, "offset": offset})
     return _without_phones(words, settings, phones=any(p in rows for p in PHONE_COLUMNS), path=path)
 
@@ -288,35 +288,3 @@ def _without_phones(
 
 def _nothing() -> pd.DataFrame:
     return pd.DataFrame({"word": [], "onset": [], "offset": []})
-
-
-def numbers(
-    values: pd.Series[float], *, where: Path, column: str, missing: bool
-) -> NDArray[np.float64]:
-    """Convert a table's column to float64.
-
-    Parameters
-    ----------
-    values
-        The column.
-    where, column
-        Its file and name, for messages.
-    missing
-        Whether values may be missing.
-
-    Raises
-    ------
-    InputError
-        If a value is not a finite number; the message names the line.
-    """
-    parsed = numeric(values)
-    bad = parsed.isna() & values.notna() if missing else parsed.isna()
-    if bad.any():
-        row = int(np.flatnonzero(bad.to_numpy())[0])
-        raise InputError(
-            f"the {column} in line {int(values.index[row]) + 2} is {values.iloc[row]!r}",
-            where=where,
-            expected="seconds",
-            remedy="correct the table",
-        )
-    return np.asarray(parsed, dtype=np.float64)

@@ -12,6 +12,10 @@ FloatArray = NDArray[np.float64]
 WINDOW = 0.010
 HOP = 0.002
 
+CONTRAST, MARGIN, DEPTH = 8.0, 0.15, 30.0
+MINIMUM, CLOSURE = 0.06, 0.20
+"""Defaults of `voice`."""
+
 BANDS = ((120.0, 1000.0), (1000.0, 3000.0), (3000.0, 7500.0))
 """Where voiced, mixed and hissing sounds have their energy, Hz. Each has its own noise floor, so
 that a soft `s` is heard over a hum and a soft `m` over a hiss."""
@@ -23,11 +27,11 @@ def voice(
     start: float,
     stop: float,
     *,
-    contrast: float = 8.0,
-    margin: float = 0.15,
-    depth: float = 30.0,
-    minimum: float = 0.06,
-    closure: float = 0.20,
+    contrast: float = CONTRAST,
+    margin: float = MARGIN,
+    depth: float = DEPTH,
+    minimum: float = MINIMUM,
+    closure: float = CLOSURE,
 ) -> tuple[float, float]:
     """Find the onset and offset of one spoken word between two times.
 
@@ -68,11 +72,7 @@ def voice(
     if piece.size < rate * (minimum + 4 * WINDOW):
         return math.nan, math.nan
     loud, audible, energy = _masks(piece, rate, contrast=contrast, margin=margin, depth=depth)
-    runs = [(a, b) for a, b in _runs(audible) if _longest(loud[a:b]) * HOP >= min(0.02, minimum)]
-    # A stretch that is audible, near the word and not loud (a final, soft consonant) is its part.
-    words = _joined(runs, gap=closure / HOP)
-    words = [_with_soft_ends(word, _runs(audible), gap=0.06 / HOP) for word in words]
-    words = [(a, b) for a, b in words if (b - a) * HOP >= minimum]
+    words = _words(loud, audible, minimum=minimum, closure=closure)
     if not words:
         return math.nan, math.nan
     a, b = max(words, key=lambda word: float(energy[word[0] : word[1]].sum()))
@@ -85,8 +85,8 @@ def utterances(
     audio: NDArray[np.floating],
     rate: float,
     *,
-    closure: float = 0.20,
-    minimum: float = 0.06,
+    minimum: float = MINIMUM,
+    closure: float = CLOSURE,
     block: float = 60.0,
 ) -> list[tuple[float, float]]:
     """Find all stretches of voice, each as `voice` finds one word.
@@ -97,8 +97,8 @@ def utterances(
         (samples,) mono; sample 0 is time 0.
     rate
         Hz.
-    closure, minimum
-        Longest silence within a stretch, and its least duration, s.
+    minimum, closure
+        Least duration of a stretch, and the longest silence within it, s.
     block
         Length of sound whose noise and level are taken together, s. Blocks overlap by a quarter; a
         stretch counts in the block in whose middle it begins.
@@ -117,14 +117,24 @@ def utterances(
         piece = np.asarray(audio[first:last], dtype=np.float64)
         if piece.size < rate * (minimum + 4 * WINDOW):
             continue
-        loud, audible, _ = _masks(piece, rate, contrast=8.0, margin=0.15, depth=30.0)
-        runs = [(a, b) for a, b in _runs(audible) if _longest(loud[a:b]) * HOP >= 0.02]
-        for a, b in _joined(runs, gap=closure / HOP):
-            onset = first / rate + WINDOW / 2 + a * HOP
-            mine = k * step <= onset < (k + 1) * step
-            if mine and (b - a) * HOP >= minimum:
-                found.append((onset, first / rate + WINDOW / 2 + (b - 1) * HOP))
+        loud, audible, _ = _masks(piece, rate, contrast=CONTRAST, margin=MARGIN, depth=DEPTH)
+        origin = first / rate + WINDOW / 2
+        for a, b in _joined(_words(loud, audible, minimum=minimum, closure=closure), gap=0):
+            if k * step <= origin + a * HOP < (k + 1) * step:
+                found.append((origin + a * HOP, origin + (b - 1) * HOP))
     return found
+
+
+def _words(
+    loud: NDArray[np.bool_], audible: NDArray[np.bool_], *, minimum: float, closure: float
+) -> list[tuple[int, int]]:
+    """Return the stretches of windows that are words; `minimum` and `closure` as in `voice`, s."""
+    every = _runs(audible)
+    runs = [(a, b) for a, b in every if _longest(loud[a:b]) * HOP >= min(0.02, minimum)]
+    # A stretch that is audible, near the word and not loud (a final, soft consonant) is its part.
+    words = _joined(runs, gap=closure / HOP)
+    words = [_with_soft_ends(word, every, gap=0.06 / HOP) for word in words]
+    return [(a, b) for a, b in words if (b - a) * HOP >= minimum]
 
 
 def _masks(

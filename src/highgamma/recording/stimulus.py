@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from highgamma.errors import InputError
+from highgamma.recording.events import numbers
 from highgamma.recording.files import STIMULUS, TEXTGRID_EXTENSIONS
-from highgamma.recording.prompts import COLUMNS, numbers, spelled
+from highgamma.recording.prompts import COLUMNS, spelled
 from highgamma.recording.textgrid import textgrid_words
 from highgamma.store import read_table
 

@@ -89,7 +89,7 @@ def _chosen(names: list[str], tier: str | None, path: Path) -> str:
         if tier is None and len(few) == 1:
             return few[0]
     raise InputError(
-        f"it is not known which of {len(names)} tiers has the words"
+        f"which of {len(names)} tiers has the words is not stated"
         if tier is None
         else f"there is no tier {tier!r}{nearest(tier, names)}",
         where=path,

@@ -14,11 +14,9 @@ from highgamma.encoding.analysis import analysis_from
 from highgamma.errors import InputError
 from highgamma.recording import files
 from highgamma.recording.settings import TABLE, participant_labels
+from highgamma.recording.stimuli import stimuli
 from highgamma.selftest import files as selftest_files
 from highgamma.workflow import batches
-
-STIMULUS = "stimulus"
-"""Name used like a participant's for the sound that all participants hear."""
 
 Fit = tuple[str, str, str]
 """Analysis, participant and model."""
@@ -118,7 +116,7 @@ class Study:
 
         It is the participant's own, or `stimulus` if all participants heard the same.
         """
-        return participant if self.dataset["stimulus"] is None else STIMULUS
+        return participant if self.dataset["stimulus"] is None else files.STIMULUS
 
     def sound_file(self, participant: str) -> str:
         """Return the file of the sound that a participant made or heard."""
@@ -132,7 +130,7 @@ class Study:
 
     def recording_files(self, participant: str) -> list[str]:
         """Return all files that the recording stage reads of a participant or the stimulus."""
-        if participant == STIMULUS:
+        if participant == files.STIMULUS:
             return self._stimulus_files("audio", "words")
         if self.is_demo:
             return [str(path) for path in self.demo_files(participant)]
@@ -161,7 +159,7 @@ class Study:
         named = [stimulus[key] for key in keys if stimulus.get(key)]
         if not any("*" in name for name in named):
             return [str(files.place(self.root, name)) for name in named]
-        every = (getattr(one, key) for one in files.stimuli(self.root, stimulus) for key in keys)
+        every = (getattr(one, key) for one in stimuli(self.root, stimulus) for key in keys)
         return [str(path) for path in every if path is not None]
 
     # ------------------------------------------------------------------------ models
@@ -357,7 +355,7 @@ class Study:
     @cached_property
     def recorded(self) -> list[str]:
         """The summarised participants, and the stimulus that they share."""
-        shared = [] if self.dataset["stimulus"] is None else [STIMULUS]
+        shared = [] if self.dataset["stimulus"] is None else [files.STIMULUS]
         return self.summarised + shared
 
     @cached_property
