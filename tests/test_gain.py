@@ -5,18 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.signal
 import scipy.stats
 
 from highgamma import gain, store
 from highgamma.errors import InputError
 
 
-def predictions(observed, predicted, *, folds=5, block=10):
+def predictions(observed, predicted, *, folds=5):
     n, channels = observed.shape
     return gain.Predictions(
         channels=[f"LA{k}" for k in range(channels)],
         key=np.arange(n),
-        block=np.arange(n) // block,
+        segment=np.zeros(n, dtype=np.int64),
+        apart=5,
         fold=np.arange(n) * folds // n,
         observed=observed,
         predicted=predicted,
@@ -72,34 +74,91 @@ def test_sums_over_groups_are_those_of_a_plain_loop():
         np.testing.assert_allclose(row, expected)
 
 
-def test_p_is_the_larger_of_two_t_tests():
+def by_loops(observed, with_model, without, *, segment, fold, apart):
+    """Gain and p of one electrode, from shifts that are made one by one."""
+    d, u = with_model - without, observed - (with_model + without) / 2
+    parts = [np.flatnonzero(segment == number) for number in np.unique(segment)]
+    for rows in parts:
+        d[rows] -= d[rows].mean()
+        u[rows] -= u[rows].mean()
+    line = scipy.stats.linregress(d, u)
+    rest = u - line.slope * d
+    variance = 0.0
+    for rows in parts:
+        shifts = range(apart, len(rows) - apart + 1)
+        variance += np.mean([(np.roll(rest[rows], -k) @ d[rows]) ** 2 for k in shifts])
+    n = (rest @ rest) * (d @ d) / variance
+    folds = len(set(fold))
+    t = line.rvalue * np.sqrt((n - 2) / (1 - line.rvalue**2) / (1 + folds / (folds - 1)))
+    skill = [1 - ((observed - part) ** 2).sum() / (observed**2).sum()
+             for part in (with_model, without)]  # fmt: skip
+    return skill[0] - skill[1], scipy.stats.t(n - 2).sf(t)
+
+
+def test_p_is_that_of_a_correlation_with_effective_samples():
     rng = np.random.default_rng(2)
-    observed = rng.standard_normal((120, 4))
-    with_model, without = observed * 0.3, rng.standard_normal((120, 4)) * 0.1
-    block, fold = np.arange(120) // 8, np.arange(120) // 24
-    found, p, n_blocks = gain.gain_and_p(observed, with_model, without, block=block, fold=fold)
-    difference = (observed - without) ** 2 - (observed - with_model) ** 2
-    np.testing.assert_allclose(found, difference.sum(0) / (observed**2).sum(0))
-    expected = [
-        scipy.stats.ttest_1samp(
-            [difference[group == g].sum(0) for g in np.unique(group)], 0, alternative="greater"
-        ).pvalue
-        for group in (block, fold)
-    ]
-    np.testing.assert_allclose(p, np.maximum(*expected))
-    assert n_blocks == 15
+    observed = np.cumsum(rng.standard_normal((120, 4)), axis=0)
+    with_model = 0.3 * observed + rng.standard_normal((120, 4))
+    without = 0.1 * rng.standard_normal((120, 4))
+    options = {"segment": np.arange(120) // 70, "fold": np.arange(120) // 24, "apart": 6}
+    found, p = gain.gain_and_p(observed, with_model, without, **options)
+    for k in range(4):
+        columns = (part[:, k].copy() for part in (observed, with_model, without))
+        expected = by_loops(*columns, **options)
+        assert (found[k], p[k]) == pytest.approx(expected, rel=1e-9)
 
 
-def test_few_blocks_and_constant_signals_are_not_tested():
+def ar(n, channels, coefficient, rng):
+    drawn = rng.standard_normal((n, channels))
+    return scipy.signal.lfilter([1], [1, -coefficient], drawn, axis=0)
+
+
+@pytest.mark.parametrize(("one", "other"), [(0.0, 0.0), (0.8, 0.8), (0.9, -0.5)])
+def test_effective_samples_are_those_of_bartlett(one, other):
+    """n (1 − ab) / (1 + ab) for two autoregressive series (Bartlett 1946)."""
+    rng, segment = np.random.default_rng(3), np.zeros(4000, dtype=int)
+    pair = (gain.within(ar(4000, 50, c, rng), segment) for c in (one, other))
+    n = gain.effective_samples(*pair, segment=segment, apart=100)
+    expected = 4000 * (1 - one * other) / (1 + one * other)
+    assert np.median(n) == pytest.approx(expected, rel=0.08)
+
+
+def held_out(features, observed, fold, penalty):
+    """Held-out predictions of a plain ridge."""
+    predicted = np.empty(observed.shape)
+    for k in np.unique(fold):
+        X, Y = features[fold != k], observed[fold != k]
+        gram = X.T @ X + penalty * np.eye(X.shape[1])
+        predicted[fold == k] = features[fold == k] @ np.linalg.solve(gram, X.T @ Y)
+    return predicted
+
+
+@pytest.mark.parametrize("penalty", [1.0, 100.0, 1000.0])
+def test_what_a_fit_makes_of_noise_is_no_gain(penalty):
+    """Folds share their training samples: a correlation by itself is significant far too often."""
+    rng = np.random.default_rng(4)
+    fold, segment = np.arange(600) // 60, np.zeros(600, dtype=int)
+    observed = ar(600, 2000, 0.5, rng)
+    predicted = held_out(ar(600, 30, 0.5, rng), observed, fold, penalty)
+    nothing = np.zeros(observed.shape)
+    found, p = gain.gain_and_p(observed, predicted, nothing, segment=segment, fold=fold, apart=50)
+    assert (p <= 0.05).mean() <= 0.06
+    if penalty == 1000.0:
+        better = zip(observed.T[found > 0], predicted.T[found > 0], strict=True)
+        naive = [scipy.stats.pearsonr(a, b).pvalue / 2 for a, b in better]
+        assert np.sum(np.array(naive) <= 0.05) / 2000 > 0.1
+
+
+def test_few_samples_and_constant_signals_are_not_tested():
     observed = np.random.default_rng(3).standard_normal((60, 2))
     observed[:, 1] = 0.0
     same = observed * 0.1
-    few = gain.gain_and_p(
-        observed, observed * 0.2, same, block=np.arange(60) // 10, fold=np.arange(60) // 20
-    )
-    assert np.isnan(few[1]).all()
-    many = gain.gain_and_p(observed, same, same, block=np.arange(60) // 5, fold=np.arange(60) // 20)
-    assert many[1][0] == 1.0 and np.isnan(many[0][1]) and np.isnan(many[1][1])
+    options = {"segment": np.zeros(60, dtype=int), "fold": np.arange(60) // 20, "apart": 5}
+    found, p = gain.gain_and_p(observed, same, same, **options)
+    assert p[0] == 1.0 and np.isnan(found[1]) and np.isnan(p[1])
+    turn = 2 * np.pi * np.arange(60)[:, None] / 60
+    _, few = gain.gain_and_p(np.cos(turn), np.cos(turn + 0.5), 0 * turn, **options)
+    assert np.isnan(few).all()
 
 
 def world(seed, *, n=400, channels=50, **share):
@@ -146,6 +205,34 @@ def test_one_of_two_equal_proxies_gains_nothing():
 
     fits = {"model": proxy(), "control": proxy(), "nuisances": predictions(observed, 0 * observed)}
     assert significant(fits) <= 0.07
+
+
+def test_together_a_model_has_to_gain_over_nuisances_each_control_and_all():
+    fits = world(8, speech=0.5, meaning=0.2)
+    rng = np.random.default_rng(8)
+    observed = fits["model"].observed
+    # A control that holds nothing makes the prediction from all controls worse.
+    fits["idle"] = predictions(observed, rng.standard_normal(observed.shape))
+    table = gain.gains(fits, nuisances=["nuisances"], controls=["control", "idle"])
+    rows = table[table["model"] == "model"].set_index(["channel", "against"])
+    apart = rows.drop(index="together", level="against").groupby("channel")
+    together = rows.xs("together", level="against").sort_index()
+    assert (together["gain"] <= apart["gain"].min() + 1e-12).all()
+    assert (together["p"] >= apart["p"].max() - 1e-12).all()
+    both = gain.stacked(
+        [fits[name].predicted for name in ("nuisances", "control", "idle")],
+        observed, fits["model"].fold,
+    )  # fmt: skip
+    with_model = gain.stacked(
+        [fits[name].predicted for name in ("model", "nuisances")], observed, fits["model"].fold
+    )
+    of_all, p_of_all = gain.gain_and_p(
+        observed, with_model, both,
+        segment=fits["model"].segment, fold=fits["model"].fold, apart=5,
+    )  # fmt: skip
+    for k, name in enumerate(fits["model"].channels):
+        assert together["gain"][name] == pytest.approx(min(apart["gain"].min()[name], of_all[k]))
+        assert together["p"][name] == pytest.approx(max(apart["p"].max()[name], p_of_all[k]))
 
 
 def test_samples_and_channels_that_not_all_have_are_left_out():
@@ -224,7 +311,17 @@ def test_the_prediction_is_that_of_the_batch_with_the_best_inner_score(tmp_path)
             better = second if inner[2:, fold[i], c].max() > inner[:2, fold[i], c].max() else first
             assert read.predicted[i, c] == pytest.approx(better[i, c] - mean[fold[i], c])
     np.testing.assert_allclose(read.observed, observed - mean[fold])
-    assert read.block.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert read.segment.tolist() == [0] * 12 and read.apart == gain.APART_WORDS
+
+
+def test_frames_are_shifted_by_seconds(tmp_path):
+    rng = np.random.default_rng(9)
+    score_file(
+        tmp_path / "mel/0.nc", layers=[0], inner=np.ones((1, 3, 2)), mean=np.zeros((3, 2)),
+        prediction=rng.standard_normal((12, 2)), observed=rng.standard_normal((12, 2)),
+        unit="frame",
+    )  # fmt: skip
+    assert gain.read_fits([tmp_path / "mel/0.nc"])["mel"].apart == round(gain.APART_S / 0.01)
 
 
 def test_a_file_without_predictions_is_named(tmp_path):

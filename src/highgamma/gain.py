@@ -1,4 +1,4 @@
-"""The gain: what a model predicts beyond nuisances and controls together, and how sure that is.
+"""The gain: what a model predicts beyond nuisances and controls, and how sure that is.
 
 Held-out predictions are compared, electrode by electrode. With y, m and c_j the deviations from the
 fold's training mean of the signal, of the model's prediction, and of the predictions of nuisances N
@@ -8,13 +8,17 @@ and controls C, two predictors are formed,
 
 whose weights are least squares on the other folds, within 0 and 1 (stacking: Breiman, Machine
 Learning 24:49, 1996; each prediction is held out and shrunk already). The gain is the difference of
-their skills, [Σ(y − ŷ_C)² − Σ(y − ŷ_M)²] / Σy², and its p is one-sided, from t-tests of the
-differences of squared errors (Diebold & Mariano, Journal of Business & Economic Statistics 13:253,
-1995) over blocks of neighbouring samples, for their autocorrelation, and over folds, whose samples
-share weights; the larger p counts.
+their skills,
+
+    [Σ(y − ŷ_C)² − Σ(y − ŷ_M)²] / Σy² = 2 Σ u d / Σy²,   d = ŷ_M − ŷ_C,   u = y − (ŷ_M + ŷ_C)/2,
+
+so that it is above 0 if u and d correlate, and its p is that of their correlation (`gain_and_p`).
 
 Nuisances are on both sides: what an electrode has in common with them neither helps nor hurts a
-model. Controls are on one side alone: of two equal proxies of the same thing neither gains.
+model. Controls are on one side alone: of two equal proxies of the same thing neither gains. A
+control of little use makes the predictor without the model worse. So a model has to gain over the
+nuisances, over nuisances and each control, and over nuisances and all controls: the least gain and
+the largest p count (an intersection–union test: Berger, Technometrics 24:295, 1982).
 """
 
 from __future__ import annotations
@@ -35,25 +39,27 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-BLOCK_S = 5.0
-"""Length of a block of frames, s: longer than high-gamma's autocorrelation after drift is out."""
-BLOCK_WORDS = 4
-"""Neighbouring words in a block."""
+APART_S = 10.0
+"""Least circular shift of frames, s; high-gamma's autocorrelation, less drift, is shorter."""
+APART_WORDS = 5
+"""Least circular shift of words."""
 SWEEPS, PRECISION = 1000, 1e-7
 """Most sweeps over the weights, and the change of a weight at which they end."""
-LEAST_BLOCKS = 8
-"""Blocks below which there is no test."""
+LEAST_SAMPLES = 8
+"""Effective samples below which there is no test."""
+CHUNK_BYTES = 2**26
+"""Bytes of a chunk of electrodes whose correlations at all shifts are computed at once."""
 NEEDED = ("inner_score", "prediction", "training_mean", "observed")
 """Variables of a score file that a gain is made from."""
 TOGETHER = "together"
-"""In the place of a control: all nuisances and controls at once, which the verdict asks for."""
+"""In the place of a control: the least gain and largest p, which the verdict asks for."""
 COLUMNS = {
     "model": "the model",
     "channel": "the electrode",
-    "against": f"the control that it is compared with, next to the nuisances; `{TOGETHER}`: all",
+    "against": "the control that it is compared with, next to the nuisances; "
+    f"`{TOGETHER}`: the least over nuisances, each control, and all",
     "gain": "skill with model and nuisances, minus skill with nuisances and control",
     "p": "one-sided p of the gain",
-    "n_blocks": "blocks of neighbouring samples that the test is over",
 }
 """Columns of `scores/<analysis>/<participant>/gain.tsv` and what they hold."""
 
@@ -69,8 +75,10 @@ class Predictions:
     key
         (n,) what a sample is: its recording and its time in µs, or its word's number, as one
         integer that ascends with time.
-    block
-        (n,) number of the block of neighbouring samples.
+    segment
+        (n,) number of the recording.
+    apart
+        Least circular shift, in samples.
     fold
         (n,) number of the outer fold that held the sample out.
     observed, predicted
@@ -79,7 +87,8 @@ class Predictions:
 
     channels: list[str]
     key: IntArray
-    block: IntArray
+    segment: IntArray
+    apart: int
     fold: IntArray
     observed: FloatArray
     predicted: FloatArray
@@ -92,7 +101,7 @@ class Predictions:
             self,
             channels=list(channels),
             key=self.key[samples],
-            block=self.block[samples],
+            segment=self.segment[samples],
             fold=self.fold[samples],
             observed=self.observed[np.ix_(samples, columns)],
             predicted=self.predicted[np.ix_(samples, columns)],
@@ -147,16 +156,18 @@ def predictions_of(files: Sequence[xr.Dataset]) -> Predictions:
     segment = np.asarray(first["segment"].values, dtype=np.int64)
     if first.attrs.get("unit") == "word":
         place = np.asarray(first["word_index"].values, dtype=np.int64)
-        block = place // BLOCK_WORDS
+        apart = APART_WORDS
     else:
         time = np.asarray(first["time"].values, dtype=np.float64)
         place = np.round(time * 1e6).astype(np.int64)
-        block = np.floor(time / BLOCK_S).astype(np.int64)
+        step = float(np.median(np.diff(time))) if len(time) > 1 else APART_S
+        apart = max(1, round(APART_S / step))
     observed = np.asarray(first["observed"].transpose("sample", "channel").values) - mean
     return Predictions(
         channels=[str(name) for name in first["channel"].values],
         key=segment * 10**12 + place,
-        block=segment * 10**9 + block,
+        segment=segment,
+        apart=apart,
         fold=fold,
         observed=np.asarray(observed, dtype=np.float64),
         predicted=np.asarray(predicted - mean, dtype=np.float64),
@@ -237,24 +248,52 @@ def stacked(parts: Sequence[FloatArray], observed: FloatArray, fold: IntArray) -
     return prediction
 
 
-def paired_p(difference: FloatArray, group: IntArray) -> tuple[FloatArray, int]:
-    """Return the one-sided p (t,) of mean differences above 0 over groups of samples, and how many.
+def within(values: FloatArray, segment: IntArray) -> FloatArray:
+    """Return values (n, t) less the mean of their recording."""
+    values = values.copy()
+    for number in np.unique(segment):
+        here = segment == number
+        values[here] -= values[here].mean(axis=0)
+    return values
+
+
+def effective_samples(
+    one: FloatArray, other: FloatArray, *, segment: IntArray, apart: int
+) -> FloatArray:
+    """Return how many independent samples (t,) two unrelated series of one kind amount to.
+
+    The variance of the correlation of n independent samples is 1/n. Here it is the mean square of
+    the correlations under all circular shifts by at least `apart` samples within recordings.
 
     Parameters
     ----------
-    difference
-        (n, t).
-    group
-        (n,) number of each sample's group. Sums over groups are compared with 0 by Student's t.
-    """
-    from scipy.stats import t as student
+    one, other
+        (n, t), each less the means of its recordings, in time order within them.
+    segment
+        (n,) number of the recording.
+    apart
+        Least shift in both directions, in samples; a quarter of a recording at most.
 
-    sums = group_sums(difference, group)
-    n_groups = len(sums)
+    Returns
+    -------
+    NaN for a series that is constant.
+    """
+    from scipy.fft import irfft, rfft
+
+    variance = np.zeros(one.shape[1])
+    for number in np.unique(segment):
+        here = segment == number
+        n = int(here.sum())
+        least = min(apart, n // 4)
+        width = max(1, CHUNK_BYTES // (16 * n))
+        for first in range(0, one.shape[1], width):
+            some = slice(first, first + width)
+            spectrum = rfft(one[here, some], axis=0) * rfft(other[here, some], axis=0).conj()
+            products = irfft(spectrum, n, axis=0)[least : n - least + 1]
+            variance[some] += (products**2).mean(axis=0)
+    total = (one**2).sum(axis=0) * (other**2).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = sums.mean(axis=0) / (sums.std(axis=0, ddof=1) / np.sqrt(n_groups))
-    # Two predictions that are the same differ nowhere.
-    return np.where(np.isfinite(statistic), student.sf(statistic, n_groups - 1), 1.0), n_groups
+        return np.asarray(np.where(total > 0, total / variance, np.nan))
 
 
 def gain_and_p(
@@ -262,34 +301,54 @@ def gain_and_p(
     with_model: FloatArray,
     without: FloatArray,
     *,
-    block: IntArray,
+    segment: IntArray,
     fold: IntArray,
-) -> tuple[FloatArray, FloatArray, int]:
-    """Return the gain (t,) of one prediction over another, its one-sided p (t,), and the blocks.
+    apart: int,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the gain (t,) of one prediction over another and its one-sided p (t,).
+
+    With ρ the correlation of u and d within recordings (see the module), K folds, and n the
+    effective samples of d and of what is left of u once d is regressed out,
+
+        t = ρ √[(n − 2) / (1 − ρ²)] / √[1 + K / (K − 1)],
+
+    with n − 2 degrees of freedom. The last factor is the correction of Nadeau & Bengio (Machine
+    Learning 52:239, 2003) for folds that share training samples: d is fitted to the other folds'
+    noise, so that each pair of samples counts twice.
 
     Parameters
     ----------
     observed, with_model, without
         (n, t).
-    block, fold
-        (n,) number of each sample's block of neighbours and of its outer fold. Weights are a
-        fold's own, so that its samples err alike: p is the larger of the one over blocks and the
-        one over folds.
+    segment, fold
+        (n,) number of each sample's recording and outer fold; samples in time order.
+    apart
+        Least circular shift, in samples.
 
     Returns
     -------
-    gain, p, n_blocks
-        p is NaN below `LEAST_BLOCKS` blocks.
+    gain, p
+        p is NaN below `LEAST_SAMPLES` effective samples, 1 for predictions that are the same.
     """
-    difference = (observed - without) ** 2 - (observed - with_model) ** 2
+    from scipy.stats import t as student
+
     total = (observed**2).sum(axis=0)
+    difference = ((observed - without) ** 2 - (observed - with_model) ** 2).sum(axis=0)
+    u = within(observed - (with_model + without) / 2, segment)
+    d = within(with_model - without, segment)
+    product, square = (u * d).sum(axis=0), (d**2).sum(axis=0)
+    folds = len(np.unique(fold))
     with np.errstate(divide="ignore", invalid="ignore"):
-        gain = np.where(total > 0, difference.sum(axis=0) / total, np.nan)
-    over_blocks, n_blocks = paired_p(difference, block)
-    over_folds, _ = paired_p(difference, fold)
-    p = np.maximum(over_blocks, over_folds)
-    p[~np.isfinite(gain) | (n_blocks < LEAST_BLOCKS)] = np.nan
-    return gain, p, n_blocks
+        gain = np.where(total > 0, difference / total, np.nan)
+        rest = u - np.where(square > 0, product / square, 0.0) * d
+        explained = product**2 / (square * (u**2).sum(axis=0))
+        n = effective_samples(rest, d, segment=segment, apart=apart)
+        t = np.sign(product) * np.sqrt(explained * (n - 2) / (1 - explained))
+        t /= np.sqrt(1 + folds / max(folds - 1, 1))
+    p = np.where(n >= LEAST_SAMPLES, student.sf(t, np.maximum(n - 2, 1)), np.nan)
+    p[square == 0] = 1.0
+    p[~np.isfinite(gain)] = np.nan
+    return gain, p
 
 
 def gains(
@@ -343,23 +402,26 @@ def gains(
         with_model = stacked(
             [fit.predicted, *(deviations[n] for n in both)], fit.observed, fit.fold
         )
-        for control, parts in compared.items():
-            without = stacked([deviations[n] for n in parts], fit.observed, fit.fold)
-            gain, p, n_blocks = gain_and_p(
-                fit.observed, with_model, without, block=fit.block, fold=fit.fold
+        tested = {
+            control: gain_and_p(
+                fit.observed,
+                with_model,
+                stacked([deviations[n] for n in parts], fit.observed, fit.fold),
+                segment=fit.segment,
+                fold=fit.fold,
+                apart=fit.apart,
             )
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "model": model,
-                        "channel": channels,
-                        "against": control,
-                        "gain": gain,
-                        "p": p,
-                        "n_blocks": n_blocks,
-                    }
-                )
+            for control, parts in compared.items()
+        }
+        if TOGETHER in tested:
+            least, largest = (np.stack(values) for values in zip(*tested.values(), strict=True))
+            tested[TOGETHER] = least.min(axis=0), largest.max(axis=0)
+        rows += [
+            pd.DataFrame(
+                {"model": model, "channel": channels, "against": control, "gain": gain, "p": p}
             )
+            for control, (gain, p) in tested.items()
+        ]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=list(COLUMNS))
 
 

@@ -10,6 +10,7 @@ from worlds import frames, linear, loop_nested_ridge, words
 from highgamma import scores
 from highgamma.encoding.compute import CPU
 from highgamma.encoding.solvers.ridge import (
+    ROTATED_FROM,
     hat_rows,
     nested_ridge,
     refit_ridge,
@@ -51,6 +52,22 @@ def test_frames_are_fitted_as_plain_loops_over_folds_do(correlated, standardize,
     np.testing.assert_array_equal(fit.alpha, chosen)
     np.testing.assert_allclose(fit.inner_score, score, atol=1e-8)
     np.testing.assert_allclose(fit.prediction, prediction, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("p", [3, 40])
+def test_many_targets_choose_as_plain_loops_over_folds_do(p, standardize, correlated):
+    """In a training set's eigenvectors, with blocks that are longer and shorter than wide."""
+    X, Y = linear(180, p, ROTATED_FROM * p, correlated=correlated, noise=2.0)
+    split = split_rows(frames(180, segments=2), scheme="contiguous", folds=6, gap=0.1, step=0.01)
+    fit = nested_ridge(table(X), Y, split, alphas=ALPHAS, standardize=standardize)
+    _, chosen, score = loop_nested_ridge(X, Y, split, ALPHAS, standardize=standardize)
+    np.testing.assert_array_equal(fit.alpha, chosen)
+    np.testing.assert_allclose(fit.inner_score, score, atol=1e-8)
+    single = nested_ridge(table(X), Y, split, alphas=ALPHAS, standardize=standardize,
+                          dtype=np.float32)  # fmt: skip
+    np.testing.assert_allclose(single.inner_score, score, atol=1e-3)
 
 
 @pytest.mark.parametrize("p", [8, 60])

@@ -24,7 +24,9 @@ from highgamma.errors import InputError
 logger = logging.getLogger("highgamma")
 
 LAGS_S = tuple(round(0.05 * k, 2) for k in range(-10, 11))
-"""Lags of the signal behind the nuisances of frames, s."""
+"""Lags of the signal behind the nuisances of frames, s. The word rate has none: it is so smooth
+that lags would be copies of it, and a fit to what little tells copies apart explodes where words
+end."""
 RATE_S = 1.0
 """Standard deviation of the Gaussian that counts words into a rate, s."""
 QUIET = 1e-4
@@ -34,11 +36,13 @@ VOICE = "voice"
 """Name of the group that says whether there is voice."""
 VOICE_LAGS_S = (0.0, 0.1, 0.2, 0.3)
 """Lags of the signal behind the voice in windows of words, s."""
+RATE = "word-rate"
+"""Name of the group that counts words."""
 FRAME_GROUPS = {
     VOICE: "whether a word is being said",
     "prompt": "whether a word is being shown, where words are shown",
     "envelope": "the sound's amplitude, and its logarithm",
-    "word-rate": "words a second",
+    RATE: "words a second",
 }
 WORD_GROUPS = {
     VOICE: "share of the window in which a word is being said",
@@ -55,7 +59,7 @@ WORD_GROUPS = {
 def frame_nuisances(
     words: Words, audio: Audio, extents: list[tuple[int, float, float]], *, shift: float
 ) -> Embeddings:
-    """Return the nuisances of frames, each at every lag of `LAGS_S`.
+    """Return the nuisances of frames, each at its lags.
 
     Parameters
     ----------
@@ -85,21 +89,22 @@ def frame_nuisances(
             sounds.get(n, []), audio.rate, t, loudest, shift
         )
     if np.isfinite(words.onset).any():
-        makers["word-rate"] = lambda n, t: _rate(words, n, t)
+        makers[RATE] = lambda n, t: _rate(words, n, t)
     if not makers:
         logger.info("no nuisance is known, because there are neither words nor sound")
         makers["none"] = lambda n, t: np.zeros((len(t), 1))
+    lags = {name: (0.0,) if name == RATE else LAGS_S for name in makers}
     probe = {name: make(-1, np.zeros(1)).shape[1] for name, make in makers.items()}
     grids = [(number, np.arange(start + shift / 2, stop, shift)) for number, start, stop in extents]
 
     def blocks() -> Iterator[NDArray[np.float32]]:
         for number, time in grids:
             columns = []
-            for make in makers.values():
-                columns += [make(number, time - lag) for lag in LAGS_S]
+            for name, make in makers.items():
+                columns += [make(number, time - lag) for lag in lags[name]]
             yield np.concatenate(columns, axis=1)[None].astype(np.float32)
 
-    widths = [(name, width * len(LAGS_S)) for name, width in probe.items()]
+    widths = [(name, width * len(lags[name])) for name, width in probe.items()]
     return Embeddings(
         unit="frame",
         layers=[0],

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from highgamma.encoding.solvers.routines import blas
 from highgamma.encoding.splits import BoolArray, FloatArray, IntArray
 from highgamma.errors import InputError
 
@@ -48,10 +49,15 @@ class Surrogates(Protocol):
 
 
 def without_drift(series: NDArray[Any], drift: FloatArray) -> NDArray[Any]:
-    """Return series (…, n) less their projection on an orthonormal basis (n, k)."""
+    """Return series (s, …, n) less their projection on an orthonormal basis (n, k), in place."""
     if drift.shape[1]:
-        basis = drift.astype(series.dtype, copy=False)
-        series -= (series @ basis) @ basis.T
+        (gemm,) = blas(series.dtype, "gemm")
+        basis = np.asfortranarray(drift, dtype=series.dtype)
+        series = np.ascontiguousarray(series)
+        for part in series:
+            rows = part.reshape(-1, part.shape[-1])
+            # A product that is subtracted where it is made is not written and read again.
+            gemm(-1.0, basis, (rows @ basis).T, beta=1.0, c=rows.T, overwrite_c=1)
     return series
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-SURROGATES = 199
+SURROGATES = 99
 """Surrogates that every analysis draws here, whatever it states: p has the same size with more."""
 SNR = {"frame": (0.1, 0.4), "word": (1.0, 4.0)}
 """Signal-to-noise ratios of electrodes that follow a nuisance."""

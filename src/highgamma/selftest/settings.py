@@ -35,7 +35,7 @@ class SelftestSettings:
     noise: int = setting(125, "Electrodes of each participant with nothing planted.", minimum=20)
     planted: int = setting(4, "Electrodes of each participant, kind and level.", minimum=1)
     snr_frames: tuple[float, ...] = setting(
-        (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1),
+        (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
         "Signal-to-noise ratios of acoustic and speech-on-off electrodes; variance of the drive "
         "over that of the rest of the envelope, in frames of 50 ms.",
         above=0,

@@ -83,7 +83,8 @@ class Beside:
     gains
         By control, and `gain.TOGETHER` for all: the gain (electrode,) over it and its p.
     gain_q
-        (electrode,) false-discovery rates of the gain over all, within the family.
+        (electrode,) false-discovery rates of the gain over all, within those of the family that
+        are significant; NaN elsewhere.
     position_r, position_skill
         (electrode,) of position features under the same split.
     role
@@ -380,8 +381,8 @@ ELECTRODE_COLUMNS = _registry(
         ),
         TableColumn(
             name="gain",
-            meaning="skill of the model with the nuisances, minus skill of nuisances and controls "
-            "together; [Gain](scores.md#gain)",
+            meaning="skill of the model with the nuisances, minus skill of nuisances and controls, "
+            "the least over each control and all; [Gain](scores.md#gain)",
             values=lambda part: part.gain.gain,
         ),
         TableColumn(
@@ -480,12 +481,13 @@ ELECTRODE_COLUMNS = _registry(
         ),
         TableColumn(
             name="gain_p",
-            meaning="one-sided p-value of `gain`",
+            meaning="one-sided p-value of `gain`, the largest over each control and all",
             values=lambda part: part.gain.p,
         ),
         TableColumn(
             name="gain_q",
-            meaning="false-discovery rate of `gain_p` over the family",
+            meaning="false-discovery rate of `gain_p` over those electrodes of the family whose "
+            "skill is above 0 and whose q is below .05",
             values=lambda part: part.beside.gain_q,
         ),
         TableColumn(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma.gain import TOGETHER
-from highgamma.scores import false_discovery_q
+from highgamma.scores import LEVEL, false_discovery_q
 from highgamma.summary.choice import FloatArray
 from highgamma.summary.columns import (
     Audited,
@@ -155,10 +155,10 @@ def standing_beside(
     for s in done:
         fitted.setdefault(s.analysis, set()).add(s.model)
     gained = [gains_of(gains.get((s.analysis, s.participant)), s) for s in done]
-    tested = [g[TOGETHER].p if TOGETHER in g else np.full(len(s.channels), np.nan)
-              for s, g in zip(done, gained, strict=True)]  # fmt: skip
+    q_of_r = family_q(done, [s.p for s in done])
+    tested = [_tested_gain(s, q, g) for s, q, g in zip(done, q_of_r, gained, strict=True)]
+    q_of_gain = family_q(done, tested)
     beside = []
-    q_of_r, q_of_gain = family_q(done, [s.p for s in done]), family_q(done, tested)
     for s, q, gain_q, gain in zip(done, q_of_r, q_of_gain, gained, strict=True):
         named = list(controls.get(s.analysis, ()))
         positions = [name for name, role in roles.items() if role == "position"]
@@ -182,6 +182,16 @@ def standing_beside(
             )
         )
     return beside
+
+
+def _tested_gain(fit: FitSummary, q: FloatArray, gains: Mapping[str, Gain]) -> FloatArray:
+    """Return p of the gain (electrode,), NaN where r is not significant or skill not above 0.
+
+    Of two claims the second is tested where the first holds, as a follow-up study tests what a
+    first one has selected (Heller, Bogomolov & Benjamini, PNAS 111:16262, 2014).
+    """
+    p = gains.get(TOGETHER, no_gain(len(q))).p
+    return np.where((q < LEVEL) & (fit.skill > 0), p, np.nan)
 
 
 def gains_of(table: pd.DataFrame | None, fit: FitSummary) -> dict[str, Gain]:

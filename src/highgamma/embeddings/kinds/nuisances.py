@@ -64,7 +64,7 @@ class Nuisances(Kind):
         """Return the number of features."""
         if entry["unit"] == "word":
             return len(WORD_GROUPS) - 1 + len(VOICE_LAGS_S)
-        return (len(FRAME_GROUPS) + 1) * len(LAGS_S)
+        return len(FRAME_GROUPS) * len(LAGS_S) + 1
 
     def samples(self, entry: Entry, size: RecordingSize) -> float:
         """Return the number of samples."""

@@ -59,6 +59,10 @@ class Compute(Protocol):
         """
         ...
 
+    def eigen(self, gram: Real) -> tuple[Real, Real]:
+        """Return eigenvalues (p,), not below 0, and eigenvectors (p, p) of a Gram matrix."""
+        ...
+
     def solve_path(self, gram: Real, cross: Real, alphas: Sequence[float]) -> Real:
         """Solve (gram + αI) w = cross for every penalty.
 

@@ -26,6 +26,12 @@ def add_products(gram: Real | None, cross: Real, X: Real, Y: Real) -> None:
     cross += X.T @ Y
 
 
+def eigen(gram: Real) -> tuple[Real, Real]:
+    """Return eigenvalues (p,), not below 0, and eigenvectors (p, p) of a Gram matrix."""
+    values, vectors = np.linalg.eigh(gram)
+    return np.maximum(values, 0), vectors
+
+
 def solve_path(gram: Real, cross: Real, alphas: Sequence[float]) -> Real:
     """Solve (gram + αI) w = cross for every penalty.
 

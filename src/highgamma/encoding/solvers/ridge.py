@@ -14,7 +14,7 @@ Dual form (features > samples): the same from the kernel ZZᵀ, summed over slab
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ from highgamma.encoding.statistics import (
 
 COEFFICIENT_LIMIT = 4096
 KERNEL_BYTES = 256 * 2**20
+ROTATED_FROM = 2
+"""Targets per feature from which predictions are cheaper in a training set's eigenvectors."""
 
 
 @dataclass(slots=True)
@@ -175,15 +177,46 @@ def choose_primal(
         if not training.n:
             continue
         model = standardised(statistics, training, standardize=standardize)
-        weights = statistics.compute.solve_path(model.gram, model.cross, alphas)
-        weights *= model.scale[:, None]
+        basis = None
+        if t >= ROTATED_FROM * len(model.gram):
+            basis, weights = rotated_path(statistics, model, alphas)
+        else:
+            weights = statistics.compute.solve_path(model.gram, model.cross, alphas)
+            weights *= model.scale[:, None]
         # The training set's Gram matrix is not needed again; it may be as large as all the rest.
         model.gram = np.zeros((0, 0), model.gram.dtype)
         for i, group in served:
-            sums = inner_sums(statistics, factors, i, group, model, weights)
+            sums = inner_sums(statistics, factors, i, group, model, weights, basis)
             if sums is not None:
                 scores[i].add(*sums)
     return best_penalties(scores, len(split.folds), t)
+
+
+def rotated_path(
+    statistics: BlockStatistics, model: Standardised, alphas: Sequence[float]
+) -> tuple[Real, Real]:
+    """Solve for all penalties in the eigenvectors of a training set, and rotate its mean.
+
+    With gram = V Λ Vᵀ, weights are V (Λ + αI)⁻¹ Vᵀ cross: what is done for each penalty is a
+    division, and V is applied to the rows that are predicted, once for all penalties.
+
+    Returns
+    -------
+    basis : (p, p)
+        V in raw feature units; weights are in its coordinates.
+    weights : (p, a·t)
+        Target fastest, in Fortran order.
+    """
+    values, vectors = statistics.compute.eigen(model.gram)
+    rotated = np.asfortranarray(vectors.T @ model.cross)
+    t = rotated.shape[1]
+    weights = np.empty((len(values), len(alphas) * t), rotated.dtype, order="F")
+    for number, alpha in enumerate(alphas):
+        inverse = (1.0 / (values + alpha)).astype(rotated.dtype)
+        np.multiply(rotated, inverse[:, None], out=weights[:, number * t : (number + 1) * t])
+    basis = vectors * model.scale[:, None]
+    model.mean = model.mean @ basis
+    return basis, weights
 
 
 def inner_sums(
@@ -193,6 +226,7 @@ def inner_sums(
     group: tuple[int, ...],
     model: Standardised,
     weights: Real,
+    basis: Real | None = None,
 ) -> tuple[Real, Real] | None:
     """Return squared errors (a, t), and of the training mean (t,), in an inner fold of fold i.
 
@@ -211,7 +245,9 @@ def inner_sums(
     model
         The training set, centred and scaled.
     weights
-        (p, a·t) weights, target fastest, in raw feature units.
+        (p, a·t) weights, target fastest, in raw feature units or in the coordinates of `basis`.
+    basis
+        (p, p) coordinates of the weights and of the model's mean, or None.
     """
     split = statistics.split
     p = statistics.design.shape[1]
@@ -220,28 +256,38 @@ def inner_sums(
         test = test.copy()
         for block in group[1:]:
             test.add(statistics.blocks[block])
-    elif statistics.repeating is None:
+    elif statistics.repeating is None and basis is None:
         if group[0] not in factors:
             factors[group[0]] = gram_factor(test.gram) if test.n >= p else None
         factor = factors[group[0]]
     inside = np.isin(split.block, np.asarray(group))
     if factor is None and (statistics.repeating is not None or test.n < p // 2):
-        squared = squared_predictions(statistics, np.flatnonzero(inside), weights)
+        squared = squared_predictions(statistics, np.flatnonzero(inside), weights, basis)
+    elif basis is not None:
+        gram = basis.T @ (test.gram @ basis)
+        squared = squared_norms(gram, gram_factor(gram) if test.n >= p else None, weights)
     else:
         squared = squared_norms(test.gram, factor, weights)
     near = np.flatnonzero(inside & ~split.folds[i].train)
     if len(near):
         # Rows within the gap of the outer block are no part of its training folds.
         test = _less(test, statistics, near)
-        squared = squared - squared_predictions(statistics, near, weights)
-    return held_out_sums(test, squared, model, weights) if test.n else None
+        squared = squared - squared_predictions(statistics, near, weights, basis)
+    if not test.n:
+        return None
+    if basis is not None:
+        test = replace(test, x=test.x @ basis, cross=basis.T @ test.cross)
+    return held_out_sums(test, squared, model, weights)
 
 
-def squared_predictions(statistics: BlockStatistics, rows: IntArray, weights: Real) -> Real:
-    """Return Σ(x·w)² (m,) over rows, read in slabs."""
+def squared_predictions(
+    statistics: BlockStatistics, rows: IntArray, weights: Real, basis: Real | None = None
+) -> Real:
+    """Return Σ(x·w)² (m,) over rows, read in slabs; weights may be in coordinates of a basis."""
     squared = np.zeros(weights.shape[1], weights.dtype)
     for part in slabs(len(rows), sum(weights.shape)):
-        product = statistics.centred_rows(rows[part]) @ weights
+        features = statistics.centred_rows(rows[part])
+        product = (features if basis is None else features @ basis) @ weights
         squared += np.einsum("im,im->m", product, product)
     return squared
 
