@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from highgamma import catalogue
+from highgamma import catalogue, settings
 from highgamma.embeddings.kinds import KINDS
 from highgamma.errors import InputError
 from highgamma.models.sizes import stated_size
@@ -292,3 +292,65 @@ def test_position_is_a_control_by_its_kind_under_any_name() -> None:
     known = catalogue.load(MODELS, further={"clock": {"kind": "position"}})
     assert catalogue.kind_of(known["clock"]).role == "position"
     assert catalogue.kind_of(known["mel"]).role == "model"
+
+
+def in_words(**given):
+    """A checked configuration with one analysis of words and one of frames."""
+    analysis = {"unit": "word", "controls": ["mel", "xls-r-300m-untrained"], **given}
+    return settings.checked(
+        {
+            "dataset": {"root": "."},
+            "models": ["gpt2", "xls-r-300m"],
+            "analyses": {"words": analysis, "frames": {"unit": "frame"}},
+        }
+    )
+
+
+def test_analyses_of_words_hear_each_trial_alone():
+    known = catalogue.load(MODELS)
+    config = catalogue.heard_by_trial(in_words(), known)
+    words, frames = config["analyses"]["words"], config["analyses"]["frames"]
+    assert words["models"] == ["gpt2", "xls-r-300m-trial"]
+    assert words["controls"] == ["mel", "xls-r-300m-trial-untrained"]
+    assert frames["models"] == "all" and config["models"] == ["gpt2", "xls-r-300m"]
+    assert settings.analysis_models(config, "frames")[:2] == ["gpt2", "xls-r-300m"]
+    catalogue.check_names(known, settings.embedded_models(config))
+    twin, untrained = known["xls-r-300m-trial"], known["xls-r-300m-trial-untrained"]
+    assert twin["context"] == untrained["context"] == "trial"
+    assert twin["trial"] == {"align": "prompt", "start": 0.0, "stop": 2.0}
+    assert twin["source"] == known["xls-r-300m"]["source"] and untrained["untrained"]
+    assert catalogue.heard_by_trial(config, known) == config
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"align": "voice"},
+        {"window": [-0.5, 1.0]},
+        {"window": [0.0, 2.5]},
+        {"overrides": {"xls-r-300m": {"window": [0.0, 3.0]}}, "controls": []},
+    ],
+)
+def test_where_the_trial_does_not_cover_the_window_the_recording_is_heard(given):
+    config = catalogue.heard_by_trial(in_words(**given), catalogue.load(MODELS))
+    assert "xls-r-300m" in settings.analysis_models(config, "words")
+
+
+def test_a_stated_context_and_a_listeners_words_are_kept():
+    own = {"mine": {"kind": "speech", "source": {"folder": "m"}, "layers": 2, "width": 8,
+                    "context": 2.0}}  # fmt: skip
+    known = catalogue.load(MODELS, further=own)
+    assert "mine-trial" not in known
+    config = in_words(models=["mine"], controls=["mel"])
+    assert catalogue.heard_by_trial(config, known) == config
+    heard = in_words()
+    heard["dataset"]["stimulus"] = {"audio": "a.wav"}
+    assert catalogue.heard_by_trial(heard, known) == heard
+
+
+def test_overrides_and_published_scores_go_along():
+    config = in_words(overrides={"xls-r-300m": {"window": [0.0, 2.0]}})
+    config["published"] = {"analysis": "words", "models": {"xls-r-300m": "xls-r", "gpt2": "gpt2"}}
+    config = catalogue.heard_by_trial(config, catalogue.load(MODELS))
+    assert list(config["analyses"]["words"]["overrides"]) == ["xls-r-300m-trial"]
+    assert config["published"]["models"] == {"xls-r-300m-trial": "xls-r", "gpt2": "gpt2"}

@@ -35,9 +35,8 @@ def cut() -> dict[str, Any]:
     }
     config["contamination"] = {"enabled": False}
     config["models"].remove("mel")
-    for name in ("xls-r-like", "xls-r-like-trial"):
-        source = {"folder": "resources/demo/models/wav2vec2-tiny"}
-        config["catalogue"][name] |= {"source": source, "layers": 3, "width": 48}
+    source = {"folder": "resources/demo/models/wav2vec2-tiny"}
+    config["catalogue"]["xls-r-like"] |= {"source": source, "layers": 3, "width": 48}
     for analysis in config["analyses"].values():
         analysis |= {"permutations": 50, "controls": [], "position": False}
     config["analyses"]["words"]["layers"] = config["analyses"]["frames"]["layers"] = "last"

@@ -241,3 +241,14 @@ def test_a_column_is_of_finite_numbers_or_missing_ones():
     assert found.dtype == np.float64
     np.testing.assert_array_equal(found[:2], [1, 2.5])
     assert found[2:].isna().all()
+
+
+def test_a_key_that_stands_twice_in_yaml_is_refused():
+    import yaml
+
+    with pytest.raises(yaml.YAMLError, match=r"'b' stands twice.*line 3"):
+        store.parse_yaml("a: 1\nb: 2\nb: 3\n")
+    with pytest.raises(yaml.YAMLError, match="'x' stands twice"):
+        store.parse_yaml("a: {x: 1, x: 2}")
+    merged = "base: &base {x: 1}\nother:\n  <<: *base\n  x: 2\n"
+    assert store.parse_yaml(merged) == {"base": {"x": 1}, "other": {"x": 2}}

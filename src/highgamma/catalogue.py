@@ -6,6 +6,7 @@ imports nothing heavy and opens no model file but the config.json of a local fol
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -108,7 +109,85 @@ def load(path: str | Path, *, further: Mapping[str, Any] | None = None) -> Catal
     if further:
         where = "catalogue (in the configuration)"
         entries = checked_catalogue({**entries, **further}, where=where)
+    entries = {**_by_trial(entries), **entries}
     return {name: resolve(entries, name) for name in entries}
+
+
+def trial_twin(name: str) -> str:
+    """Return the name of the twin that hears each trial alone: `x-trial`, `x-trial-untrained`."""
+    bare = name.removesuffix("-untrained")
+    return f"{bare}-trial{name[len(bare) :]}"
+
+
+def _by_trial(entries: Catalogue) -> Catalogue:
+    """Return a twin that hears each trial alone for every model that leaves its context open."""
+    twins: Catalogue = {}
+    for name, entry in entries.items():
+        base = entry.get("untrained")
+        if isinstance(base, str):
+            whole = {**entries[base], **entry}
+            if kind_of(whole).by_trial(whole) is not None:
+                twins[trial_twin(name)] = {**entry, "untrained": trial_twin(base)}
+        elif (twin := kind_of(entry).by_trial(entry)) is not None:
+            twins[trial_twin(name)] = twin
+    return twins
+
+
+def heard_by_trial(config: Mapping[str, Any], entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration whose analyses of words hear each trial alone.
+
+    A model that hears a whole recording holds neighbouring words too, and what it says of a word
+    depends on them. Where the trial covers an analysis's window, and its entry does not state a
+    context, the model's twin stands in its place: in the models, controls, bands and overrides, and
+    in the published scores of the analysis.
+
+    Parameters
+    ----------
+    config
+        The checked configuration.
+    entries
+        The resolved catalogue (`load`).
+    """
+    heard: dict[str, Any] = copy.deepcopy(dict(config))
+    for name, analysis in heard["analyses"].items():
+        if analysis["unit"] != "word" or heard["dataset"]["stimulus"]:
+            continue
+        bands = analysis["bands"] or []
+        every = heard["models"] if analysis["models"] == "all" else analysis["models"]
+        known = {*(bands or every), *analysis["controls"]}
+        twins = {
+            model: trial_twin(model)
+            for model in known
+            if _covered({**analysis, **analysis["overrides"].get(model, {})}, model, entries)
+        }
+        if not twins:
+            continue
+
+        def renamed(names: Iterable[str], twins: Mapping[str, str] = twins) -> list[str]:
+            return list(dict.fromkeys(twins.get(model, model) for model in names))
+
+        if bands:
+            analysis["bands"] = renamed(bands)
+        else:
+            analysis["models"] = renamed(every)
+        analysis["controls"] = renamed(analysis["controls"])
+        analysis["overrides"] = {twins.get(m, m): of for m, of in analysis["overrides"].items()}
+        published = heard["published"]
+        if published and published["analysis"] == name:
+            published["models"] = {twins.get(m, m): of for m, of in published["models"].items()}
+    return heard
+
+
+def _covered(fit: Mapping[str, Any], model: str, entries: Mapping[str, Any]) -> bool:
+    """Return whether a model's twin hears the whole window of a fit."""
+    twin = entries.get(trial_twin(model), {})
+    if twin.get("context") != "trial" or model not in entries:
+        return False
+    alone = ("context", "trial", "base")
+    if any(twin[key] != entries[model].get(key) for key in twin if key not in alone):
+        return False
+    trial, (start, stop) = twin["trial"], fit["window"]
+    return bool(fit["align"] == trial["align"] and trial["start"] <= start < stop <= trial["stop"])
 
 
 def check_names(catalogue: Mapping[str, Any], names: Iterable[str]) -> None:

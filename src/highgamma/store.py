@@ -60,9 +60,22 @@ def parse_yaml(text: str) -> Any:
     """
     import yaml
 
-    safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Unambiguous(safe):  # type: ignore[misc]
+        """Refuses a mapping in which a key stands twice, of which the first would be lost."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen = set()
+            for key, _ in node.value:
+                if key.tag != "tag:yaml.org,2002:merge" and key.value in seen:
+                    raise yaml.YAMLError(f"the key {key.value!r} stands twice{key.start_mark}")
+                if isinstance(key.value, str):
+                    seen.add(key.value)
+            return super().construct_mapping(node, deep=deep)
+
     try:
-        content = yaml.load(text, Loader=safe)  # noqa: S506
+        content = yaml.load(text, Loader=Unambiguous)  # noqa: S506
         check_nesting(content)
         return content
     except RecursionError as error:

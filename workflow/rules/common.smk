@@ -61,6 +61,7 @@ CATALOGUE = or_say(
     Path(workflow.basedir) / "config/models.yaml",
     further=config["catalogue"],
 )
+config = catalogue.heard_by_trial(config, CATALOGUE)
 LOCK = beside(models.LOCK)
 STUDY = or_say(study.Study, config, CATALOGUE, lock=LOCK)
 

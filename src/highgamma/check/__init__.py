@@ -103,7 +103,7 @@ def check(
     settled = _settled(config, problems)
     entries = _entries(settled, base / "config/models.yaml", problems)
     # Unknown models are reported; the rest of the configuration is checked without them.
-    usable = _known_alone(settled, entries)
+    usable = catalogue.heard_by_trial(_known_alone(settled, entries), entries)
     states = check_models(
         sorted({*usable["models"], *settings.embedded_models(usable)} & set(entries)),
         entries,

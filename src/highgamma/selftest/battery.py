@@ -123,7 +123,8 @@ def configured(name: str, folder: str | Path) -> Configured:
             },
         }  # fmt: skip
     entries = catalogue.load(Path(folder) / "models.yaml", further=given.get("catalogue"))
-    return Configured(settings.checked(given), entries, analysis)
+    config = catalogue.heard_by_trial(settings.checked(given), entries)
+    return Configured(config, entries, analysis)
 
 
 @dataclass(frozen=True, slots=True)

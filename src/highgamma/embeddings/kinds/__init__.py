@@ -202,6 +202,10 @@ class Kind:
 
     # ------------------------------------------------------------------- the analysis
 
+    def by_trial(self, entry: Entry) -> dict[str, Any] | None:
+        """Return an entry that hears each trial alone, for one that leaves its context open."""
+        return None
+
     def hears(self, entry: Entry) -> bool:
         """Return whether a model of the kind needs sound to hear."""
         return False

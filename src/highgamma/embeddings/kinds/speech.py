@@ -73,6 +73,10 @@ class Speech(Kind):
             entry["trial"] = {**TRIAL, **entry["trial"]}
         return entry
 
+    def by_trial(self, entry: Entry) -> dict[str, Any] | None:
+        """Return an entry that hears each trial alone, for one that leaves its context open."""
+        return None if "context" in entry else {**entry, "context": "trial"}
+
     def hears(self, entry: Entry) -> bool:
         """Return that there has to be sound."""
         return True
