@@ -181,6 +181,15 @@ def test_penalties_kept_from_the_measured_signal_can_only_make_it_harder():
     assert (fit.p.values < 0.05).mean() <= 0.05
 
 
+@pytest.mark.parametrize(("folds", "warned"), [(30, True), (10, False)])
+def test_penalties_kept_over_many_folds_are_warned_of(folds, warned, caplog):
+    X, Y = linear(30, 3, 2)
+    split = split_rows(words(30), scheme="word", folds=folds)
+    orders = word_permutations(np.zeros(30, dtype=int), count=3, block=1, seed=1)
+    gathered("ridge", X, Y, split, orders, alphas=(1.0, 10.0), null_penalties="kept")
+    assert ("null_penalties: chosen, or a split with fewer folds" in caplog.text) is warned
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_shifts_of_features_with_few_different_rows_equal_fitting_each(dtype):
     # Words painted on frames: the blocks' Gram matrices are singular.

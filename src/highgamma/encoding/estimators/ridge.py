@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,12 @@ from highgamma.scores import FoldSums
 
 if TYPE_CHECKING:
     from highgamma.encoding.analysis import Analysis
+
+logger = logging.getLogger("highgamma")
+
+MANY_FOLDS = 20
+"""Folds beyond which kept penalties make p too small: predictions hardly leave the training mean,
+and how far they do is up to the penalty."""
 
 DECADES = tuple(10.0**k for k in range(7))
 
@@ -162,6 +169,13 @@ class RidgeNull(Null):
                 self._anew = cost.chooses_anew(size, analysis.null_penalties, wide=wide)
             kept = "kept" if size.penalties > 1 else "fixed"
             self.penalties = "chosen" if self._anew else kept
+            if self.penalties == "kept" and len(split.folds) > MANY_FOLDS:
+                logger.warning(
+                    "surrogates keep the penalties of the measured signal, which makes p too small "
+                    "with as many as %d folds (.08 of unrelated electrodes have p ≤ .05); set "
+                    "null_penalties: chosen, or a split with fewer folds",
+                    len(split.folds),
+                )
         if isinstance(prepared, dict):
             if self._anew:
                 self.put(split, _chosen_by_gcv(task, prepared, self.surrogates))
