@@ -397,6 +397,27 @@ def test_hostile_names_stay_text(tmp_path):
     assert {row["region"] for row in rows} - {None} == {"<b onclick=x>$x_1$</b>"}
 
 
+def test_the_flags_of_quality_are_on_the_page(planted, tmp_path):
+    names = ["LA1", "<b>LA2</b>", *(f"LB{k}" for k in range(10))]
+    flags = ["unit", "unit,masked", *["masked"] * 8, "", ""]
+    tables = [tmp_path / f"sub-{k:02d}.tsv" for k in (1, 2)]
+    store.write_table(pd.DataFrame({"electrode": names, "flags": flags}), tables[0])
+    store.write_table(pd.DataFrame({"electrode": ["LA1"], "flags": [""]}), tables[1])
+    found = read(*planted, quality=tables)
+    rows = [(r.participant, r.flag, r.n, r.channels) for r in findings.flagged_channels(found)]
+    assert rows == [
+        ("sub-01", "unit", 12, ("LA1", "<b>LA2</b>")),
+        ("sub-01", "masked", 12, tuple(names[1:10])),
+    ]
+    html, _ = page.build(found)
+    text = "".join(outline(html).text)
+    assert "LA1, <b>LA2</b>" in text and "LB6 and 1 more" in text
+    assert "the amplitude is implausible in µV (quality.amplitude)" in text
+    html, _ = page.build(changed(found, quality={"sub-02": found.quality["sub-02"]}))
+    assert "No channel carries a flag." in html
+    assert 'id="quality"' not in page.build(changed(found, quality={}))[0]
+
+
 # ---------------------------------------------------------------------------------- partial content
 
 

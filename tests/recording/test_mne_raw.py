@@ -31,7 +31,7 @@ def test_brainvision_is_read_with_its_companions(
     np.testing.assert_allclose(values, data[1000:3000, [9, 6]], rtol=1e-6)
     assert measured.rms > 1e6  # tens of volts
     assert not measured.plausible
-    assert "intracranial recordings have 0.5 to 5000 µV" in log.text
+    assert "intracranial recordings have 1 to 2000 µV" in log.text
     assert table.index[table["kept"] == "yes"].tolist() == [f"ECOG_RIGHT_{k}" for k in range(6)]
     # electrodes.tsv is in metres.
     assert table.loc["ECOG_RIGHT_0", "x"] == pytest.approx(37.318174)

@@ -76,7 +76,7 @@ def test_values_in_volts_are_warned_of_and_not_rescaled(
     expected = 1e6 * truth["neural"].std()
     assert measured.rms == pytest.approx(expected, rel=0.05)
     assert not measured.plausible
-    assert "0.5 to 5000 µV" in log.text
+    assert "1 to 2000 µV" in log.text
 
 
 def test_a_truncated_nwb_is_named(copied: Path) -> None:
