@@ -16,6 +16,10 @@ import xarray as xr
 from test_summary import channels_table, write_scores
 
 from highgamma import group, scores, store, summary, timecourse
+from highgamma.embeddings.static import static_embeddings
+from highgamma.embeddings.stream import Words
+from highgamma.embeddings.vocabulary import joined_attribute
+from highgamma.embeddings.writing import as_dataset
 from highgamma.errors import InputError
 from highgamma.report import evidence, figures, findings, page, table
 from highgamma.summary.columns import electrode_columns
@@ -416,6 +420,37 @@ def test_the_flags_of_quality_are_on_the_page(planted, tmp_path):
     html, _ = page.build(changed(found, quality={"sub-02": found.quality["sub-02"]}))
     assert "No channel carries a flag." in html
     assert 'id="quality"' not in page.build(changed(found, quality={}))[0]
+
+
+def test_words_that_a_model_does_not_know_are_on_the_page(tmp_path):
+    files = planted_run(tmp_path, participants=2)
+    said = {"sub-01": ("de", "<img src=x>", "vis"), "sub-02": ("de", "kat", "hond")}
+    (tmp_path / "small.vec").write_text("de 1 2\nkat 1 2\nhond 3 4\n")
+    for path in files["scores"]:
+        words = said[path.parents[1].name]
+        spoken = Words(words, np.zeros(3, np.int64), *(np.zeros(3) for _ in range(4)))
+        made = static_embeddings({"width": 2}, words=spoken, path=tmp_path / "small.vec")
+        opened = {path.parent.name: as_dataset(made)} if "minilm" in str(path) else {}
+        fit = store.read_dataset(path)
+        store.write_dataset(
+            fit.assign_attrs(joined_attribute(opened)), path, stage="encoding", parameters={}
+        )
+    summarise(tmp_path, files)
+    found = read(tmp_path, files)
+    (row,) = findings.unknown_words(found)
+    assert row == findings.UnknownWords(
+        models=("minilm", "minilm-untrained"), n_participants=2, n_affected=2, n_words=3,
+        absent=2, unknown=0, alike=2, examples=("<img src=x>", "vis", "de = kat"),
+    )  # fmt: skip
+    html, _ = page.build(found)
+    text = "".join(outline(html).text)
+    assert "<img src=x>, vis, de = kat" in text and "minilm, minilm-untrained" in text
+    known = {"minilm": {"sub-01": {"words": 3, "absent": 0, "unknown": 0, "alike": 0}}}
+    arrays = found.arrays.assign_attrs(vocabulary=json.dumps(known))
+    html, _ = page.build(changed(found, arrays=arrays))
+    assert "Every word has a vector or tokens of its own in the model that reads words." in html
+    arrays = found.arrays.assign_attrs(vocabulary="{}")
+    assert 'id="words"' not in page.build(changed(found, arrays=arrays))[0]
 
 
 # ---------------------------------------------------------------------------------- partial content

@@ -408,10 +408,10 @@ def test_a_tokenizer_without_its_vocabulary_is_refused(shared_data: Path, tmp_pa
 def test_words_that_a_tokenizer_does_not_know_are_reported_or_refused(loaded, caplog) -> None:
     _, tokenizer = loaded("bert")
     with caplog.at_level(logging.WARNING, "highgamma"):
-        text.check_vocabulary(tokenizer, [*KNOWN, "xyzzy"], where="folder")
-    assert "1 of 6 different words have an unknown token or none" in caplog.text
+        text.checked_vocabulary(tokenizer, [*KNOWN, "xyzzy"], where="folder")
+    assert "of 6 different words, 0 without a vector or token, 1 with an unknown" in caplog.text
     with pytest.raises(InputError, match="4 of 5 have an unknown token or none"):
-        text.check_vocabulary(tokenizer, ["kat", "xyzzy", "qqq", "www", "jjj"], where="folder")
+        text.checked_vocabulary(tokenizer, ["kat", "xyzzy", "qqq", "www", "jjj"], where="folder")
 
 
 def test_people_who_talk_at_once_are_read_in_the_order_of_the_transcript(loaded) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma import store
+from highgamma.embeddings.vocabulary import VOCABULARY
 from highgamma.errors import InputError
 from highgamma.group import COLUMNS as GROUP_COLUMNS
 from highgamma.summary.columns import GAIN_COLUMNS, MISSING_COLUMNS, PARTITION_COLUMNS
@@ -187,6 +188,11 @@ class Evidence:
     def roles(self) -> dict[str, str]:
         """The role of each model's kind."""
         return dict(json.loads(str(self.arrays.attrs.get("roles", "{}"))))
+
+    @property
+    def vocabularies(self) -> dict[str, dict[str, Any]]:
+        """Which words each model does not know, by model and participant."""
+        return dict(json.loads(str(self.arrays.attrs.get(VOCABULARY, "{}"))))
 
     def findings(self, rows: pd.DataFrame, analysis: str) -> pd.DataFrame:
         """Return the rows of models that are not controls; all rows if there are none."""

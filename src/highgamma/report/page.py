@@ -99,6 +99,8 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         channel_flags=channel_flags,
         channel_flag_meaning=findings.flag_meanings(channel_flags),
         quality_of=len(evidence.quality),
+        unknown_words=findings.unknown_words(evidence),
+        vocabularies=len(evidence.vocabularies),
         recovery=recovery,
         lag_tolerance=findings.LAG_TOLERANCE,
         layer_tolerance=findings.LAYER_TOLERANCE,

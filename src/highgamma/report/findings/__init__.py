@@ -8,7 +8,13 @@ made from.
 
 from highgamma.report.findings.clean import TABLE_COLUMNS, CleanRow, with_and_without, write_clean
 from highgamma.report.findings.comparison import Compared, PublishedComparison, comparison
-from highgamma.report.findings.inputs import FlaggedChannels, flag_meanings, flagged_channels
+from highgamma.report.findings.inputs import (
+    FlaggedChannels,
+    UnknownWords,
+    flag_meanings,
+    flagged_channels,
+    unknown_words,
+)
 from highgamma.report.findings.partition import Partition, partitions
 from highgamma.report.findings.recovery import (
     LAG_TOLERANCE,
@@ -45,6 +51,7 @@ __all__ = [
     "Partition",
     "PublishedComparison",
     "Recovery",
+    "UnknownWords",
     "best_electrodes",
     "by_verdict",
     "comparison",
@@ -54,6 +61,7 @@ __all__ = [
     "headline",
     "partitions",
     "recovery",
+    "unknown_words",
     "with_and_without",
     "write_clean",
 ]
