@@ -259,8 +259,9 @@ def test_a_configuration_of_another_form_has_no_size(tmp_path: Path, content: st
     (tmp_path / "config.json").write_text(content)
     assert stated_size(tmp_path) == {}
     own = {"net": {"kind": "text", "source": {"folder": str(tmp_path)}}}
-    with pytest.raises(InputError, match=r"layers: missing, and no config\.json"):
+    with pytest.raises(InputError, match="the model catalogue has problems") as refused:
         catalogue.load(MODELS, further=own)
+    assert "layers: missing, and no config.json" in str(refused.value)
 
 
 def test_a_package_is_found_without_being_imported(known: catalogue.Catalogue) -> None:

@@ -274,6 +274,7 @@ def test_participants_without_folder_and_folders_without_row_are_told(folder: Pa
     assert "sub-01" not in of(found, "data set", "have no folder").message
     assert "sub-05" in of(found, "data set", "have no folder").message
     assert "sub-02" in of(found, "data set", "not listed").message
+    assert of(found, "data set", "1 participants are present but not listed")
     assert found.ok
 
 

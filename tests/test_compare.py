@@ -140,13 +140,16 @@ def test_a_better_fit_is_seen_at_every_electrode_and_at_none_that_follows_nothin
     assert (row["other_model"], row["n_higher"], row["n_intervals"]) == ("noise", 9, 12)
 
 
-def test_other_folds_leave_no_interval_for_an_electrode_and_one_for_the_group(results, delayed):
+def test_other_folds_leave_no_interval_for_an_electrode_and_one_for_the_group(
+    results, delayed, caplog
+):
     other = make_run(results, "folds", {"text": {"lags": [0.1, 0.1], "folds": 6}})
     found = compare.compare(delayed, other, settings=group.GroupSettings())
     assert set(found.electrodes["interval"]) == {"none: the runs hold out other samples"}
     assert found.electrodes["skill_low"].isna().all()
     row = one(found.summary, model="text")
     assert row["n_intervals"] == 0 and np.isfinite(row["skill_low"])
+    assert ": no intervals (none: the runs hold out other samples)" in caplog.text
 
 
 def test_the_summary_names_both_splits_and_the_one_that_leaks(delayed, coarse):
@@ -206,8 +209,9 @@ def test_words_are_not_compared_with_frames(delayed, results):
 
 
 def test_a_run_compared_with_itself_needs_other_names(delayed):
-    with pytest.raises(InputError, match="needs `analyses` or `models`"):
+    with pytest.raises(InputError, match="the runs delayed and delayed cannot be") as refused:
         compare.compare(delayed, delayed, settings=group.GroupSettings())
+    assert "needs `analyses` or `models`" in str(refused.value)
 
 
 def test_a_run_that_is_not_there_is_named_with_those_that_are(results, delayed):

@@ -309,11 +309,12 @@ def test_channels_are_audited_as_analysed_and_as_recorded():
     assert np.abs(pairs.excess).max() < plain.excess.min()
 
 
-def test_without_audio_nothing_is_judged():
+def test_without_audio_nothing_is_judged(caplog):
     made = contamination_of(np.zeros(0), background(2, 8))
     assert np.isnan(made.p).all()
     assert np.isnan(made.p_recording)
     assert list(made.channel.values) == ["LA1", "LA2"]
+    assert "there is no audio (dataset.audio): contamination cannot be judged" in caplog.text
 
 
 def test_constant_or_short_audio_is_refused():

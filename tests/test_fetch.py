@@ -95,7 +95,7 @@ def test_the_git_name_of_a_file_is_gits_own(tmp_path):
 
 
 def test_another_size_than_published_is_an_error_before_anything_is_kept(site, tmp_path):
-    with pytest.raises(InputError, match="300000 bytes"):
+    with pytest.raises(InputError, match="the server has 300000 bytes under this name"):
         fetch.download(site.address + "/file", tmp_path / "file", size=300_001)
     assert not (tmp_path / "file").exists()
 

@@ -990,10 +990,10 @@ def test_batches_that_do_not_belong_together_are_refused(tmp_path):
             tmp_path, analysis="words", participant="sub-01", model="text", layers=[layer],
             measured=measured, predicted=predicted, n_folds=n_folds,
         )  # fmt: skip
-    with pytest.raises(InputError, match="folds"):
+    with pytest.raises(InputError, match="4 folds where another batch of layers has 5"):
         list(summary.read_fits((tmp_path / "scores").rglob("*.nc")))
 
 
 def test_a_run_without_scores_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no scores"):
+    with pytest.raises(InputError, match="there are no scores to summarise"):
         summarised(tmp_path, [])

@@ -270,10 +270,11 @@ def test_a_prediction_that_is_the_same_in_all_trials_has_no_correlation():
     assert np.isfinite(found.r[1]).all()
 
 
-def test_few_trials_give_no_correlation():
+def test_few_trials_give_no_correlation(caplog):
     frames, table = planted(lag=0.2)
     found = timecourse.timecourse(frames, table.iloc[:5], permutations=50)
     assert found.attrs["trials"] == 5 and np.isnan(found.r).all()
+    assert "5 whole trials, too few for a time course" in caplog.text
 
 
 def test_single_trials_are_kept_of_the_best_electrodes(tmp_path):

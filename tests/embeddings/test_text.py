@@ -311,7 +311,7 @@ def test_an_untrained_network_needs_no_weights(saved, tmp_path: Path) -> None:
 
 
 def test_sizes_other_than_the_catalogues_are_named_with_both_numbers(saved) -> None:
-    with pytest.raises(InputError, match=r"3 blocks.* states 12"):
+    with pytest.raises(InputError, match=r"files have 3 blocks.* states 12"):
         load_network({**entry("text"), "layers": 12}, saved("gpt2"), device="cpu")
     with pytest.raises(InputError, match=r"32 features.* states 768"):
         load_network({**entry("text"), "width": 768}, saved("gpt2"), device="cpu")
@@ -331,7 +331,7 @@ def test_an_unknown_architecture_is_refused_and_its_code_is_not_run(tmp_path: Pa
         '{"model_type": "mine", "auto_map": {"AutoModel": "evil.Model"}}', encoding="utf-8"
     )
     (tmp_path / "evil.py").write_text("raise SystemExit('run')", encoding="utf-8")
-    with pytest.raises(InputError, match="architecture 'mine'"):
+    with pytest.raises(InputError, match="architecture 'mine' is not one"):
         load_network(entry("text"), tmp_path, device="cpu")
 
 

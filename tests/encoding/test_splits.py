@@ -77,7 +77,7 @@ def test_more_folds_than_samples_are_refused():
 
 
 def test_one_recording_cannot_be_left_out():
-    with pytest.raises(InputError, match="1 recordings"):
+    with pytest.raises(InputError, match="there are 1 recordings, too few for the split"):
         split_rows(frames(100), scheme="recording")
 
 

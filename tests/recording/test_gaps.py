@@ -194,7 +194,9 @@ def test_each_channel_of_an_edf_file_is_read_at_its_own_rate(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "highgamma"):
         dataset = {"root": tmp_path, "audio": {"source": "channel", "channel": "MIC"}}
         recorded = record("sub-01", dataset)
-    assert "MIC (2048 Hz)" in caplog.text
+    assert "1 with other rates are not taken as electrodes: MIC (2048 Hz)" in caplog.text
+    assert "was recorded at 2048 Hz: it holds nothing above 1024 Hz" in caplog.text
+    assert " words are shown after the recording's end" in caplog.text
     assert recorded.channels["name"].tolist() == list(NAMES)
     with open_channels(find(tmp_path, "sub-01"), NAMES) as (reader,):
         assert reader.rate == RATE

@@ -58,13 +58,15 @@ def test_a_late_first_sample_does_not_change_the_rate_or_the_alignment(
     ],
 )
 def test_nwb_conversion_gives_microvolts(
-    tmp_path: Path, series: dict[str, object], factor: float
+    tmp_path: Path, series: dict[str, object], factor: float, log: pytest.LogCaptureFixture
 ) -> None:
     truth = write_dataset(tmp_path, **series)
     with open_signals(find(tmp_path, "sub-01")[0]) as signals:
         np.testing.assert_allclose(
             signals.select(["LA1"]).read()[:, 0], truth["neural"][:, 0] * factor, rtol=1e-12
         )
+    contradicted = "in channels.tsv it is µV; channels.tsv is used" in log.text
+    assert contradicted == (series == {"unit": "volts"})
 
 
 def test_values_in_volts_are_warned_of_and_not_rescaled(
@@ -120,7 +122,7 @@ def test_an_nwb_that_contradicts_its_sidecars_is_refused(copied: Path, damage: s
     with pytest.raises(InputError) as error, open_signals(segment):
         pass
     said = {
-        "renamed": "ECoG",
+        "renamed": "the file has no series 'iEEG'",
         "transposed": "looks transposed",
         "one channel too many": "100 × 6 values, channels.tsv lists 5",
     }
@@ -252,9 +254,9 @@ def not_a_number(acquisition) -> None:
     [
         (huge, "states 1099511627776 × 5 values"),
         (text, "holds no numbers"),
-        (elsewhere, "outside its folder"),
+        (elsewhere, "the recording leads to .*, outside its folder"),
         (circle, "'acquisition/iEEG/again' is inside itself"),
-        (not_a_number, "conversion nan"),
+        (not_a_number, "has the conversion nan"),
     ],
 )
 def test_a_file_that_states_what_cannot_be_is_refused(copied: Path, change, message) -> None:

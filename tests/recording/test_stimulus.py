@@ -39,7 +39,7 @@ def test_the_film_transcript_is_read_by_its_own_column_names(shared_data: Path) 
     assert len(table) == 446
 
 
-def test_an_unsorted_transcript_with_tokens_and_durations(tmp_path: Path) -> None:
+def test_an_unsorted_transcript_with_tokens_and_durations(tmp_path: Path, caplog) -> None:
     path = tmp_path / "t.csv"
     path.write_text(
         "Word,Onset,Duration,word_idx\nnull,2.0,0.5,1\n10,1.0,0.25,0\n10,1.25,0.25,0\nNA,,,2\n"
@@ -48,6 +48,7 @@ def test_an_unsorted_transcript_with_tokens_and_durations(tmp_path: Path) -> Non
     assert table["word"].tolist() == ["10", "null"]
     assert table["onset"].tolist() == [1.0, 2.0]
     assert table["offset"].tolist() == [1.5, 2.5]
+    assert "1 rows have no word or no time" in caplog.text
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="columns a, b"):
+    with pytest.raises(InputError, match="the transcript has the columns a, b"):
         transcript(path)
