@@ -56,8 +56,8 @@ def test_a_text_fits_into_a_message_word_by_word() -> None:
 
 def words(text: str) -> list[str]:
     """Return the words of a text, without punctuation; one that is filled in is `…`."""
-    found = [ANY if ANY in word else word.strip(".,:;()[]'\"`") for word in text.split()]
-    return [word for word in found if word]
+    apart = re.sub(f"{ANY}+s?", f" {ANY} ", text).split()
+    return [word for word in (word.strip(".,:;()[]'\"`") for word in apart) if word]
 
 
 def fit(claim: list[str], message: list[str]) -> int:
@@ -104,10 +104,15 @@ def claimed() -> set[Named]:
 
 
 def best(fits: dict[Named, int]) -> set[Named]:
-    """Return the message that a text fits best, if it is one and fits well."""
+    """Return the message that a text fits best, if it is one and fits well.
+
+    A message all of whose words are in the text comes before those with further words.
+    """
     most = max(fits.values(), default=0)
-    fitting = {message for message, value in fits.items() if value == most}
-    return fitting if len(fitting) == 1 and most >= LEAST else set()
+    fitting = [message for message, value in fits.items() if value == most]
+    if len(fitting) > 1:
+        fitting = [m for m in fitting if fit(of := words(m.text), of) == most]
+    return set(fitting) if len(fitting) == 1 and most >= LEAST else set()
 
 
 def strings(tree: ast.AST) -> Iterator[str]:

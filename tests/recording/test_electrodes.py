@@ -216,3 +216,43 @@ def test_types_and_names_of_electrodes_are_chosen(
         "EKG": "type ECG",
     }  # fmt: skip
     assert "has no electrodes.tsv: its electrodes have no coordinates" in log.text
+
+
+ONE = "name\ttype\nLA1\tSEEG\n"
+
+
+@pytest.mark.parametrize(
+    ("channels_of", "electrodes_of", "message"),
+    [
+        ("name\nLA1\n", {}, "the table has no column `type`"),
+        ("label\ttype\nLA1\tSEEG\n", {}, "the table has the columns label, type and 1 rows"),
+        ("name\ttype\nLA1\tECG\n", {}, "no electrode is left: 1 of type ECG"),
+        (ONE, {"ACPC": "name\tx\ty\nLA1\t1\t2\n"}, "the table lacks the columns z"),
+    ],
+)
+def test_tables_that_say_too_little_are_refused(
+    tmp_path: Path, channels_of: str, electrodes_of: dict[str, str], message: str
+) -> None:
+    segment = written(tmp_path, channels_of=channels_of, electrodes_of=electrodes_of)
+    with pytest.raises(InputError, match=message):
+        channels(segment, ["LA1"])
+
+
+def test_recordings_without_a_common_electrode_are_refused(tmp_path: Path) -> None:
+    first = channels(written(tmp_path / "a", channels_of=TWO), ["LA1"])
+    other = channels(written(tmp_path / "b", channels_of=TWO), ["LA2"])
+    with pytest.raises(InputError, match="no electrode is kept in all of the recordings a, b"):
+        common_channels([first, other], ["a", "b"])
+
+
+def test_places_without_their_system_are_taken_as_mm(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    segment = written(
+        tmp_path, channels_of=ONE, electrodes_of={"ACPC": "name\tx\ty\tz\nLA1\t1\t2\t3\n"}
+    )
+    assert segment.coordsystem is not None
+    segment.coordsystem.unlink()
+    table = channels(find(tmp_path, "sub-01")[0], ["LA1"])
+    assert table[["x", "y", "z"]].to_numpy().tolist() == [[1, 2, 3]]
+    assert "electrodes.tsv has no coordsystem.json" in log.text

@@ -214,3 +214,9 @@ def test_recordings_are_selected_by_session_run_acquisition_and_task(tmp_path: P
     with pytest.raises(InputError, match="no recording of the session '3'") as error:
         labels(task="film", session="3")
     assert "one of 1" in str(error.value)
+
+
+def test_a_data_set_without_intracranial_recordings_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sub-01/anat").mkdir(parents=True)
+    with pytest.raises(InputError, match="no participant with intracranial recordings"):
+        participants(tmp_path)

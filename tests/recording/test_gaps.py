@@ -270,3 +270,15 @@ def test_a_gap_is_filled_with_silence():
     whole = filled(reader, [Gap(2, 1.0), Gap(5, 0.5)])
     assert whole.read()[:, 0].tolist() == [1, 2, 0, 0, 3, 4, 5, 0, 6]
     assert whole.read(1, 5)[:, 0].tolist() == [2, 0, 0, 3]
+
+
+def test_records_that_run_backwards_are_refused(tmp_path):
+    folder = tmp_path / "sub-01/ieeg"
+    side_files(folder, "sub-01_task-read")
+    signals = {name: (RATE, np.zeros(3 * RATE)) for name in NAMES}
+    write_edf(folder / "sub-01_task-read_ieeg.edf", signals, onsets=[0.0, 1.0, 1.5])
+    with (
+        pytest.raises(InputError, match=r"record 3 begins 0\.5 s before the one before it ends"),
+        open_signals(find(tmp_path, "sub-01")[0]),
+    ):
+        pass

@@ -215,3 +215,14 @@ def test_marks_that_no_line_goes_through_are_refused():
     time = np.array([0.0, 1e308, -1e308])
     with pytest.raises(InputError, match="3 marks stretch the stimulus by"):
         heard.line_through(time, time[::-1] * 1.5, where="marks.tsv")
+
+
+def test_events_that_name_no_stimulus_are_refused(tmp_path):
+    (tmp_path / "a.wav").touch()
+    several = {"audio": "*.wav", "onset": 0.0}
+    (tmp_path / "run-1.tsv").write_text("onset\tduration\n1\t1\n")
+    with pytest.raises(InputError, match="the recording has no events that name stimuli"):
+        heard.presentations(segments(tmp_path, "run-1"), several, root=tmp_path)
+    (tmp_path / "run-1.tsv").write_text("onset\ttrial_type\n1\tb\n2\tc\n")
+    with pytest.raises(InputError, match="none of 2 events names one of 1 stimuli"):
+        heard.presentations(segments(tmp_path, "run-1"), several, root=tmp_path)

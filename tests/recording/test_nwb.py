@@ -249,6 +249,17 @@ def not_a_number(acquisition) -> None:
     acquisition["iEEG/data"].attrs["conversion"] = np.nan
 
 
+def stamps(count: int):
+    """The series with another number of time stamps."""
+
+    def change(acquisition) -> None:
+        del acquisition["iEEG/timestamps"]
+        made = acquisition["iEEG"].create_dataset("timestamps", data=np.arange(count) / 100)
+        made.attrs["interval"], made.attrs["unit"] = np.int32(1), "seconds"
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -257,11 +268,29 @@ def not_a_number(acquisition) -> None:
         (elsewhere, "the recording leads to .*, outside its folder"),
         (circle, "'acquisition/iEEG/again' is inside itself"),
         (not_a_number, "has the conversion nan"),
+        (stamps(2), "the series 'iEEG' has 2 timestamps"),
+        (stamps(500), "has 12288 samples and 500 timestamps"),
     ],
 )
 def test_a_file_that_states_what_cannot_be_is_refused(copied: Path, change, message) -> None:
     with pytest.raises(InputError, match=message), open_signals(changed(copied, change)):
         pass
+
+
+def test_values_without_a_unit_are_taken_as_microvolts(copied: Path, caplog) -> None:
+    segment = find(copied, "sub-01")[0]
+    assert segment.channels is not None
+    table = segment.channels.read_text("utf-8-sig").replace("µV", "n/a")
+    segment.channels.write_text(table, encoding="utf-8")
+    with open_signals(segment) as signals:
+        before = signals.read(0, 100)
+
+    def change(acquisition) -> None:
+        acquisition["iEEG/data"].attrs["unit"] = "a.u."
+
+    with open_signals(changed(copied, change)) as signals:
+        np.testing.assert_array_equal(signals.read(0, 100), before)
+    assert "('a.u.') names a unit of voltage; the values are taken as µV" in caplog.text
 
 
 def test_a_rate_that_is_no_number_is_refused(copied: Path) -> None:

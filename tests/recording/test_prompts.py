@@ -259,3 +259,32 @@ def test_events_of_another_type_end_words_without_a_duration(tmp_path) -> None:
     found = words(recorded(tmp_path, table), settings)
     assert found["onset"].tolist() == [1, 6, 10]
     np.testing.assert_array_equal(found["offset"], [2.5, 7, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            "onset\tduration\ttrial_type\n1\t1\tword\n",
+            "no column `value`, nor another that usually holds words",
+        ),
+        ("onset\ttrial_type\tvalue\n1\tword\tkat\n", "the table has no column 'duration'"),
+        (
+            SHOWN + "1\t1\tword\tkat\n2\t1\tword\tn/a\n",
+            "1 of 2 rows of words have none",
+        ),
+    ],
+)
+def test_events_without_words_are_refused(tmp_path: Path, table: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        words(recorded(tmp_path, table), WordSettings())
+
+
+def test_a_tier_of_silence_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.TextGrid"
+    path.write_text(
+        'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n1\n<exists>\n1\n'
+        '"IntervalTier"\n"words"\n0\n1\n1\n0\n1\n"sil"\n'
+    )
+    with pytest.raises(InputError, match="the tier 'words' has no words"):
+        textgrid_words(path)
