@@ -293,3 +293,19 @@ def test_position_is_a_control_by_its_kind_under_any_name() -> None:
     known = catalogue.load(MODELS, further={"clock": {"kind": "position"}})
     assert catalogue.kind_of(known["clock"]).role == "position"
     assert catalogue.kind_of(known["mel"]).role == "model"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "the model catalogue cannot be read: No such file"),
+        ("a: [", "the model catalogue is not valid YAML"),
+        ("- a", "the model catalogue holds no entries"),
+    ],
+)
+def test_a_catalogue_of_another_form_is_refused(tmp_path: Path, content, message) -> None:
+    path = tmp_path / "models.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        catalogue.load(path)

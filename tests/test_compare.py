@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -229,3 +230,15 @@ def test_the_figure_says_which_side_is_which(delayed, coarse):
     assert "delayed against coarse" in figure.alt
     assert figure.png.startswith(b"\x89PNG") and b"<svg" in figure.svg[:400]
     assert figure.svg == comparison_scatter(found).svg
+
+
+def test_runs_of_other_electrodes_have_nothing_to_compare(delayed, coarse, caplog):
+    table = coarse.electrodes
+    renamed = table.assign(electrode="other " + table["electrode"])
+    moved = table.assign(participant=table["participant"].replace("sub-03", "sub-09"), model="mel")
+    other = replace(
+        coarse, electrodes=pd.concat([renamed[renamed["participant"] != "sub-03"], moved])
+    )
+    with pytest.raises(InputError, match="no fit of delayed and coarse has an electrode in common"):
+        compare.compare(delayed, other, settings=group.GroupSettings())
+    assert "only in coarse: sub-09" in caplog.text

@@ -418,3 +418,9 @@ def test_the_mains_frequency_is_that_of_settings_then_sidecar():
     assert spectra.mains_lines(ContaminationSettings(line=60), 50.0) == (60,)
     assert spectra.mains_lines(ContaminationSettings(), 60.0) == (60.0,)
     assert spectra.mains_lines(ContaminationSettings(), None) == spectra.MAINS
+
+
+def test_an_audit_needs_sound():
+    silent, signals = [None], [Reader.of_array(background(2, 8), rate=RATE)]
+    with pytest.raises(InputError, match="there is no audio to compare the electrodes with"):
+        audit.audit(silent, signals, ContaminationSettings())

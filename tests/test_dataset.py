@@ -456,3 +456,20 @@ def test_a_listing_in_an_unknown_encoding_is_named(monkeypatch):
     monkeypatch.setattr(fetch, "read", lambda *_, **__: page)
     with pytest.raises(InputError, match="answer can't be read"):
         dataset.openneuro_files("https://x.org", "ds000001")
+
+
+def test_an_archive_that_nobody_could_read_is_refused(tmp_path, monkeypatch):
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        path = archive_of(tmp_path, ("sub-01/ieeg/a.tsv", b"b"))
+    with pytest.raises(InputError, match=r"'sub-01/ieeg/a\.tsv' is in the archive twice"):
+        dataset.unpack(path, tmp_path / "set")
+    path = archive_of(tmp_path)
+    content = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(mark) + flags] |= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match="in the archive is encrypted"):
+        dataset.unpack(path, tmp_path / "set")
+    monkeypatch.setattr(dataset, "MAX_FILES", 1)
+    with pytest.raises(InputError, match="there are more than 1 files"):
+        dataset.unpack(archive_of(tmp_path, ("sub-01/b", b"b")), tmp_path / "set")

@@ -633,3 +633,19 @@ def test_the_hub_is_switched_off_for_every_job_but_one_that_fetches(tmp_path, ne
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == seen
+
+
+def test_a_repository_that_is_no_model_is_refused(hub, tmp_path):
+    hub.publish({"model.safetensors": WEIGHTS})
+    with pytest.raises(InputError, match=r"the repository has no config\.json"):
+        get(tmp_path)
+    hub.publish({"config.json": CONFIG, "model.safetensors": WEIGHTS}, commit="main")
+    with pytest.raises(InputError, match="the hub reports the commit 'main'"):
+        get(tmp_path)
+
+
+def test_vectors_put_there_by_hand_are_taken(no_network, tmp_path, caplog):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/cc.nl.300.bin").write_bytes(b"vectors")
+    get(tmp_path, {"source": {"url": closed_port() + "/cc.nl.300.bin.gz"}})
+    assert "was put there by hand and is taken as it is" in caplog.text

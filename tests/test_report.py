@@ -468,7 +468,7 @@ def test_a_run_without_audit_truth_lags_or_coordinates_still_has_its_page(tmp_pa
     assert not [d for d in drawn if d.name.startswith(("lags", "map", "truth", "contamination"))]
 
 
-def test_a_run_in_which_nothing_is_known_still_has_its_page(tmp_path):
+def test_a_run_in_which_nothing_is_known_still_has_its_page(tmp_path, caplog):
     measured = np.full((30, 3), 2.0)
     scores = write_scores(
         tmp_path, analysis="words", participant="sub-01", model="text", layers=[5],
@@ -483,6 +483,7 @@ def test_a_run_in_which_nothing_is_known_still_has_its_page(tmp_path):
     html, _ = page.build(read(tmp_path, files))
     outline(html)
     assert "0 of 3 electrodes are supported in words" in html
+    assert "there are no scores of the analysis lags" in caplog.text
     assert "sub-02 has no scores of text in the analysis words: the stage encoding" in html
     assert "sub-03 has no audit of contamination" in html
     assert "nan" not in re.sub(r"<script>.*?</script>|base64,[^\"]*", "", html, flags=re.S).lower()

@@ -241,3 +241,22 @@ def test_a_column_is_of_finite_numbers_or_missing_ones():
     assert found.dtype == np.float64
     np.testing.assert_array_equal(found[:2], [1, 2.5])
     assert found[2:].isna().all()
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match="the file does not exist"):
+        store.read_dataset(tmp_path / "x.nc")
+    with pytest.raises(InputError, match="the table does not exist"):
+        store.read_table(tmp_path / "x.tsv")
+    (tmp_path / "x.tsv").write_bytes(b"a\tb\n\xff\t1\n")
+    with pytest.raises(InputError, match="the table cannot be read"):
+        store.read_table(tmp_path / "x.tsv")
+
+
+def test_a_disk_that_is_full_is_named(tmp_path):
+    def fill():
+        with store.written_whole(tmp_path / "x"):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match="cannot write the file: No space left"):
+        fill()

@@ -381,3 +381,11 @@ def test_no_sound_and_a_wrong_rate_are_refused(loaded) -> None:
         speech.speech_embeddings(
             entry("speech"), audio=sound(1.0, rate=48000.0), words=words_at(0), network=network
         )
+
+
+def test_a_trial_that_is_too_short_for_the_network_is_refused(loaded) -> None:
+    model = entry("speech", context="trial", trial={"align": "prompt", "start": 0, "stop": 0.001})
+    with pytest.raises(InputError, match=r"a trial of 0\.001 s does not suit the network"):
+        speech.speech_embeddings(
+            model, audio=sound(1.0), words=words_at(0.0), network=loaded("wav2vec2-group")
+        )
