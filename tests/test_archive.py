@@ -16,6 +16,7 @@ import yaml
 from test_workflow import ROOT, snakemake
 
 from highgamma import archive
+from highgamma.errors import InputError
 
 PROVENANCE = {
     "run": "r",
@@ -177,3 +178,9 @@ def test_an_unpacked_archive_runs_to_the_same_tables(tmp_path: Path) -> None:
     for table in ("electrodes.tsv", "layers.tsv", "participants.tsv"):
         again = (folder / "results/tiny" / table).read_bytes()
         assert again == (folder / "delivered" / table).read_bytes()
+
+
+def test_a_folder_without_the_workflow_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").touch()
+    with pytest.raises(InputError, match="the workflow's folder has no src"):
+        archive.code_entries(tmp_path)

@@ -259,8 +259,9 @@ def test_a_configuration_of_another_form_has_no_size(tmp_path: Path, content: st
     (tmp_path / "config.json").write_text(content)
     assert stated_size(tmp_path) == {}
     own = {"net": {"kind": "text", "source": {"folder": str(tmp_path)}}}
-    with pytest.raises(InputError, match=r"layers: missing, and no config\.json"):
+    with pytest.raises(InputError, match="the model catalogue has problems") as refused:
         catalogue.load(MODELS, further=own)
+    assert "layers: missing, and no config.json" in str(refused.value)
 
 
 def test_a_package_is_found_without_being_imported(known: catalogue.Catalogue) -> None:
@@ -354,3 +355,19 @@ def test_overrides_and_published_scores_go_along():
     config = catalogue.heard_by_trial(config, catalogue.load(MODELS))
     assert list(config["analyses"]["words"]["overrides"]) == ["xls-r-300m-trial"]
     assert config["published"]["models"] == {"xls-r-300m-trial": "xls-r", "gpt2": "gpt2"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "the model catalogue cannot be read: No such file"),
+        ("a: [", "the model catalogue is not valid YAML"),
+        ("- a", "the model catalogue holds no entries"),
+    ],
+)
+def test_a_catalogue_of_another_form_is_refused(tmp_path: Path, content, message) -> None:
+    path = tmp_path / "models.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        catalogue.load(path)

@@ -6,9 +6,11 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from test_workflow import ROOT, jobs, snakemake
@@ -18,6 +20,7 @@ from highgamma.check import Checked, check, cost, snakemake_command, told
 from highgamma.check.plan import Job, jobs_of
 from highgamma.check.problems import Problem, Problems
 from highgamma.encoding.cost import FitSize, ridge_seconds
+from highgamma.errors import InputError
 
 CONFIG: dict[str, Any] = {
     "run": "own",
@@ -231,6 +234,170 @@ def test_settings_that_do_not_fit_the_recordings_are_told_for_each(
         assert of(found, participant, part).fatal
 
 
+def twice(ending: str) -> Callable[[Path], None]:
+    """The last line of a table once more."""
+
+    def spoil(folder: Path) -> None:
+        path = only(folder, ending)
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join([*lines, lines[-1]]))
+
+    return spoil
+
+
+def cells(ending: str, column: str, value: object, *, rows: slice = slice(None)) -> Any:
+    """Another value in some rows of a table's column."""
+
+    def spoil(folder: Path) -> None:
+        path = only(folder, ending)
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+        table.loc[table.index[rows], column] = str(value)
+        table.to_csv(path, sep="\t", index=False)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "part"),
+    [
+        (twice("_electrodes.tsv"), "1 electrodes are listed more than once"),
+        (cells("channels.tsv", "description", "n/a"), "no electrode has an anatomical label"),
+        (cells("events.tsv", "onset", -1, rows=slice(1)), "1 words begin before the recording"),
+        (cells("events.tsv", "duration", 0, rows=slice(1)), "1 words have no duration"),
+        (cells("events.tsv", "onset", 2.5), "9 words begin at the same time as another"),
+        (cells("events.tsv", "sample", 0), "events have a sample that differs from onset × rate"),
+        (replaced("_ieeg.json", '"SEEGChannelCount": 25', '"SEEGChannelCount": 24'),
+         "SEEGChannelCount is 24, channels.tsv lists 25 channels of type SEEG"),
+    ],
+)  # fmt: skip
+def test_what_is_odd_in_the_tables_is_a_warning(
+    folder: Path, spoil: Callable[[Path], None], part: str
+) -> None:
+    spoil(folder)
+    found = checked()
+    assert not of(found, "sub-01", part).fatal
+    assert found.ok
+
+
+def test_a_table_with_rows_for_other_channels_is_a_warning(folder: Path) -> None:
+    from highgamma.check.participants import _compare_tables
+    from highgamma.recording.files import find
+
+    problems = Problems([])
+    signals: Any = SimpleNamespace(rate=1024.0, names=("A1", "A2"))
+    _compare_tables("sub-01", find(folder / "data", "sub-01")[0], None, signals, problems)
+    (one,) = problems.every
+    assert one.message.endswith(" channels are listed, the recording has 2")
+
+
+def test_recordings_of_different_rates_are_a_warning(folder: Path) -> None:
+    import h5py
+
+    first = only(folder, ".nwb")
+    only(folder, "_ieeg.json").unlink()
+    shutil.copy(first, first.with_name(first.name.replace("_ieeg", "_run-2_ieeg")))
+    first.rename(first.with_name(first.name.replace("_ieeg", "_run-1_ieeg")))
+    with h5py.File(only(folder, "run-2_ieeg.nwb"), "r+") as file:
+        stamps = file["acquisition/iEEG/timestamps"]
+        stamps[:] = stamps[0] + 0.5 * (stamps[:] - stamps[0])
+    problem = of(checked(), "sub-01", "its recordings have different rates: 1024 Hz, 2048 Hz")
+    assert not problem.fatal
+
+
+NO_WORDS = {**CONFIG["dataset"], "words": {"trial_type": None}}
+NO_SOUND = {**CONFIG["dataset"], "audio": {"source": "none"}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "part", "fatal"),
+    [
+        ({"dataset": NO_WORDS}, "no words were found, and the analysis takes one sample", True),
+        ({"dataset": NO_SOUND, "models": [], "contamination": {"enabled": False},
+          "analyses": {"w": {"unit": "word", "align": "voice"}}},
+         "no sound was found, and `align: voice` detects the voice", True),
+        ({"analyses": {"w": {"unit": "word", "window": [-1.0, 0.5]}}},
+         "the windows of 1 of 10 words leave the recording: no sample", False),
+        ({"analyses": {"w": {"unit": "word", "surrogates": "permutation",
+                             "permutation_block": 5, "permutations": 1000}}},
+         "10 words in blocks of 5 have fewer orders than the 1000", False),
+    ],
+)  # fmt: skip
+def test_analyses_that_the_words_do_not_allow_are_told(
+    folder: Path, changed: dict[str, Any], part: str, fatal: bool
+) -> None:
+    found = checked(**changed)
+    for participant in ("sub-01", "sub-02"):
+        assert of(found, participant, part).fatal is fatal
+
+
+def test_models_that_an_analysis_cannot_take_are_told(folder: Path) -> None:
+    network(folder / "mine")
+    layers = {"unit": "frame", "folds": 5, "layers": [7]}
+    found = checked(**mine(), analyses={"f": layers}, dataset=NO_WORDS)
+    assert "no words were found, and the model mine requires words" in told(found)
+    assert not of(found, "configuration", "mine has no layer 7; its last, 2, is taken").fatal
+    trial = {
+        "kind": "speech",
+        "context": "trial",
+        "trial": {"align": "voice", "start": 0, "stop": 1},
+    }
+    found = checked(**mine(**trial), analyses={"f": {"unit": "frame", "folds": 5}})
+    assert of(found, "configuration", "the model 'mine' hears each trial alone").fatal
+
+
+def test_a_disk_and_a_memory_that_are_too_small_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from highgamma.check import _compare_with_machine
+
+    usage = SimpleNamespace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    total = cost.Total(
+        "encoding", 1, 1.0, 1.0, 1.0, 1.0, memory_mb=1e9, n_bytes=2e9, gpu_s=0.0, measured=0
+    )
+    problems = Problems([])
+    _compare_with_machine([total], [], problems)
+    disk, memory = (problem.message for problem in problems.every)
+    assert disk.startswith("the run needs about 2.0 GB of disk space")
+    assert memory.startswith("a job of encoding takes about") and "this machine has" in memory
+
+
+def test_an_error_of_the_software_hides_no_other_problem() -> None:
+    def fails() -> None:
+        raise ValueError("odd")
+
+    problems = Problems([])
+    assert problems.attempt("sub-01", fails) is None
+    assert [problem.message for problem in problems.every] == ["cannot be checked: ValueError: odd"]
+
+
+def test_what_snakemake_cannot_plan_is_told_in_its_words() -> None:
+    from highgamma.check.plan import planned
+
+    command = ["sh", "-c", "echo Using workflow; echo oops >&2; exit 1"]
+    with pytest.raises(InputError, match="the jobs cannot be planned:\noops"):
+        planned(command, results="results/r")
+    with pytest.raises(InputError, match="the summary of the jobs cannot be read"):
+        list(jobs_of(["nothing"], results="results/r"))
+
+
+def test_files_of_another_size_than_their_manifest_states_are_told(tmp_path: Path) -> None:
+    from highgamma.check.models import _compare_with_manifest
+
+    manifest = tmp_path / "m.json"
+    file = {"size": 3, "sha256": "0" * 64, "checked": "sha256"}
+    manifest.write_text(json.dumps({"revision": "a", "files": {"w.bin": file}}))
+    with pytest.raises(InputError, match="the file is missing"):
+        _compare_with_manifest(manifest, tmp_path)
+    (tmp_path / "w.bin").write_bytes(b"12345")
+    with pytest.raises(InputError, match="the file has 5 bytes"):
+        _compare_with_manifest(manifest, tmp_path)
+
+
+def test_a_stimulus_that_is_no_sound_is_told(folder: Path) -> None:
+    (folder / "data/story.wav").write_text("no sound")
+    found = checked(dataset={**CONFIG["dataset"], "stimulus": {"audio": "story.wav"}})
+    assert of(found, "stimulus", "the audio file cannot be read").fatal
+
+
 def test_what_is_wrong_with_many_participants_is_said_once() -> None:
     problems = Problems([])
     for k in range(1, 8):
@@ -274,6 +441,7 @@ def test_participants_without_folder_and_folders_without_row_are_told(folder: Pa
     assert "sub-01" not in of(found, "data set", "have no folder").message
     assert "sub-05" in of(found, "data set", "have no folder").message
     assert "sub-02" in of(found, "data set", "not listed").message
+    assert of(found, "data set", "1 participants are present but not listed")
     assert found.ok
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,13 +141,16 @@ def test_a_better_fit_is_seen_at_every_electrode_and_at_none_that_follows_nothin
     assert (row["other_model"], row["n_higher"], row["n_intervals"]) == ("noise", 9, 12)
 
 
-def test_other_folds_leave_no_interval_for_an_electrode_and_one_for_the_group(results, delayed):
+def test_other_folds_leave_no_interval_for_an_electrode_and_one_for_the_group(
+    results, delayed, caplog
+):
     other = make_run(results, "folds", {"text": {"lags": [0.1, 0.1], "folds": 6}})
     found = compare.compare(delayed, other, settings=group.GroupSettings())
     assert set(found.electrodes["interval"]) == {"none: the runs hold out other samples"}
     assert found.electrodes["skill_low"].isna().all()
     row = one(found.summary, model="text")
     assert row["n_intervals"] == 0 and np.isfinite(row["skill_low"])
+    assert ": no intervals (none: the runs hold out other samples)" in caplog.text
 
 
 def test_the_summary_names_both_splits_and_the_one_that_leaks(delayed, coarse):
@@ -206,8 +210,9 @@ def test_words_are_not_compared_with_frames(delayed, results):
 
 
 def test_a_run_compared_with_itself_needs_other_names(delayed):
-    with pytest.raises(InputError, match="needs `analyses` or `models`"):
+    with pytest.raises(InputError, match="the runs delayed and delayed cannot be") as refused:
         compare.compare(delayed, delayed, settings=group.GroupSettings())
+    assert "needs `analyses` or `models`" in str(refused.value)
 
 
 def test_a_run_that_is_not_there_is_named_with_those_that_are(results, delayed):
@@ -225,3 +230,15 @@ def test_the_figure_says_which_side_is_which(delayed, coarse):
     assert "delayed against coarse" in figure.alt
     assert figure.png.startswith(b"\x89PNG") and b"<svg" in figure.svg[:400]
     assert figure.svg == comparison_scatter(found).svg
+
+
+def test_runs_of_other_electrodes_have_nothing_to_compare(delayed, coarse, caplog):
+    table = coarse.electrodes
+    renamed = table.assign(electrode="other " + table["electrode"])
+    moved = table.assign(participant=table["participant"].replace("sub-03", "sub-09"), model="mel")
+    other = replace(
+        coarse, electrodes=pd.concat([renamed[renamed["participant"] != "sub-03"], moved])
+    )
+    with pytest.raises(InputError, match="no fit of delayed and coarse has an electrode in common"):
+        compare.compare(delayed, other, settings=group.GroupSettings())
+    assert "only in coarse: sub-09" in caplog.text

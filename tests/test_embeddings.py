@@ -18,6 +18,7 @@ from highgamma.embeddings.channel import channel_embeddings
 from highgamma.embeddings.position import position_embeddings
 from highgamma.embeddings.stream import Audio, Embeddings, Words
 from highgamma.errors import InputError
+from highgamma.recording.prompts import UNKNOWN
 from highgamma.recording.reader import Reader
 
 RNG = np.random.default_rng(8)
@@ -445,3 +446,21 @@ def test_a_channel_of_a_real_recording_is_read_at_the_neural_frame_rate(
             words=recorded["words"],
             audio=recorded["audio"],
         )
+
+
+def test_words_known_by_their_voice_alone_cannot_be_read(
+    recorded: dict[str, Path], tmp_path: Path
+) -> None:
+    table = store.read_table(recorded["words"], strings=("word", "segment_label"))
+    store.write_table(table.assign(word=UNKNOWN), recorded["words"])
+    with pytest.raises(InputError, match="the words were found by their voice"):
+        make("fasttext-nl", recorded, tmp_path / "e.nc", models=tmp_path)
+
+
+def test_samples_without_features_are_reported(
+    recorded: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "v.vec").write_text("moon 1 2\n10 3 4\n")
+    model = {**MODELS["fasttext-nl"], "width": 2, "source": {"file": str(tmp_path / "v.vec")}}
+    make("fasttext-nl", recorded, tmp_path / "e.nc", model=model)
+    assert "2 of 4 samples have no features" in caplog.text

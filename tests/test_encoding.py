@@ -482,3 +482,22 @@ def test_a_ridge_job_does_not_import_what_it_does_not_use():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_samples_that_nothing_can_be_fitted_to_are_refused():
+    neural, embeddings = frame_world(seconds=30)
+    nothing = embeddings.assign(embedding=embeddings["embedding"] * np.nan)
+    with pytest.raises(InputError, match="no sample has both features and a signal"):
+        fit_frames(neural, nothing)
+    silent = neural.assign(high_gamma=neural["high_gamma"] * np.nan)
+    with pytest.raises(InputError, match="no channel has a signal in the usable samples"):
+        fit_frames(silent, embeddings)
+    holes = embeddings.copy(deep=True)
+    holes["embedding"].values[1, 600:700] = np.nan
+    with pytest.raises(InputError, match="layer 7 lacks features where layer 0 has them"):
+        fit_frames(neural, holes)
+    with pytest.raises(InputError, match="no layer was selected for the fit"):
+        fit_frames(neural, embeddings, layers=[])
+    trials = embeddings.assign_attrs(unit="trial-frame")
+    with pytest.raises(InputError, match="the embeddings were made trial by trial"):
+        fit_frames(neural, trials)

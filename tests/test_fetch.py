@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from local_server import Site, closed_port, serving
 
-from highgamma import fetch
+from highgamma import connection, fetch
 from highgamma.errors import InputError
 
 CONTENT = np.random.default_rng(1).bytes(300_000)
@@ -95,7 +96,7 @@ def test_the_git_name_of_a_file_is_gits_own(tmp_path):
 
 
 def test_another_size_than_published_is_an_error_before_anything_is_kept(site, tmp_path):
-    with pytest.raises(InputError, match="300000 bytes"):
+    with pytest.raises(InputError, match="the server has 300000 bytes under this name"):
         fetch.download(site.address + "/file", tmp_path / "file", size=300_001)
     assert not (tmp_path / "file").exists()
 
@@ -245,3 +246,24 @@ def test_a_download_of_unknown_size_has_a_bound(site, tmp_path, monkeypatch):
     monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
     with pytest.raises(InputError, match=r"1\.0 kB free"):
         fetch.download(site.address + "/file", tmp_path / "third")
+
+
+def test_more_bytes_than_published_are_refused(site, tmp_path):
+    site.sized = False
+    with pytest.raises(InputError, match="file: 300000 bytes arrived"):
+        fetch.download(site.address + "/file", tmp_path / "file", size=299_999)
+
+
+def test_a_server_elsewhere_cannot_lead_to_this_machine(monkeypatch):
+    answer = requests.Response()
+    answer.status_code, answer.url = 302, "https://example.org/file"
+    answer.headers["location"] = "http://127.0.0.1:8000/private"
+    with pytest.raises(InputError, match="the server redirects to this machine"):
+        connection._GuardedSession().get_redirect_target(answer)
+
+
+def test_a_disk_that_fails_is_not_taken_for_the_network(tmp_path):
+    with (tmp_path / "x").open("wb") as opened:
+        pass
+    with (tmp_path / "x").open("rb") as opened, pytest.raises(InputError, match="cannot write the"):
+        fetch._write(opened, b"1", tmp_path / "x")

@@ -329,5 +329,7 @@ def test_a_file_without_predictions_is_named(tmp_path):
 
     path = tmp_path / "gpt2/00.nc"
     store.write_dataset(xr.Dataset({"r": ("channel", [0.1])}), path, stage="x", parameters={})
-    with pytest.raises(InputError, match="lacks inner_score, prediction, training_mean, observed"):
+    with pytest.raises(
+        InputError, match="the score file lacks inner_score, prediction, training_mean, observed"
+    ):
         gain.read_fits([path])

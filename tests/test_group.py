@@ -220,7 +220,7 @@ def test_the_figures_show_every_fit_and_only_regions_there_is_enough_of():
 
 def test_a_table_without_a_column_is_refused():
     table = electrodes({"gpt2": people([0.1], [0.1])}).drop(columns="skill")
-    with pytest.raises(InputError, match="lacks skill"):
+    with pytest.raises(InputError, match="the table of electrodes lacks skill"):
         group.table(table, twins={}, settings=GroupSettings())
 
 

@@ -292,7 +292,13 @@ def test_missing_samples_are_refused_by_channel_file_and_number():
     with pytest.raises(InputError) as refused:
         computed(data)
     message = str(refused.value)
-    for part in ("'A2'", "7 missing", "sub-01_ieeg.nwb", "channels.tsv", "bad"):
+    for part in (
+        "'A2'",
+        "7 missing (NaN) or infinite samples of 4096",
+        "sub-01_ieeg.nwb",
+        "channels.tsv",
+        "bad",
+    ):
         assert part in message
 
 

@@ -130,6 +130,16 @@ def test_each_flag_is_raised_by_what_it_is_for():
     assert raised == set(QUALITY_FLAGS)
 
 
+@pytest.mark.parametrize("factor", [1e-6, 1e-3, 1e3, 1e6])
+def test_one_channel_in_another_unit_is_flagged_alone(factor):
+    data = background(40, 5)
+    right = judged(data).measures.amplitude[3]
+    data[:, 3] *= factor
+    made = judged(data)
+    assert made.raised["unit"].tolist() == [False, False, False, True, False]
+    assert made.measures.amplitude[3] == pytest.approx(factor * right)
+
+
 def test_an_artefact_is_counted_and_leaves_the_spectrum_as_it_is():
     clean = background(32, 3)
     data = clean.copy()

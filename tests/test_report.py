@@ -16,6 +16,10 @@ import xarray as xr
 from test_summary import channels_table, write_scores
 
 from highgamma import group, scores, store, summary, timecourse
+from highgamma.embeddings.static import static_embeddings
+from highgamma.embeddings.stream import Words
+from highgamma.embeddings.vocabulary import joined_attribute
+from highgamma.embeddings.writing import as_dataset
 from highgamma.errors import InputError
 from highgamma.report import evidence, figures, findings, page, table
 from highgamma.summary.columns import electrode_columns
@@ -397,6 +401,58 @@ def test_hostile_names_stay_text(tmp_path):
     assert {row["region"] for row in rows} - {None} == {"<b onclick=x>$x_1$</b>"}
 
 
+def test_the_flags_of_quality_are_on_the_page(planted, tmp_path):
+    names = ["LA1", "<b>LA2</b>", *(f"LB{k}" for k in range(10))]
+    flags = ["unit", "unit,masked", *["masked"] * 8, "", ""]
+    tables = [tmp_path / f"sub-{k:02d}.tsv" for k in (1, 2)]
+    store.write_table(pd.DataFrame({"electrode": names, "flags": flags}), tables[0])
+    store.write_table(pd.DataFrame({"electrode": ["LA1"], "flags": [""]}), tables[1])
+    found = read(*planted, quality=tables)
+    rows = [(r.participant, r.flag, r.n, r.channels) for r in findings.flagged_channels(found)]
+    assert rows == [
+        ("sub-01", "unit", 12, ("LA1", "<b>LA2</b>")),
+        ("sub-01", "masked", 12, tuple(names[1:10])),
+    ]
+    html, _ = page.build(found)
+    text = "".join(outline(html).text)
+    assert "LA1, <b>LA2</b>" in text and "LB6 and 1 more" in text
+    assert "the amplitude is implausible in µV (quality.amplitude)" in text
+    html, _ = page.build(changed(found, quality={"sub-02": found.quality["sub-02"]}))
+    assert "No channel carries a flag." in html
+    assert 'id="quality"' not in page.build(changed(found, quality={}))[0]
+
+
+def test_words_that_a_model_does_not_know_are_on_the_page(tmp_path):
+    files = planted_run(tmp_path, participants=2)
+    said = {"sub-01": ("de", "<img src=x>", "vis"), "sub-02": ("de", "kat", "hond")}
+    (tmp_path / "small.vec").write_text("de 1 2\nkat 1 2\nhond 3 4\n")
+    for path in files["scores"]:
+        words = said[path.parents[1].name]
+        spoken = Words(words, np.zeros(3, np.int64), *(np.zeros(3) for _ in range(4)))
+        made = static_embeddings({"width": 2}, words=spoken, path=tmp_path / "small.vec")
+        opened = {path.parent.name: as_dataset(made)} if "minilm" in str(path) else {}
+        fit = store.read_dataset(path)
+        store.write_dataset(
+            fit.assign_attrs(joined_attribute(opened)), path, stage="encoding", parameters={}
+        )
+    summarise(tmp_path, files)
+    found = read(tmp_path, files)
+    (row,) = findings.unknown_words(found)
+    assert row == findings.UnknownWords(
+        models=("minilm", "minilm-untrained"), n_participants=2, n_affected=2, n_words=3,
+        absent=2, unknown=0, alike=2, examples=("<img src=x>", "vis", "de = kat"),
+    )  # fmt: skip
+    html, _ = page.build(found)
+    text = "".join(outline(html).text)
+    assert "<img src=x>, vis, de = kat" in text and "minilm, minilm-untrained" in text
+    known = {"minilm": {"sub-01": {"words": 3, "absent": 0, "unknown": 0, "alike": 0}}}
+    arrays = found.arrays.assign_attrs(vocabulary=json.dumps(known))
+    html, _ = page.build(changed(found, arrays=arrays))
+    assert "Every word has a vector or tokens of its own in the model that reads words." in html
+    arrays = found.arrays.assign_attrs(vocabulary="{}")
+    assert 'id="words"' not in page.build(changed(found, arrays=arrays))[0]
+
+
 # ---------------------------------------------------------------------------------- partial content
 
 
@@ -412,7 +468,7 @@ def test_a_run_without_audit_truth_lags_or_coordinates_still_has_its_page(tmp_pa
     assert not [d for d in drawn if d.name.startswith(("lags", "map", "truth", "contamination"))]
 
 
-def test_a_run_in_which_nothing_is_known_still_has_its_page(tmp_path):
+def test_a_run_in_which_nothing_is_known_still_has_its_page(tmp_path, caplog):
     measured = np.full((30, 3), 2.0)
     scores = write_scores(
         tmp_path, analysis="words", participant="sub-01", model="text", layers=[5],
@@ -427,6 +483,7 @@ def test_a_run_in_which_nothing_is_known_still_has_its_page(tmp_path):
     html, _ = page.build(read(tmp_path, files))
     outline(html)
     assert "0 of 3 electrodes are supported in words" in html
+    assert "there are no scores of the analysis lags" in caplog.text
     assert "sub-02 has no scores of text in the analysis words: the stage encoding" in html
     assert "sub-03 has no audit of contamination" in html
     assert "nan" not in re.sub(r"<script>.*?</script>|base64,[^\"]*", "", html, flags=re.S).lower()

@@ -81,7 +81,7 @@ READ_BY = {
     "encoding of frames": ["gain of frames", "summary", "timecourse"],
     "gain of words": ["summary"],
     "gain of frames": ["summary"],
-    "quality": ["provenance"],
+    "quality": ["report", "provenance"],
     "timecourse": ["report"],
     "summary": ["group", "report"],
     "group": ["report"],

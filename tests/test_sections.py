@@ -156,3 +156,8 @@ def test_the_descriptions_of_a_registrys_items_follow_the_keys_own() -> None:
     described = schema_of(Paint)["properties"]["colour"]
     assert described["enum"] == ["red", "blue"]
     assert described["description"] == "Its colour. `red`: as a fire engine; `blue`: as the sky."
+
+
+def test_a_key_that_is_required_is_named() -> None:
+    with pytest.raises(InputError, match="the key 'owner' is missing"):
+        section_from(Bicycle, {}, where="bicycle")

@@ -243,7 +243,9 @@ def test_one_message_names_all_that_is_off_and_the_job_ends_in_failure(tmp_path)
     t["layer"] = 4
     found = rates.result(t, SETTINGS)
     assert found["passed"] is False
-    with pytest.raises(InputError, match=r"(?s)off in 2 of .*the lag of.*the layer of"):
+    with pytest.raises(
+        InputError, match=r"(?s)the self-test is off in 2 of .*the lag of.*the layer of"
+    ):
         rates.demand(found, where="selftest.json")
     path = tmp_path / "selftest.json"
     path.write_text(json.dumps(found))
@@ -259,7 +261,7 @@ def test_one_message_names_all_that_is_off_and_the_job_ends_in_failure(tmp_path)
 
 
 def test_a_result_without_checks_is_no_success():
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="the self-test is off in 0 of 0 checks"):
         rates.demand({"checks": []}, where="selftest.json")
 
 

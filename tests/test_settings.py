@@ -248,7 +248,9 @@ def test_the_published_scores_are_paired_with_models_of_their_analysis():
 def test_a_participant_that_the_simulation_does_not_describe_is_named():
     simulated = {"noise": {"participants": {"sub-01": {"channels": 5}, "sub-02": {"channels": 5}}}}
     asked = minimal(demo=simulated, dataset={"root": "x", "participants": ["02", "sub-03"]})
-    with pytest.raises(InputError, match=r"'sub-03' is not described") as caught:
+    with pytest.raises(
+        InputError, match=r"the configuration has one problem:\n  - .*'sub-03' is not described"
+    ) as caught:
         settings.cross_checked(settings.checked(asked))
     assert "sub-02' is not" not in str(caught.value)
     filled = settings.checked(minimal(demo=simulated))["demo"]["noise"]
@@ -260,7 +262,7 @@ def test_a_configuration_that_is_nested_too_deeply_is_refused():
     nested: list = []
     for _ in range(500):
         nested = [nested]
-    with pytest.raises(InputError, match="nested too deeply"):
+    with pytest.raises(InputError, match=r"the configuration cannot be read: .*nested too deeply"):
         settings.checked(minimal(signals={"beta": {"band": nested}}))
 
 

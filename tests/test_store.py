@@ -252,3 +252,22 @@ def test_a_key_that_stands_twice_in_yaml_is_refused():
         store.parse_yaml("a: {x: 1, x: 2}")
     merged = "base: &base {x: 1}\nother:\n  <<: *base\n  x: 2\n"
     assert store.parse_yaml(merged) == {"base": {"x": 1}, "other": {"x": 2}}
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match="the file does not exist"):
+        store.read_dataset(tmp_path / "x.nc")
+    with pytest.raises(InputError, match="the table does not exist"):
+        store.read_table(tmp_path / "x.tsv")
+    (tmp_path / "x.tsv").write_bytes(b"a\tb\n\xff\t1\n")
+    with pytest.raises(InputError, match="the table cannot be read"):
+        store.read_table(tmp_path / "x.tsv")
+
+
+def test_a_disk_that_is_full_is_named(tmp_path):
+    def fill():
+        with store.written_whole(tmp_path / "x"):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match="cannot write the file: No space left"):
+        fill()

@@ -992,10 +992,26 @@ def test_batches_that_do_not_belong_together_are_refused(tmp_path):
             tmp_path, analysis="words", participant="sub-01", model="text", layers=[layer],
             measured=measured, predicted=predicted, n_folds=n_folds,
         )  # fmt: skip
-    with pytest.raises(InputError, match="folds"):
+    with pytest.raises(InputError, match="4 folds where another batch of layers has 5"):
         list(summary.read_fits((tmp_path / "scores").rglob("*.nc")))
 
 
 def test_a_run_without_scores_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no scores"):
+    with pytest.raises(InputError, match="there are no scores to summarise"):
         summarised(tmp_path, [])
+
+
+def test_batches_of_other_electrodes_and_files_that_lack_sums_are_refused(tmp_path):
+    paths = []
+    for layer, names in ((0, ["LA1"]), (1, ["LB1"])):
+        measured, predicted = signals()
+        paths += write_scores(
+            tmp_path, analysis="words", participant="sub-01", model="text", layers=[layer],
+            measured=measured[:, :1], predicted=predicted[:, :, :1], names=names,
+        )  # fmt: skip
+    with pytest.raises(InputError, match="its electrodes differ from those of another batch"):
+        list(summary.read_fits(paths))
+    short = store.read_dataset(paths[0]).drop_vars("inner_score")
+    store.write_dataset(short, paths[0], stage="encoding", parameters={})
+    with pytest.raises(InputError, match="the score file lacks inner_score"):
+        list(summary.read_fits(paths[:1]))

@@ -19,6 +19,7 @@ from highgamma.report.evidence import Evidence
 from highgamma.report.figures import around_onset, trial_by_trial
 from highgamma.store import read_dataset, write_dataset
 from highgamma.timecourse import Course, HeldOut
+from highgamma.timecourse.trials import frame_step
 
 RATE = 50.0
 N = 40  # trials
@@ -270,10 +271,11 @@ def test_a_prediction_that_is_the_same_in_all_trials_has_no_correlation():
     assert np.isfinite(found.r[1]).all()
 
 
-def test_few_trials_give_no_correlation():
+def test_few_trials_give_no_correlation(caplog):
     frames, table = planted(lag=0.2)
     found = timecourse.timecourse(frames, table.iloc[:5], permutations=50)
     assert found.attrs["trials"] == 5 and np.isnan(found.r).all()
+    assert "5 whole trials, too few for a time course" in caplog.text
 
 
 def test_single_trials_are_kept_of_the_best_electrodes(tmp_path):
@@ -357,3 +359,17 @@ def test_the_course_of_r_is_drawn_of_clean_electrodes(courses):
     assert peak == pytest.approx(200, abs=60)
     assert "2 panels" in figure.alt
     assert around_onset(evidence(flags="contaminated"), courses, "frames") is None
+
+
+def test_frames_of_no_fit_or_of_several_are_refused(tmp_path):
+    fit = fit_frames(*frame_world(seconds=30), layers=[0])
+    paths = [tmp_path / f"frames/sub-0{k}/text/00.nc" for k in (1, 2)]
+    for path in paths:
+        write_dataset(fit, path, stage="encoding", parameters={})
+    with pytest.raises(InputError, match="2 fits where one is expected"):
+        timecourse.read_held_out(paths)
+
+
+def test_samples_that_are_no_neighbours_have_no_step():
+    with pytest.raises(InputError, match="there are no neighbouring frames"):
+        frame_step(np.arange(3.0), np.arange(3))

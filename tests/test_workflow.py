@@ -156,7 +156,9 @@ def test_a_run_that_is_not_there_cannot_be_compared(tmp_path):
     assert "the run does not exist" in said and "results/older" in said
     plan = snakemake("compare", "--dry-run", folder=tmp_path)
     assert plan.returncode != 0
-    assert "snakemake compare --config compare=<run>" in plan.stdout + plan.stderr
+    said = plan.stdout + plan.stderr
+    assert "no run to compare with was named" in said
+    assert "snakemake compare --config compare=<run>" in said
 
 
 def test_snakemakes_own_report_is_written(demo):

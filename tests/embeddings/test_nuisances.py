@@ -119,6 +119,6 @@ def test_what_is_not_known_is_left_out_and_named(caplog):
 
 
 def test_a_language_without_a_list_is_refused_with_those_that_have_one():
-    with pytest.raises(InputError, match="'xx'") as refused:
+    with pytest.raises(InputError, match="known for the language 'xx'") as refused:
         nuisances.word_nuisances(words(), SILENT, language="xx")
     assert "nl" in str(refused.value) and "null" in str(refused.value)

@@ -265,7 +265,7 @@ def test_causal_embeddings_carry_the_times_of_the_frames_that_are_kept(loaded) -
 
 
 def test_a_causal_window_shorter_than_a_frame_is_refused() -> None:
-    with pytest.raises(InputError, match="shorter than a frame"):
+    with pytest.raises(InputError, match="s is shorter than a frame"):
         speech.causal_windows(16000, speech.Ear(320, 400, None, True, 0), window=0.02, shift=None)
 
 
@@ -312,7 +312,7 @@ def test_a_model_made_without_normalisation_hears_the_waveform_as_it_is(
     network = load_network(entry("speech"), tmp_path, device="cpu")
     assert not speech.ear_of(network).normalise
     (tmp_path / "preprocessor_config.json").write_text('{"sampling_rate": 8000}', encoding="utf-8")
-    with pytest.raises(InputError, match="8000 Hz"):
+    with pytest.raises(InputError, match="was made for sound at 8000 Hz"):
         speech.ear_of(network)
 
 
@@ -348,7 +348,7 @@ def test_segments_shorter_than_a_frame_are_named_and_have_no_features(
         )
 
 
-def test_two_seconds_of_a_trial_give_99_frames_as_in_the_study(loaded) -> None:
+def test_two_seconds_of_a_trial_give_99_frames_as_in_the_study(loaded, caplog) -> None:
     audio = sound(6.0)
     model = entry("speech", context="trial", trial={"align": "prompt", "start": 0, "stop": 2})
     made = speech.speech_embeddings(
@@ -363,6 +363,7 @@ def test_two_seconds_of_a_trial_give_99_frames_as_in_the_study(loaded) -> None:
     np.testing.assert_allclose(values[:, 99:198], expected, rtol=1e-3, atol=1e-4)
     # The third trial leaves the recording, the fourth word has no onset.
     assert np.isnan(values[:, 198:]).all()
+    assert "2 of 4 trials have no sound over their whole length" in caplog.text
 
 
 def test_a_text_model_given_for_sound_is_refused(saved) -> None:
@@ -374,9 +375,17 @@ def test_a_text_model_given_for_sound_is_refused(saved) -> None:
 def test_no_sound_and_a_wrong_rate_are_refused(loaded) -> None:
     network = loaded("wav2vec2-group")
     silent = Audio(np.empty(0, np.float32), float("nan"), (), (), ())
-    with pytest.raises(InputError, match="no audio"):
+    with pytest.raises(InputError, match="this recording has no audio"):
         speech.speech_embeddings(entry("speech"), audio=silent, words=words_at(0), network=network)
     with pytest.raises(InputError, match="48000 samples per second"):
         speech.speech_embeddings(
             entry("speech"), audio=sound(1.0, rate=48000.0), words=words_at(0), network=network
+        )
+
+
+def test_a_trial_that_is_too_short_for_the_network_is_refused(loaded) -> None:
+    model = entry("speech", context="trial", trial={"align": "prompt", "start": 0, "stop": 0.001})
+    with pytest.raises(InputError, match=r"a trial of 0\.001 s does not suit the network"):
+        speech.speech_embeddings(
+            model, audio=sound(1.0), words=words_at(0.0), network=loaded("wav2vec2-group")
         )

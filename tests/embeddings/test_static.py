@@ -126,7 +126,7 @@ def test_a_file_that_is_no_vectors_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00 nothing\n")
     with pytest.raises(InputError):
         static.read_vectors(path, ["the"], width=10)
-    with pytest.raises(InputError, match="not found"):
+    with pytest.raises(InputError, match="file of word vectors was not found"):
         static.read_vectors(tmp_path / "none.vec", ["the"], width=10)
 
 
@@ -173,7 +173,7 @@ def test_different_words_with_the_same_vector_are_reported(tmp_path: Path, caplo
     words = Words(("the", "Kat", "hond"), np.zeros(3, int), *(np.zeros(3) for _ in range(4)))
     with caplog.at_level(logging.WARNING, "highgamma"):
         list(static.static_embeddings({"width": 2}, words=words, path=path).blocks)
-    assert "1 vectors belong to several words: kat = the" in caplog.text
+    assert "2 with the vector or tokens of another word: Kat = the" in caplog.text
 
 
 def test_packed_vectors_that_are_damaged_or_endless_are_refused(tmp_path: Path) -> None:
@@ -191,5 +191,5 @@ def test_packed_vectors_that_are_damaged_or_endless_are_refused(tmp_path: Path) 
 @pytest.mark.parametrize("name", ["x.bin", "x.vec"])
 def test_an_empty_file_of_vectors_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    with pytest.raises(InputError, match="is empty"):
+    with pytest.raises(InputError, match="file of word vectors is empty"):
         static.read_vectors(tmp_path / name, ["the"], width=2)

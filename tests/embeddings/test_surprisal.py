@@ -284,3 +284,10 @@ def test_robertas_positions_begin_after_its_padding_token(saved, name: str) -> N
     network = load_network(entry("text"), saved(name), device="cpu")
     # 130 positions, numbered from 2: 128 tokens.
     assert text.longest(network, 0) == 128
+
+
+def test_a_word_alone_needs_a_token_for_the_beginning(gpt2, monkeypatch) -> None:
+    network, tokenizer = gpt2
+    monkeypatch.setattr(surprisal, "beginning", lambda _: [])
+    with pytest.raises(InputError, match="has no token for the beginning of a text"):
+        surprisal.isolated_surprisals(network, tokenizer, ["kat"])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_networks import LAYERS, WIDTH, entry
 
-from highgamma.embeddings import text, writing
+from highgamma.embeddings import pretrained, text, writing
 from highgamma.embeddings.pretrained import Network, load_network, load_tokenizer
 from highgamma.embeddings.stream import Words
 from highgamma.errors import InputError
@@ -311,7 +313,7 @@ def test_an_untrained_network_needs_no_weights(saved, tmp_path: Path) -> None:
 
 
 def test_sizes_other_than_the_catalogues_are_named_with_both_numbers(saved) -> None:
-    with pytest.raises(InputError, match=r"3 blocks.* states 12"):
+    with pytest.raises(InputError, match=r"files have 3 blocks.* states 12"):
         load_network({**entry("text"), "layers": 12}, saved("gpt2"), device="cpu")
     with pytest.raises(InputError, match=r"32 features.* states 768"):
         load_network({**entry("text"), "width": 768}, saved("gpt2"), device="cpu")
@@ -331,7 +333,7 @@ def test_an_unknown_architecture_is_refused_and_its_code_is_not_run(tmp_path: Pa
         '{"model_type": "mine", "auto_map": {"AutoModel": "evil.Model"}}', encoding="utf-8"
     )
     (tmp_path / "evil.py").write_text("raise SystemExit('run')", encoding="utf-8")
-    with pytest.raises(InputError, match="architecture 'mine'"):
+    with pytest.raises(InputError, match="architecture 'mine' is not one"):
         load_network(entry("text"), tmp_path, device="cpu")
 
 
@@ -408,10 +410,10 @@ def test_a_tokenizer_without_its_vocabulary_is_refused(shared_data: Path, tmp_pa
 def test_words_that_a_tokenizer_does_not_know_are_reported_or_refused(loaded, caplog) -> None:
     _, tokenizer = loaded("bert")
     with caplog.at_level(logging.WARNING, "highgamma"):
-        text.check_vocabulary(tokenizer, [*KNOWN, "xyzzy"], where="folder")
-    assert "1 of 6 different words have an unknown token or none" in caplog.text
+        text.checked_vocabulary(tokenizer, [*KNOWN, "xyzzy"], where="folder")
+    assert "of 6 different words, 0 without a vector or token, 1 with an unknown" in caplog.text
     with pytest.raises(InputError, match="4 of 5 have an unknown token or none"):
-        text.check_vocabulary(tokenizer, ["kat", "xyzzy", "qqq", "www", "jjj"], where="folder")
+        text.checked_vocabulary(tokenizer, ["kat", "xyzzy", "qqq", "www", "jjj"], where="folder")
 
 
 def test_people_who_talk_at_once_are_read_in_the_order_of_the_transcript(loaded) -> None:
@@ -456,3 +458,53 @@ def test_a_tokenizer_that_makes_nothing_of_a_word_is_named(tmp_path: Path, name:
     tokenizer = load_tokenizer(entry("text"), tmp_path)
     with pytest.raises(InputError, match="tokenizer cannot be used"):
         text.tokenize_word(tokenizer, "de")
+
+
+def test_files_of_a_network_that_are_no_json_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match="the model's configuration cannot be read"):
+        load_network(entry("text"), tmp_path, device="cpu")
+    (tmp_path / "preprocessor_config.json").write_text("{")
+    with pytest.raises(InputError, match="the file is not valid JSON"):
+        pretrained.preprocessor(tmp_path)
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(InputError, match="PyTorch found no usable GPU"):
+        pretrained.device_of("cuda")
+
+
+def test_a_network_that_gives_other_layers_is_refused(loaded) -> None:
+    network, _ = loaded("gpt2")
+    other = replace(network, layers=LAYERS + 2)
+    with pytest.raises(InputError, match=f"the network gave {LAYERS + 1} layers, not {LAYERS + 3}"):
+        text.run(other, [[1, 2, 3]])
+
+
+def test_a_model_of_words_needs_words(loaded) -> None:
+    network, tokenizer = loaded("gpt2")
+    none = Words((), np.empty(0, np.int64), *(np.empty(0) for _ in range(4)))
+    with pytest.raises(InputError, match="the recording has no words, and the model reads words"):
+        text.text_embeddings(entry("text"), words=none, network=network, tokenizer=tokenizer)
+
+
+class Special:
+    """A tokenizer to which all is special."""
+
+    name_or_path = "nowhere"
+
+    def __call__(self, word: str, **options: bool) -> dict[str, list[int]]:
+        return {"input_ids": [1, 2], "special_tokens_mask": [1, 1]}
+
+
+def test_a_tokenizer_without_letters_is_refused() -> None:
+    with pytest.raises(InputError, match="the model's tokenizer has no token for a letter"):
+        text.surroundings(Special())
+
+
+def test_a_slow_tokenizer_is_refused(saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = SimpleNamespace(is_fast=False)
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda *_, **__: slow)
+    with pytest.raises(InputError, match="the tokenizer is of the slow kind"):
+        load_tokenizer(entry("text"), saved("gpt2"))

@@ -67,7 +67,7 @@ def samples(unit: str, *, n: int, p: int) -> Samples:
     ],
 )
 def test_every_heavy_operation_goes_to_the_device_with_the_same_results(
-    unit: str, n: int, p: int, changes: dict[str, Any], asked: set[str]
+    unit: str, n: int, p: int, changes: dict[str, Any], asked: set[str], caplog
 ) -> None:
     analysis = analysis_from(
         (WORDS if unit == "word" else PLAIN)
@@ -89,5 +89,6 @@ def test_every_heavy_operation_goes_to_the_device_with_the_same_results(
 
     ours, theirs = fitted(CPU), fitted(device)
     assert asked <= set(device.calls)
+    assert ("neighbouring words are alike" in caplog.text) == (unit == "word")
     for name in ("r", "skill", "null_r", "alpha"):
         np.testing.assert_allclose(theirs[name], ours[name], atol=1e-6)

@@ -77,7 +77,7 @@ def test_more_folds_than_samples_are_refused():
 
 
 def test_one_recording_cannot_be_left_out():
-    with pytest.raises(InputError, match="1 recordings"):
+    with pytest.raises(InputError, match="there are 1 recordings, too few for the split"):
         split_rows(frames(100), scheme="recording")
 
 
@@ -105,3 +105,8 @@ def test_inner_folds_are_the_other_blocks_or_fixed_runs_of_them():
 def test_only_shuffled_splits_are_leaky():
     assert split_rows(frames(100), scheme="shuffled", folds=5).leaky
     assert not split_rows(frames(100), scheme="contiguous", folds=5, gap=0.05).leaky
+
+
+def test_a_gap_that_leaves_no_sample_to_train_on_is_refused():
+    with pytest.raises(InputError, match="fold 0 leaves no sample to train on beyond the gap of 9"):
+        split_rows(words(4), scheme="word", folds=2, gap=9.0)

@@ -266,7 +266,7 @@ def test_an_artefact_reaches_no_other_channel_through_the_reference(reference):
     assert made.prepared.artefacts.sum(axis=0).tolist() == missing.astype(int).tolist()
 
 
-def test_a_channel_that_is_flat_in_one_recording_is_missing_there():
+def test_a_channel_that_is_flat_in_one_recording_is_missing_there(caplog):
     first, second = background(8, 2), background(6, 2, seed=1)
     second[:, 1] = 12.5
     frames = computed([first, second], scale="log")
@@ -274,6 +274,8 @@ def test_a_channel_that_is_flat_in_one_recording_is_missing_there():
     assert np.isnan(values[frames.segment == 1, 1]).all()
     assert np.isfinite(values[frames.segment == 0]).all()
     assert np.isfinite(values[:, 0]).all()
+    assert "channel A2 is flat (one value in all" in caplog.text
+    assert "of its samples are left out as artefacts" in caplog.text
 
 
 def test_words_within_an_artefact_have_no_target_and_others_keep_theirs():

@@ -166,7 +166,7 @@ def test_a_real_grid_has_eight_rows(shared_data):
     assert set(prepared.montage.names) == set(row_pairs(8, 8, "C"))
 
 
-def test_a_laplacian_subtracts_the_mean_of_the_neighbours_that_there_are():
+def test_a_laplacian_subtracts_the_mean_of_the_neighbours_that_there_are(caplog):
     names = ["A3", "A1", "A2", "A9", "B1"]
     data = np.random.default_rng(0).standard_normal((300, 5))
     prepared, values = read_through("laplacian", names, data)
@@ -174,6 +174,7 @@ def test_a_laplacian_subtracts_the_mean_of_the_neighbours_that_there_are():
     three, one, two = data[:, 0], data[:, 1], data[:, 2]
     expected = np.stack([three - two, one - two, two - (one + three) / 2], axis=1)
     assert np.allclose(values, expected)
+    assert "2 electrode(s) left out (it needs" in caplog.text
 
 
 def test_a_common_average_leaves_flat_channels_out():
@@ -201,7 +202,7 @@ def test_a_reference_without_neighbours_is_refused():
 
 
 def test_an_unknown_reference_is_answered_with_the_nearest_name():
-    with pytest.raises(InputError, match="did you mean 'laplacian'"):
+    with pytest.raises(InputError, match="unknown reference 'laplace'"):
         read_through("laplace", ["A1", "A2"], np.random.default_rng(0).random((300, 2)))
 
 

@@ -69,7 +69,7 @@ def test_only_channels_of_all_recordings_stay(
     assert common.index.tolist() == ["LA2", "LA3", "RB'11", "EKG1"]
     assert common.loc["LA2", "reason"] == "status bad in run-2"
     assert common["kept"].tolist() == ["no", "no", "yes", "no"]
-    assert "LA1" in log.text
+    assert "are not in all 2 recordings and are dropped: LA1" in log.text
 
 
 # ------------------------------------------------------------------------------- names and places
@@ -134,7 +134,9 @@ def written(
 TWO = "name\ttype\nLA1\tSEEG\nLA2\tSEEG\n"
 
 
-def test_channels_are_joined_under_the_names_of_the_recording(tmp_path: Path) -> None:
+def test_channels_are_joined_under_the_names_of_the_recording(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
     places = "name\tx\ty\tz\tdestrieux\nla01\t1\t2\t3\tG_front\nLA2\t4\t5\t6\tS_calc\n"
     segment = written(tmp_path, channels_of=TWO, electrodes_of={"ACPC": places})
     table = channels(segment, ["EEG LA1-Ref", "EEG LA2-Ref", "EEG LA3-Ref"])
@@ -146,6 +148,7 @@ def test_channels_are_joined_under_the_names_of_the_recording(tmp_path: Path) ->
     assert table["x"].tolist()[:2] == [1, 4]
     assert table["region"].tolist()[:2] == ["G_front", "S_calc"]
     assert table["space"].tolist() == ["ACPC", "ACPC", "n/a"]
+    assert "1 names that are" in log.text and "not in channels.tsv: EEG LA3-Ref" in log.text
 
 
 def test_native_coordinates_stand_beside_those_of_a_template(tmp_path: Path) -> None:
@@ -185,7 +188,7 @@ def test_the_atlas_that_is_asked_for_names_the_regions(tmp_path: Path) -> None:
     assert channels(segment, ["LA1"])["region"].tolist() == ["insula"]
     other = ChannelSettings(atlas="destrieux")
     assert channels(segment, ["LA1"], other)["region"].tolist() == ["S_circ"]
-    with pytest.raises(InputError, match="no column 'destrieu'"):
+    with pytest.raises(InputError, match="the table has no column 'destrieu'"):
         channels(segment, ["LA1"], ChannelSettings(atlas="destrieu"))
 
 
@@ -200,7 +203,9 @@ def test_contradicting_rows_of_one_electrode_are_refused(tmp_path: Path) -> None
         channels(segment, ["LA1", "LA2"])
 
 
-def test_types_and_names_of_electrodes_are_chosen(tmp_path: Path) -> None:
+def test_types_and_names_of_electrodes_are_chosen(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
     table = "name\ttype\nLA1\tSEEG\nLA2\tSEEG\nRB1\tDBS\nRB2\tDBS\nEKG\tECG\n"
     segment = written(tmp_path, channels_of=table)
     names = ["LA1", "LA2", "RB1", "RB2", "EKG"]
@@ -210,3 +215,44 @@ def test_types_and_names_of_electrodes_are_chosen(tmp_path: Path) -> None:
         "LA1": "n/a", "LA2": "not in dataset.channels.names", "RB1": "n/a", "RB2": "n/a",
         "EKG": "type ECG",
     }  # fmt: skip
+    assert "has no electrodes.tsv: its electrodes have no coordinates" in log.text
+
+
+ONE = "name\ttype\nLA1\tSEEG\n"
+
+
+@pytest.mark.parametrize(
+    ("channels_of", "electrodes_of", "message"),
+    [
+        ("name\nLA1\n", {}, "the table has no column `type`"),
+        ("label\ttype\nLA1\tSEEG\n", {}, "the table has the columns label, type and 1 rows"),
+        ("name\ttype\nLA1\tECG\n", {}, "no electrode is left: 1 of type ECG"),
+        (ONE, {"ACPC": "name\tx\ty\nLA1\t1\t2\n"}, "the table lacks the columns z"),
+    ],
+)
+def test_tables_that_say_too_little_are_refused(
+    tmp_path: Path, channels_of: str, electrodes_of: dict[str, str], message: str
+) -> None:
+    segment = written(tmp_path, channels_of=channels_of, electrodes_of=electrodes_of)
+    with pytest.raises(InputError, match=message):
+        channels(segment, ["LA1"])
+
+
+def test_recordings_without_a_common_electrode_are_refused(tmp_path: Path) -> None:
+    first = channels(written(tmp_path / "a", channels_of=TWO), ["LA1"])
+    other = channels(written(tmp_path / "b", channels_of=TWO), ["LA2"])
+    with pytest.raises(InputError, match="no electrode is kept in all of the recordings a, b"):
+        common_channels([first, other], ["a", "b"])
+
+
+def test_places_without_their_system_are_taken_as_mm(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    segment = written(
+        tmp_path, channels_of=ONE, electrodes_of={"ACPC": "name\tx\ty\tz\nLA1\t1\t2\t3\n"}
+    )
+    assert segment.coordsystem is not None
+    segment.coordsystem.unlink()
+    table = channels(find(tmp_path, "sub-01")[0], ["LA1"])
+    assert table[["x", "y", "z"]].to_numpy().tolist() == [[1, 2, 3]]
+    assert "electrodes.tsv has no coordsystem.json" in log.text

@@ -32,7 +32,7 @@ def test_files_are_found_without_importing_anything_heavy() -> None:
 
 def test_a_data_set_that_does_not_exist_is_named(tmp_path: Path) -> None:
     (tmp_path / "dutch").mkdir()
-    with pytest.raises(InputError, match=r"did you mean 'dutch'") as error:
+    with pytest.raises(InputError, match=r"folder does not exist \(did you mean 'dutch'") as error:
         find(tmp_path / "ductch", "sub-01")
     assert "ductch" in str(error.value)
     assert "dataset.root" in str(error.value)
@@ -60,8 +60,9 @@ def test_an_annexed_recording_that_was_not_fetched_is_explained(copied: Path) ->
     signal = find(copied, "sub-01")[0].signal
     signal.unlink()
     signal.symlink_to("../../.git/annex/objects/gone")
-    with pytest.raises(InputError, match="datalad get"):
+    with pytest.raises(InputError, match="a link to content that was not") as error:
         find(copied, "sub-01")
+    assert "datalad get" in str(error.value)
 
 
 def test_events_without_the_acquisition_belong_to_every_acquisition(
@@ -160,7 +161,7 @@ def test_participants_are_listed_however_they_are_written(tmp_path, content, exp
     ("content", "message"),
     [
         (b"participant_id\nsub-\xe9\n", "table of participants cannot be read"),
-        (b"subject\nsub-01\n", "has the columns subject"),
+        (b"subject\nsub-01\n", "the table has the columns subject"),
         (b"participant_id\n" + b"x" * 200_000 + b"\n", "table of participants cannot be read"),
     ],
 )
@@ -213,3 +214,9 @@ def test_recordings_are_selected_by_session_run_acquisition_and_task(tmp_path: P
     with pytest.raises(InputError, match="no recording of the session '3'") as error:
         labels(task="film", session="3")
     assert "one of 1" in str(error.value)
+
+
+def test_a_data_set_without_intracranial_recordings_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sub-01/anat").mkdir(parents=True)
+    with pytest.raises(InputError, match="no participant with intracranial recordings"):
+        participants(tmp_path)

@@ -56,14 +56,17 @@ def test_a_registered_format_is_found_and_read_with_its_companions_and_sound(roo
         with open_signals(segment) as signals:
             assert np.array_equal(signals.select(["A2"]).read(5, 9), VALUES[5:9, [1]])
         assert np.allclose(audio(segment).samples, SOUND / np.abs(SOUND).max(), atol=1e-6)
-    with pytest.raises(InputError, match="no recording"):
+    with pytest.raises(InputError, match="sub-01 has no recording"):
         find(root, "sub-01")
 
 
 def test_a_package_that_a_format_needs_and_that_is_absent_is_named(root):
     with FORMATS.extended(toy(package="a_reader_of_toys")):
         (segment,) = find(root, "sub-01")
-        with pytest.raises(InputError, match="pip install a_reader_of_toys"), open_signals(segment):
+        with (
+            pytest.raises(InputError, match="Toy files need the package a_reader_of_toys"),
+            open_signals(segment),
+        ):
             pass
 
 

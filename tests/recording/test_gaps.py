@@ -194,7 +194,9 @@ def test_each_channel_of_an_edf_file_is_read_at_its_own_rate(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "highgamma"):
         dataset = {"root": tmp_path, "audio": {"source": "channel", "channel": "MIC"}}
         recorded = record("sub-01", dataset)
-    assert "MIC (2048 Hz)" in caplog.text
+    assert "1 with other rates are not taken as electrodes: MIC (2048 Hz)" in caplog.text
+    assert "was recorded at 2048 Hz: it holds nothing above 1024 Hz" in caplog.text
+    assert " words are shown after the recording's end" in caplog.text
     assert recorded.channels["name"].tolist() == list(NAMES)
     with open_channels(find(tmp_path, "sub-01"), NAMES) as (reader,):
         assert reader.rate == RATE
@@ -268,3 +270,15 @@ def test_a_gap_is_filled_with_silence():
     whole = filled(reader, [Gap(2, 1.0), Gap(5, 0.5)])
     assert whole.read()[:, 0].tolist() == [1, 2, 0, 0, 3, 4, 5, 0, 6]
     assert whole.read(1, 5)[:, 0].tolist() == [2, 0, 0, 3]
+
+
+def test_records_that_run_backwards_are_refused(tmp_path):
+    folder = tmp_path / "sub-01/ieeg"
+    side_files(folder, "sub-01_task-read")
+    signals = {name: (RATE, np.zeros(3 * RATE)) for name in NAMES}
+    write_edf(folder / "sub-01_task-read_ieeg.edf", signals, onsets=[0.0, 1.0, 1.5])
+    with (
+        pytest.raises(InputError, match=r"record 3 begins 0\.5 s before the one before it ends"),
+        open_signals(find(tmp_path, "sub-01")[0]),
+    ):
+        pass

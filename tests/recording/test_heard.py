@@ -55,7 +55,7 @@ def test_the_onset_of_the_dutch_film_is_an_event(shared_data):
     film = [Segment("sub-01", "run-1", folder / "x.vhdr", events=events)]
     (row,) = heard.presentations(film, {"onset": "start task"}, root=folder).to_dict("records")
     assert row["onset"] == expected and row["stretch"] == 1
-    with pytest.raises(InputError, match="did you mean 'start task'"):
+    with pytest.raises(InputError, match="no row has the trial_type 'start tsk'"):
         heard.presentations(film, {"onset": "start tsk"}, root=folder)
 
 
@@ -65,7 +65,7 @@ def test_the_first_of_several_events_counts_and_that_is_said(tmp_path, caplog):
         assert onsets_of(tmp_path, "play", "run-1") == [[0, 3.5, 1.0, 1]]
     assert "2 rows are of the type 'play'" in caplog.text
     nwb = replace(segments(tmp_path, "run-1")[0], events=None, signal=tmp_path / "run-1.nwb")
-    with pytest.raises(InputError, match="has no events"):
+    with pytest.raises(InputError, match="has no events to tell when the stimulus began"):
         heard.presentations([nwb], {"onset": "play"}, root=tmp_path)
 
 
@@ -92,9 +92,9 @@ def test_marks_give_onset_and_stretch_of_each_recording(tmp_path):
     ("text", "message"),
     [
         ("participant\tonset\nsub-02\t3\n", "no onset of sub-01, recording run-1"),
-        ("participant\tstart\nsub-01\t3\n", "lacks the column onset"),
+        ("participant\tstart\nsub-01\t3\n", "the table lacks the column onset"),
         ("participant\tonset\nsub-01\t3\nsub-01\t9\n", "has 2 onsets of sub-01"),
-        ("participant\tonset\nsub-01\tlate\n", "late"),
+        ("participant\tonset\nsub-01\tlate\n", "the onset in line 2 is 'late'"),
         ("participant\tonset\ttime\nsub-01\t0\t0\nsub-01\t9\t1\n", "stretch the stimulus by 9"),
     ],
 )
@@ -215,3 +215,14 @@ def test_marks_that_no_line_goes_through_are_refused():
     time = np.array([0.0, 1e308, -1e308])
     with pytest.raises(InputError, match="3 marks stretch the stimulus by"):
         heard.line_through(time, time[::-1] * 1.5, where="marks.tsv")
+
+
+def test_events_that_name_no_stimulus_are_refused(tmp_path):
+    (tmp_path / "a.wav").touch()
+    several = {"audio": "*.wav", "onset": 0.0}
+    (tmp_path / "run-1.tsv").write_text("onset\tduration\n1\t1\n")
+    with pytest.raises(InputError, match="the recording has no events that name stimuli"):
+        heard.presentations(segments(tmp_path, "run-1"), several, root=tmp_path)
+    (tmp_path / "run-1.tsv").write_text("onset\ttrial_type\n1\tb\n2\tc\n")
+    with pytest.raises(InputError, match="none of 2 events names one of 1 stimuli"):
+        heard.presentations(segments(tmp_path, "run-1"), several, root=tmp_path)

@@ -31,7 +31,8 @@ def test_brainvision_is_read_with_its_companions(
     np.testing.assert_allclose(values, data[1000:3000, [9, 6]], rtol=1e-6)
     assert measured.rms > 1e6  # tens of volts
     assert not measured.plausible
-    assert "intracranial recordings have 0.5 to 5000 µV" in log.text
+    assert "intracranial recordings have 1 to 2000 µV" in log.text
+    assert "channels.tsv probably names the wrong unit" in log.text
     assert table.index[table["kept"] == "yes"].tolist() == [f"ECOG_RIGHT_{k}" for k in range(6)]
     # electrodes.tsv is in metres.
     assert table.loc["ECOG_RIGHT_0", "x"] == pytest.approx(37.318174)
@@ -124,7 +125,10 @@ def test_a_header_cannot_lead_out_of_its_folder(gripforce: Path, tmp_path: Path)
     text = segment.signal.read_text("utf-8")
     name = segment.companions[0].name
     segment.signal.write_text(text.replace(f"DataFile={name}", "DataFile=../../../elsewhere.eeg"))
-    with pytest.raises(InputError, match="outside its folder"), open_signals(segment):
+    with (
+        pytest.raises(InputError, match=r"header leads to .*, outside its folder"),
+        open_signals(segment),
+    ):
         pass
 
 
@@ -166,7 +170,7 @@ def test_a_fif_file_whose_tags_lead_in_a_circle_is_refused(tmp_path: Path) -> No
     segment = one_recording(
         tmp_path, ".fif", first + struct.pack(">iIii", 101, 3, 4, 36) + bytes(9)
     )
-    refused(segment, "tags lead back to byte 36")
+    refused(segment, "the recording cannot be read: its tags lead back to byte 36")
 
 
 def test_a_fif_file_whose_tags_state_more_than_it_holds_is_refused(tmp_path: Path) -> None:
@@ -235,4 +239,7 @@ def test_an_eeglab_file_that_scipy_would_trust_is_refused(tmp_path: Path, kind, 
 def test_a_recording_without_channels_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.edf"
     write_edf(path, {"EDF Annotations": (64, np.zeros(128))})
-    refused(one_recording(tmp_path, ".edf", path.read_bytes()), "0 channels")
+    refused(
+        one_recording(tmp_path, ".edf", path.read_bytes()),
+        "the recording has 0 channels and a rate of",
+    )

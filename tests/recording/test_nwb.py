@@ -58,13 +58,15 @@ def test_a_late_first_sample_does_not_change_the_rate_or_the_alignment(
     ],
 )
 def test_nwb_conversion_gives_microvolts(
-    tmp_path: Path, series: dict[str, object], factor: float
+    tmp_path: Path, series: dict[str, object], factor: float, log: pytest.LogCaptureFixture
 ) -> None:
     truth = write_dataset(tmp_path, **series)
     with open_signals(find(tmp_path, "sub-01")[0]) as signals:
         np.testing.assert_allclose(
             signals.select(["LA1"]).read()[:, 0], truth["neural"][:, 0] * factor, rtol=1e-12
         )
+    contradicted = "in channels.tsv it is µV; channels.tsv is used" in log.text
+    assert contradicted == (series == {"unit": "volts"})
 
 
 def test_values_in_volts_are_warned_of_and_not_rescaled(
@@ -76,7 +78,7 @@ def test_values_in_volts_are_warned_of_and_not_rescaled(
     expected = 1e6 * truth["neural"].std()
     assert measured.rms == pytest.approx(expected, rel=0.05)
     assert not measured.plausible
-    assert "0.5 to 5000 µV" in log.text
+    assert "1 to 2000 µV" in log.text
 
 
 def test_a_truncated_nwb_is_named(copied: Path) -> None:
@@ -120,7 +122,7 @@ def test_an_nwb_that_contradicts_its_sidecars_is_refused(copied: Path, damage: s
     with pytest.raises(InputError) as error, open_signals(segment):
         pass
     said = {
-        "renamed": "ECoG",
+        "renamed": "the file has no series 'iEEG'",
         "transposed": "looks transposed",
         "one channel too many": "100 × 6 values, channels.tsv lists 5",
     }
@@ -247,19 +249,48 @@ def not_a_number(acquisition) -> None:
     acquisition["iEEG/data"].attrs["conversion"] = np.nan
 
 
+def stamps(count: int):
+    """The series with another number of time stamps."""
+
+    def change(acquisition) -> None:
+        del acquisition["iEEG/timestamps"]
+        made = acquisition["iEEG"].create_dataset("timestamps", data=np.arange(count) / 100)
+        made.attrs["interval"], made.attrs["unit"] = np.int32(1), "seconds"
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (huge, "states 1099511627776 × 5 values"),
         (text, "holds no numbers"),
-        (elsewhere, "outside its folder"),
+        (elsewhere, "the recording leads to .*, outside its folder"),
         (circle, "'acquisition/iEEG/again' is inside itself"),
-        (not_a_number, "conversion nan"),
+        (not_a_number, "has the conversion nan"),
+        (stamps(2), "the series 'iEEG' has 2 timestamps"),
+        (stamps(500), "has 12288 samples and 500 timestamps"),
     ],
 )
 def test_a_file_that_states_what_cannot_be_is_refused(copied: Path, change, message) -> None:
     with pytest.raises(InputError, match=message), open_signals(changed(copied, change)):
         pass
+
+
+def test_values_without_a_unit_are_taken_as_microvolts(copied: Path, caplog) -> None:
+    segment = find(copied, "sub-01")[0]
+    assert segment.channels is not None
+    table = segment.channels.read_text("utf-8-sig").replace("µV", "n/a")
+    segment.channels.write_text(table, encoding="utf-8")
+    with open_signals(segment) as signals:
+        before = signals.read(0, 100)
+
+    def change(acquisition) -> None:
+        acquisition["iEEG/data"].attrs["unit"] = "a.u."
+
+    with open_signals(changed(copied, change)) as signals:
+        np.testing.assert_array_equal(signals.read(0, 100), before)
+    assert "('a.u.') names a unit of voltage; the values are taken as µV" in caplog.text
 
 
 def test_a_rate_that_is_no_number_is_refused(copied: Path) -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from dutch_recording import WORDS
 
 from highgamma.errors import InputError
 from highgamma.recording.files import find
-from highgamma.recording.outputs import record
+from highgamma.recording.outputs import record, with_voice
+from highgamma.recording.sound import Sound
 from highgamma.recording.stimuli import stimuli
 from highgamma.store import read_table
 
@@ -22,7 +24,9 @@ def test_onsets_in_milliseconds_are_recognised(copied: Path) -> None:
     table = read_table(events, strings=("value",))
     table["onset"] *= 1000
     table.to_csv(events, sep="\t", index=False)
-    with pytest.raises(InputError, match="milliseconds"):
+    with pytest.raises(
+        InputError, match=r"words are shown after the recording's end .*, the last at"
+    ):
         record("sub-01", {"root": copied})
 
 
@@ -44,8 +48,9 @@ def test_a_recording_without_words_or_sound_gives_empty_tables(gripforce: Path) 
     assert list(recorded.words)[:4] == ["segment", "segment_label", "word", "onset"]
     assert recorded.audio.sizes["time"] == 0
     assert recorded.audio.attrs["signal_unit_plausible"] == 0
-    with pytest.raises(InputError, match=r"dataset\.words\.trial_type to null"):
+    with pytest.raises(InputError, match=r"no words were found \(rows with trial_type") as error:
         record("sub-testsub", dict(dataset, words={}))
+    assert "dataset.words.trial_type to null" in str(error.value)
 
 
 def test_the_stimulus_is_a_pseudo_participant(dutch: SimpleNamespace, shared_data: Path) -> None:
@@ -106,3 +111,18 @@ def test_nothing_is_written_when_the_input_is_bad(
         _run_script(folder, copied)
     assert [path.name for path in folder.iterdir()] == ["log.txt"]
     assert "cut short" in (folder / "log.txt").read_text()
+
+
+def test_a_stimulus_that_is_not_configured_is_refused(dutch: SimpleNamespace) -> None:
+    with pytest.raises(InputError, match="no stimulus is configured"):
+        record("stimulus", {"root": dutch.root})
+
+
+def test_a_voice_that_is_rarely_found_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    prompts = pd.DataFrame({"segment": 0, "onset": 2.0 * np.arange(10), "voice_onset": np.nan})
+    quiet = np.random.default_rng(0).normal(0, 1e-4, 20 * 16000).astype(np.float32)
+    quiet[8000:16000] += np.sin(2 * np.pi * 220 * np.arange(8000) / 16000, dtype=np.float32)
+    found = with_voice(prompts.assign(voice_offset=np.nan), [Sound(quiet, 16000.0, 0.0, 1.0)])
+    n = int(found["voice_onset"].notna().sum())
+    assert n < 8
+    assert f"the voice was found in only {n} of 10 trials" in caplog.text

@@ -50,7 +50,7 @@ def test_no_words_is_an_error_that_lists_the_trial_types(
 
 
 def test_a_wrong_word_column_is_answered_with_the_nearest(dutch: SimpleNamespace) -> None:
-    with pytest.raises(InputError, match="'value'"):
+    with pytest.raises(InputError, match=r"has no column 'valeu' \(did you mean 'value'\?\)"):
         words([dutch.segment], WordSettings(column="valeu"))
 
 
@@ -127,12 +127,13 @@ PHONES = (
 )
 
 
-def test_rows_of_phones_become_words(tmp_path) -> None:
+def test_rows_of_phones_become_words(tmp_path, caplog) -> None:
     table = PHONES.format(column="\tphone", k="\tk", a="\ta", t="\tt", j="\tj")
     found = words(recorded(tmp_path, table), WordSettings())
     assert found["word"].tolist() == ["kat", "ja"]
     np.testing.assert_allclose(found["onset"], [1.0, 3.0])
     np.testing.assert_allclose(found["offset"], [1.4, 3.5])
+    assert "5 rows are joined to 2 words" in caplog.text
 
 
 def test_whether_repeated_rows_are_phones_is_asked_for(tmp_path) -> None:
@@ -191,13 +192,15 @@ def test_a_textgrid_in_utf_16_is_read_and_a_damaged_one_refused(shared_data, tmp
     assert textgrid_words(path)["word"].iloc[0] == "één"
     for damaged in (
         b"",
-        text[:300].encode(),
         b"\xff\xfe\x00",
         text.encode("latin-1", "replace")[50:],
     ):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match="TextGrid"):
+        with pytest.raises(InputError, match="the TextGrid cannot be read"):
             textgrid_words(path)
+    path.write_bytes(text[:300].encode())
+    with pytest.raises(InputError, match="which of 1 tiers has the words is not stated"):
+        textgrid_words(path)
 
 
 def test_words_of_a_textgrid_have_the_times_of_the_voice(shared_data: Path, copied: Path) -> None:
@@ -256,3 +259,32 @@ def test_events_of_another_type_end_words_without_a_duration(tmp_path) -> None:
     found = words(recorded(tmp_path, table), settings)
     assert found["onset"].tolist() == [1, 6, 10]
     np.testing.assert_array_equal(found["offset"], [2.5, 7, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            "onset\tduration\ttrial_type\n1\t1\tword\n",
+            "no column `value`, nor another that usually holds words",
+        ),
+        ("onset\ttrial_type\tvalue\n1\tword\tkat\n", "the table has no column 'duration'"),
+        (
+            SHOWN + "1\t1\tword\tkat\n2\t1\tword\tn/a\n",
+            "1 of 2 rows of words have none",
+        ),
+    ],
+)
+def test_events_without_words_are_refused(tmp_path: Path, table: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        words(recorded(tmp_path, table), WordSettings())
+
+
+def test_a_tier_of_silence_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.TextGrid"
+    path.write_text(
+        'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n1\n<exists>\n1\n'
+        '"IntervalTier"\n"words"\n0\n1\n1\n0\n1\n"sil"\n'
+    )
+    with pytest.raises(InputError, match="the tier 'words' has no words"):
+        textgrid_words(path)

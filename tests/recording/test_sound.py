@@ -137,3 +137,29 @@ def test_a_rate_that_no_sound_has_is_refused(tmp_path: Path, rate: int) -> None:
     path.write_bytes(whole.replace(struct.pack("<I", 16000), struct.pack("<I", rate)))
     with pytest.raises(InputError, match="has a rate of"):
         audio_file(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"source": "channel"}, "the audio's source is a channel, but none is named"),
+        ({"source": "tape"}, "unknown source of audio 'tape'"),
+    ],
+)
+def test_a_source_that_is_none_is_refused(dutch, given, message) -> None:
+    with pytest.raises(InputError, match=message):
+        audio(dutch.segment, AudioSettings(**given))
+
+
+def test_sound_that_is_no_number_is_refused_and_silence_reported(tmp_path: Path, caplog) -> None:
+    import soundfile
+
+    path = tmp_path / "x.wav"
+    samples = np.zeros(1600, np.float32)
+    soundfile.write(path, samples, 16000, "FLOAT")
+    assert audio_file(path).peak == 0
+    assert "x.wav) is silent throughout" in caplog.text
+    samples[[3, 5]] = np.nan
+    soundfile.write(path, samples, 16000, "FLOAT")
+    with pytest.raises(InputError, match="holds 2 samples that are not numbers"):
+        audio_file(path)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from highgamma.errors import InputError
+from highgamma.recording.stimuli import stimuli
 from highgamma.recording.stimulus import transcript
 
 
@@ -39,7 +40,7 @@ def test_the_film_transcript_is_read_by_its_own_column_names(shared_data: Path) 
     assert len(table) == 446
 
 
-def test_an_unsorted_transcript_with_tokens_and_durations(tmp_path: Path) -> None:
+def test_an_unsorted_transcript_with_tokens_and_durations(tmp_path: Path, caplog) -> None:
     path = tmp_path / "t.csv"
     path.write_text(
         "Word,Onset,Duration,word_idx\nnull,2.0,0.5,1\n10,1.0,0.25,0\n10,1.25,0.25,0\nNA,,,2\n"
@@ -48,6 +49,35 @@ def test_an_unsorted_transcript_with_tokens_and_durations(tmp_path: Path) -> Non
     assert table["word"].tolist() == ["10", "null"]
     assert table["onset"].tolist() == [1.0, 2.0]
     assert table["offset"].tolist() == [1.5, 2.5]
+    assert "1 rows have no word or no time" in caplog.text
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="columns a, b"):
+    with pytest.raises(InputError, match="the transcript has the columns a, b"):
         transcript(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.tsv", "word\tonset\toffset\nkat\t2\t1\n", "1 words end before they begin"),
+        ("t.tsv", "word\tonset\toffset\nn/a\t1\t2\n", "the transcript has no words"),
+        ("t.csv", "", "the table cannot be read: No columns"),
+    ],
+)
+def test_a_transcript_that_cannot_be_is_refused(tmp_path: Path, name, content, message) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message):
+        transcript(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("sounds/*/*.wav", r"the pattern 'sounds/\*/\*\.wav' cannot be used"),
+        ("../*.wav", "cannot be used"),
+        ("sounds/*.wav", r"no file matches 'sounds/\*\.wav'"),
+    ],
+)
+def test_a_pattern_of_no_stimuli_is_refused(tmp_path: Path, pattern: str, message: str) -> None:
+    (tmp_path / "sounds").mkdir()
+    with pytest.raises(InputError, match=message):
+        stimuli(tmp_path, {"audio": pattern})

@@ -10,6 +10,7 @@ rule report:
         scores=lambda wildcards: STUDY.all_score_files,
         words=expand(RESULTS / "words/{participant}.tsv", participant=STUDY.summarised),
         contamination=STUDY.audit_files,
+        quality=STUDY.quality_files,
         truth=(
             expand(ROOT / "truth/{participant}.tsv", participant=STUDY.summarised)
             if IS_DEMO

@@ -7,6 +7,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
     from functools import partial
 
     from highgamma.embeddings.listening import open_as_heard
+    from highgamma.embeddings.vocabulary import joined_attribute
     from highgamma.encoding.analysis import analysis_from
     from highgamma.encoding.fit import fit_analysis
     from highgamma.encoding.samples import (
@@ -54,6 +55,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
             seed=params.seed,
             names=(participant, params.name),
         )
+        scores.attrs |= joined_attribute(dict(zip(params.bands, files, strict=True)))
         if analysis.bands is not None:
             scores.attrs["band_layers"] = [chosen[name] for name in analysis.bands]
     write_dataset(

@@ -17,6 +17,7 @@ with job(snakemake.log[0], threads=snakemake.threads):
             contamination=snakemake.input.get("contamination", []),
             truth=snakemake.input.get("truth", []),
             words=snakemake.input.get("words", []),
+            quality=snakemake.input.get("quality", []),
             gains=snakemake.input.gains,
             partition=snakemake.input.partition,
             missing=snakemake.input.missing,

@@ -7,7 +7,6 @@ Only the requested words are read: text is passed through line by line, and
 from __future__ import annotations
 
 import gzip
-import logging
 import mmap
 import struct
 import zlib
@@ -20,10 +19,9 @@ import numpy as np
 
 from highgamma.embeddings.stream import Embeddings, Float32Array, Words
 from highgamma.embeddings.text import word_coordinates
+from highgamma.embeddings.vocabulary import VOCABULARY, vocabulary
 from highgamma.errors import InputError
-from highgamma.spelling import forms, identity, normal
-
-logger = logging.getLogger("highgamma")
+from highgamma.spelling import forms, normal
 
 _MAGIC = 793712314
 _NEWEST = 12
@@ -178,36 +176,19 @@ def static_embeddings(model: dict[str, Any], *, words: Words, path: Path) -> Emb
     """Return word vectors for a resolved catalogue entry of kind `static`; one layer, 0."""
     width = int(model["width"])
 
-    def blocks() -> Iterator[Float32Array]:
-        vectors = read_vectors(path, words.word, width=width)
-        absent = sorted({w for w, v in zip(words.word, vectors, strict=True) if np.isnan(v).any()})
-        if absent:
-            logger.warning("no vector for %d words: %s", len(absent), ", ".join(absent[:20]))
-        _report_equal(words.word, vectors)
-        yield vectors[None]
-
+    vectors = read_vectors(path, words.word, width=width)
+    known = vocabulary(
+        words.word, [None if np.isnan(vector).any() else vector.tobytes() for vector in vectors]
+    )
+    known.report()
     return Embeddings(
         unit="word",
         layers=[0],
         width=width,
         coordinates=word_coordinates(words),
-        blocks=blocks(),
+        blocks=[vectors[None]],
+        attributes={VOCABULARY: known.attribute()},
     )
-
-
-def _report_equal(words: Sequence[str], vectors: Float32Array) -> None:
-    """Report different words with the same vector."""
-    rows: dict[bytes, set[str]] = {}
-    for word, vector in zip(words, vectors, strict=True):
-        if np.isfinite(vector).all():
-            rows.setdefault(vector.tobytes(), set()).add(identity(word))
-    same = [sorted(of) for of in rows.values() if len(of) > 1]
-    if same:
-        logger.warning(
-            "%d vectors belong to several words: %s",
-            len(same),
-            "; ".join(" = ".join(of[:3]) for of in same[:5]),
-        )
 
 
 def character_ngrams(word: str, shortest: int, longest: int) -> list[bytes]:

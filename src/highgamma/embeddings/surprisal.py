@@ -23,8 +23,8 @@ from highgamma.embeddings.stream import Embeddings, Float32Array, Words
 from highgamma.embeddings.text import (
     Tokens,
     check_lengths,
-    check_vocabulary,
     check_words,
+    checked_vocabulary,
     longest,
     reading_windows,
     runs,
@@ -34,6 +34,7 @@ from highgamma.embeddings.text import (
     tokenize_word,
     word_coordinates,
 )
+from highgamma.embeddings.vocabulary import VOCABULARY
 from highgamma.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def surprisal_embeddings(
         If there are no words, or the network sees what follows.
     """
     check_words(words)
-    check_vocabulary(tokenizer, words.word, where=network.folder)
+    known = checked_vocabulary(tokenizer, words.word, where=network.folder)
     order = words.reading_order()
     text = [words.word[row] for row in order]
     if not sees_only_the_past(network, network.logits):
@@ -103,6 +104,7 @@ def surprisal_embeddings(
         attributes={
             "features": "surprisal (nats), entropy (nats), rank (0 is the most expected)",
             "context": str(model["context"]),
+            VOCABULARY: known.attribute(),
         },
     )
 

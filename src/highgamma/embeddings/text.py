@@ -6,8 +6,6 @@ A word's feature is pooled over its sub-word tokens; special tokens are never in
 from __future__ import annotations
 
 import itertools
-import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,13 +14,11 @@ import numpy as np
 
 from highgamma.embeddings.pretrained import Network
 from highgamma.embeddings.stream import Embeddings, Float32Array, Words
+from highgamma.embeddings.vocabulary import VOCABULARY, Vocabulary, different, vocabulary
 from highgamma.errors import InputError
-from highgamma.spelling import identity
 
 if TYPE_CHECKING:
     import torch
-
-LOG = logging.getLogger("highgamma")
 
 _ROWS = 256
 
@@ -307,7 +303,7 @@ def text_embeddings(
 ) -> Embeddings:
     """Return features of the words for a resolved catalogue entry of kind `text`."""
     check_words(words)
-    check_vocabulary(tokenizer, words.word, where=network.folder)
+    known = checked_vocabulary(tokenizer, words.word, where=network.folder)
     order = words.reading_order()
     text = [words.word[row] for row in order]
 
@@ -339,7 +335,11 @@ def text_embeddings(
         width=network.width,
         coordinates=word_coordinates(words, order),
         blocks=blocks(),
-        attributes={"pooling": model["pooling"], "context": str(model["context"])},
+        attributes={
+            "pooling": model["pooling"],
+            "context": str(model["context"]),
+            VOCABULARY: known.attribute(),
+        },
     )
 
 
@@ -354,8 +354,8 @@ def check_words(words: Words) -> None:
         )
 
 
-def check_vocabulary(tokenizer: Any, words: Sequence[str], *, where: Any) -> None:
-    """Report words that a tokenizer does not know, and refuse one that knows hardly any.
+def checked_vocabulary(tokenizer: Any, words: Sequence[str], *, where: Any) -> Vocabulary:
+    """Return how a tokenizer knows words, and report it; refuse one that knows hardly any.
 
     Parameters
     ----------
@@ -367,34 +367,26 @@ def check_vocabulary(tokenizer: Any, words: Sequence[str], *, where: Any) -> Non
     Raises
     ------
     InputError
-        If more than half of the different words have an unknown token, none, or the same tokens as
-        another word.
+        If more than half of at least two different words have an unknown token, none, or the same
+        tokens as another word.
     """
-    different = sorted({identity(word): word for word in words if word.strip()}.values())
-    if len(different) < 2:
-        return
-    tokens = [tuple(tokenizer(w, add_special_tokens=False)["input_ids"]) for w in different]
-    unknown = getattr(tokenizer, "unk_token_id", None)
+    once = different(words)
+    tokens = [tuple(tokenizer(w, add_special_tokens=False)["input_ids"]) for w in once]
     # GPT-2's unknown token is its end of text, which no word has.
-    strange = [w for w, ids in zip(different, tokens, strict=True) if not ids or unknown in ids]
-    shared = Counter(tokens)
-    same = [w for w, ids in zip(different, tokens, strict=True) if shared[ids] > 1]
-    affected = set(strange) | set(same)
-    if len(affected) > len(different) / 2:
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    strange = [w for w, ids in zip(once, tokens, strict=True) if unknown in ids]
+    known = vocabulary(once, [ids or None for ids in tokens], unknown=strange)
+    if len(once) > 1 and len(known.affected) > len(once) / 2:
         raise InputError(
-            f"the tokenizer knows too few words: {len(strange)} of {len(different)} have an "
-            f"unknown token or none, {len(same)} the same tokens as another word",
+            f"the tokenizer knows too few words: {len(known.absent) + len(strange)} of {len(once)} "
+            f"have an unknown token or none, {known.n_alike} the same tokens as another word",
             where=where,
             expected="a tokenizer with the vocabulary of the words' language",
             remedy="fetch the model's vocabulary (tokenizer.json, vocab.json and merges.txt), or "
             "take a model of this language",
         )
-    if affected:
-        LOG.warning(
-            "%d of %d different words have an unknown token or none, %d the same tokens as another "
-            "word: %s",
-            len(strange), len(different), len(same), ", ".join(sorted(affected)[:10]),
-        )  # fmt: skip
+    known.report()
+    return known
 
 
 def check_lengths(network: Network, words: Sequence[str], lengths: np.ndarray[Any, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from highgamma.recording.signals import PLAUSIBLE_UV
 from highgamma.sections import setting
 
 
@@ -52,7 +53,7 @@ class QualitySettings:
         maximum=1,
     )
     amplitude: tuple[float, float] = setting(
-        (1.0, 2000.0),
+        PLAUSIBLE_UV,
         "Range of plausible standard deviations of the voltage, in µV; outside, the unit is "
         "probably wrong.",
         above=0,

@@ -22,8 +22,12 @@ LOG = logging.getLogger("highgamma")
 BLOCK_BYTES = 32_000_000
 """How much of a file is in memory at a time while a stretch of it is read."""
 
-PLAUSIBLE_UV = (0.5, 5000.0)
-"""Typical amplitudes (standard deviation, µV) that intracranial recordings have."""
+PLAUSIBLE_UV = (1.0, 2000.0)
+"""Standard deviations of the voltage (µV) that intracranial recordings have.
+
+An amplifier's own noise is about 1 µV, its range a few millivolts. The range spans a factor of
+2000, so that a unit that is wrong by 1000 or more shows on every channel of 2 to 1000 µV.
+"""
 
 PREFIXES = {
     "": 1e6,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highgamma import store
+from highgamma.embeddings.vocabulary import VOCABULARY
 from highgamma.errors import InputError
 from highgamma.group import COLUMNS as GROUP_COLUMNS
 from highgamma.summary.columns import GAIN_COLUMNS, MISSING_COLUMNS, PARTITION_COLUMNS
@@ -125,8 +126,8 @@ class Evidence:
         Contamination audit by participant.
     truth
         Planted truth, None for real recordings.
-    words
-        Table of words by participant.
+    words, quality
+        Table of words, and table of quality, by participant.
     published
         Scores of a published study, None if not given.
     group
@@ -145,6 +146,7 @@ class Evidence:
     audits: Mapping[str, Audit]
     truth: pd.DataFrame | None
     words: Mapping[str, pd.DataFrame]
+    quality: Mapping[str, pd.DataFrame]
     gains: pd.DataFrame
     partition: pd.DataFrame
     missing: pd.DataFrame
@@ -187,6 +189,11 @@ class Evidence:
         """The role of each model's kind."""
         return dict(json.loads(str(self.arrays.attrs.get("roles", "{}"))))
 
+    @property
+    def vocabularies(self) -> dict[str, dict[str, Any]]:
+        """Which words each model does not know, by model and participant."""
+        return dict(json.loads(str(self.arrays.attrs.get(VOCABULARY, "{}"))))
+
     def findings(self, rows: pd.DataFrame, analysis: str) -> pd.DataFrame:
         """Return the rows of models that are not controls; all rows if there are none."""
         without_controls = rows[~rows["model"].isin(self.controls(analysis))]
@@ -210,6 +217,7 @@ def read(
     contamination: Iterable[str | Path] = (),
     truth: Iterable[str | Path] = (),
     words: Iterable[str | Path] = (),
+    quality: Iterable[str | Path] = (),
     gains: str | Path | None = None,
     partition: str | Path | None = None,
     missing: str | Path | None = None,
@@ -229,8 +237,8 @@ def read(
         The summary's arrays.
     scores
         Score files `…/<analysis>/<participant>/<model>/<layers>.nc`.
-    contamination, truth, words
-        Audits, planted truth and tables of words, one file for each participant.
+    contamination, truth, words, quality
+        Audits, planted truth, tables of words and of quality, one file for each participant.
     published
         Scores of a published study, a table of `participant model pcc r2 source`.
     group
@@ -267,7 +275,8 @@ def read(
         scores={key: tuple(paths) for key, paths in by_fit.items()},
         audits={Path(p).stem: a for p in sorted(map(str, contamination)) if (a := read_audit(p))},
         truth=pd.concat(planted, ignore_index=True) if planted else None,
-        words={Path(p).stem: store.read_table(p, strings=_TEXT) for p in sorted(map(str, words))},
+        words=_by_participant(words),
+        quality=_by_participant(quality),
         gains=_table(gains, GAIN_COLUMNS),
         partition=_table(partition, PARTITION_COLUMNS),
         missing=_table(missing, MISSING_COLUMNS),
@@ -275,6 +284,10 @@ def read(
         group=_table(group, GROUP_COLUMNS),
         courses=tuple(read_courses(courses)),
     )
+
+
+def _by_participant(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
+    return {Path(p).stem: store.read_table(p, strings=_TEXT) for p in sorted(map(str, paths))}
 
 
 def _table(path: str | Path | None, columns: Iterable[str]) -> pd.DataFrame:

@@ -68,6 +68,7 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
     headline = findings.headline(evidence)
     recovery = findings.recovery(evidence)
     comparison = findings.comparison(evidence)
+    channel_flags = findings.flagged_channels(evidence)
     numbered, drawn = _figures(evidence, headline, recovery, comparison)
     demonstrations = {a for a in evidence.analyses if evidence.settings(a).get("part_of")}
     untraced = [
@@ -95,6 +96,11 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         not_estimable=NOT_ESTIMABLE,
         clean=findings.with_and_without(evidence),
         audits=_audit_rows(evidence),
+        channel_flags=channel_flags,
+        channel_flag_meaning=findings.flag_meanings(channel_flags),
+        quality_of=len(evidence.quality),
+        unknown_words=findings.unknown_words(evidence),
+        vocabularies=len(evidence.vocabularies),
         recovery=recovery,
         lag_tolerance=findings.LAG_TOLERANCE,
         layer_tolerance=findings.LAYER_TOLERANCE,

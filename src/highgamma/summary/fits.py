@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from highgamma import store
+from highgamma.embeddings.vocabulary import VOCABULARY
 from highgamma.encoding.columns import SCORE_COLUMNS
 from highgamma.errors import InputError
 from highgamma.scores import SUMS, FoldSums, best_of_surrogates
@@ -234,6 +236,8 @@ class FitSummary:
         Results (channel,) of each space of a banded ridge, by space and name.
     columns
         (channel,) further score columns that the table of electrodes has, by name.
+    vocabulary
+        Which words each model does not know, by model (`embeddings.vocabulary`).
     """
 
     analysis: str
@@ -274,6 +278,7 @@ class FitSummary:
     alone: dict[str, tuple[FloatArray, FloatArray]]
     spaces: dict[str, dict[str, FloatArray]]
     columns: dict[str, FloatArray]
+    vocabulary: dict[str, Any]
 
 
 def summarise_fit(fit: Fit) -> FitSummary:
@@ -299,12 +304,7 @@ def summarise_fit(fit: Fit) -> FitSummary:
     constant = np.nan_to_num(_filled(scores, "intercept_only", *each)) > 0
     # The fit of one fold's layer may be constant while that of another fold's is not.
     rows = np.take_along_axis(constant, choice.index, axis=0) if choice.index.size else constant
-    lag_r = np.empty((scores.sizes["channel"], 0))
-    lag = np.empty(0)
-    if "lag_r" in scores and "lag" in scores.coords:
-        lag = np.asarray(scores["lag"].values, dtype=np.float64)
-        all_layers = np.asarray(scores["lag_r"].transpose("channel", "layer", "lag").values)
-        lag_r = all_layers[np.arange(len(all_layers)), choice.modal]
+    lag, lag_r = _lag_curve(scores, choice.modal)
     peak = [
         np.take_along_axis(_filled(scores, name, *each), choice.modal[None], axis=0)[0]
         for name in ("peak_lag", "peak_lag_low", "peak_lag_high")
@@ -356,7 +356,17 @@ def summarise_fit(fit: Fit) -> FitSummary:
         alone=_alone(scores),
         spaces=_spaces(scores),
         columns=_electrode_columns(scores, choice.modal),
+        vocabulary=json.loads(scores.attrs.get(VOCABULARY, "{}")),
     )
+
+
+def _lag_curve(scores: xr.Dataset, modal: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Return lags (s) and the r (channel, lag) of each channel's layer; empty without a curve."""
+    if "lag_r" not in scores or "lag" not in scores.coords:
+        return np.empty(0), np.empty((scores.sizes["channel"], 0))
+    all_layers = np.asarray(scores["lag_r"].transpose("channel", "layer", "lag").values)
+    lag = np.asarray(scores["lag"].values, dtype=np.float64)
+    return lag, all_layers[np.arange(len(all_layers)), modal]
 
 
 def _best_r(scores: xr.Dataset) -> FloatArray:

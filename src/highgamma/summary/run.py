@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from highgamma import store
+from highgamma.embeddings.vocabulary import VOCABULARY
 from highgamma.errors import InputError
 from highgamma.summary.arrays import arrays_of
 from highgamma.summary.choice import FAMILY
@@ -24,7 +25,7 @@ from highgamma.summary.columns import (
     LayersPart,
     electrode_columns,
 )
-from highgamma.summary.fits import STUDY_FIGURES, Fit, summarise_fit
+from highgamma.summary.fits import STUDY_FIGURES, Fit, FitSummary, summarise_fit
 from highgamma.summary.tables import (
     audited,
     gain_parts,
@@ -35,6 +36,7 @@ from highgamma.summary.tables import (
     partition_parts,
     places_of,
     standing_beside,
+    vocabularies,
     with_whole_numbers,
 )
 
@@ -144,15 +146,13 @@ def summarise(
     arrays = arrays_of(done, electrodes)
     arrays.attrs = {
         "run": run,
-        "family": FAMILY,
         "analyses": json.dumps(analyses, sort_keys=True, default=str),
         "missing": json.dumps([list(m) for m in missing]),
         "left_out": json.dumps(
             {name: left_out(t) for name, t in sorted(channels.items())}, sort_keys=True
         ),
-        "n_permutations": json.dumps({s.analysis: s.n_permutations for s in done}, sort_keys=True),
-        "unit": json.dumps({s.analysis: s.unit for s in done}, sort_keys=True),
         "roles": json.dumps(dict(roles or {}), sort_keys=True),
+        **_attributes(done),
     }
     log.info(
         "%d fits, %d electrode rows, %d missing fits", len(done), len(electrodes), len(missing)
@@ -172,6 +172,16 @@ def summarise(
         ),
         arrays=arrays,
     )
+
+
+def _attributes(done: Sequence[FitSummary]) -> dict[str, str]:
+    """Return what the arrays' attributes hold of the fits themselves."""
+    return {
+        "family": FAMILY,
+        "n_permutations": json.dumps({s.analysis: s.n_permutations for s in done}, sort_keys=True),
+        "unit": json.dumps({s.analysis: s.unit for s in done}, sort_keys=True),
+        VOCABULARY: json.dumps(vocabularies(done), sort_keys=True),
+    }
 
 
 def _participants(

@@ -226,6 +226,15 @@ def left_out(table: pd.DataFrame) -> dict[str, int]:
     return {str(k): int(v) for k, v in sorted(counted.items(), key=lambda item: str(item[0]))}
 
 
+def vocabularies(done: Sequence[FitSummary]) -> dict[str, dict[str, Any]]:
+    """Return which words each model does not know, by model and participant."""
+    known: dict[str, dict[str, Any]] = {}
+    for fit in done:
+        for model, vocabulary in fit.vocabulary.items():
+            known.setdefault(model, {})[fit.participant] = vocabulary
+    return known
+
+
 def audited(p_values: Mapping[str, float], *, auditable: bool = True) -> dict[str, Audited]:
     """Return the audit of each electrode of one participant from its p.
 

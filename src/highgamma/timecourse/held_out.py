@@ -107,8 +107,7 @@ def read_held_out(paths: Iterable[str | Path]) -> HeldOut:
             here = np.isin(layers[chosen], part["layer"].values.astype(int))
             rows = here[fold]
             predicted[rows] = part["prediction"].transpose("sample", "channel").values[rows]
-    if predicted is None:
-        raise InputError("there are no score files", remedy="run the workflow; it makes them")
+    assert predicted is not None, "a fit has files"
     mean = _training_means(observed, fold, sums)
     order = np.lexsort((time, segment))
     return HeldOut(
