@@ -9,8 +9,8 @@ from worlds import frames, linear, loop_nested_ridge, words
 
 from highgamma import scores
 from highgamma.encoding.compute import CPU
+from highgamma.encoding.limits import ROTATED_FROM
 from highgamma.encoding.solvers.ridge import (
-    ROTATED_FROM,
     hat_rows,
     nested_ridge,
     refit_ridge,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from highgamma.encoding.compute import FoldSolver
-from highgamma.encoding.nulls import BATCH_BYTES
+from highgamma.encoding.limits import BATCH_BYTES
 from highgamma.encoding.solvers.ridge import gram_factor
 from highgamma.encoding.solvers.routines import lapack
 from highgamma.encoding.splits import FloatArray, IntArray

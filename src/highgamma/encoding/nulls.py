@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from highgamma.encoding.fits import NestedFit
+from highgamma.encoding.limits import BATCH_BYTES
 from highgamma.encoding.solvers.ridge import is_wide
 from highgamma.encoding.splits import FloatArray, Split
 from highgamma.encoding.surrogates import Surrogates
@@ -34,8 +35,6 @@ from highgamma.scores import SUMS, FoldSums, fold_sums, held_out_counts
 
 if TYPE_CHECKING:
     from highgamma.encoding.estimators import Estimator, Task
-
-BATCH_BYTES = 160 * 2**20
 
 
 def seed_from(*parts: str | int) -> int:

@@ -13,7 +13,8 @@ from highgamma.encoding import cost
 from highgamma.encoding.estimators import ESTIMATORS, Estimator, Spaces, Task
 from highgamma.encoding.estimators.ridge import DECADES, decades_in_words
 from highgamma.encoding.fits import NestedFit
-from highgamma.encoding.nulls import BATCH_BYTES, Null, mapped_sums, refitted_sums
+from highgamma.encoding.limits import BATCH_BYTES
+from highgamma.encoding.nulls import Null, mapped_sums, refitted_sums
 from highgamma.encoding.solvers.banded_ridge import (
     SHARE,
     band_alpha,

@@ -12,8 +12,8 @@ from highgamma.encoding import cost
 from highgamma.encoding.estimators import ESTIMATORS, Estimator, Task
 from highgamma.encoding.fits import NestedFit
 from highgamma.encoding.kept_penalties import shifted_sums
+from highgamma.encoding.limits import BATCH_BYTES
 from highgamma.encoding.nulls import (
-    BATCH_BYTES,
     Null,
     mapped_sums,
     refitted_sums,
@@ -154,13 +154,7 @@ class RidgeNull(Null):
         """Add the surrogates of one design and its outer folds."""
         analysis, split = task.analysis, task.split
         wide = is_wide(task.design.shape, split)
-        size = cost.FitSize.of_split(
-            task.design.shape,
-            split,
-            electrodes=task.targets.shape[1],
-            penalties=len(analysis.penalties),
-            surrogates=len(self.surrogates),
-        )
+        size = _size(task, self.surrogates)
         if self._anew is None:
             # Folds may have different numbers of components; they have one kind of surrogates.
             if isinstance(prepared, dict):
@@ -223,6 +217,17 @@ class RidgeNull(Null):
         return super().finish()
 
 
+def _size(task: Task, surrogates: Surrogates) -> cost.FitSize:
+    """The sizes of a task with its surrogates."""
+    return cost.FitSize.of_split(
+        task.design.shape,
+        task.split,
+        electrodes=task.targets.shape[1],
+        penalties=len(task.analysis.penalties),
+        surrogates=len(surrogates),
+    )
+
+
 def _statistics(task: Task) -> BlockStatistics | None:
     """The blocks' statistics of a task, None where the kernels are the smaller form."""
     estimator = ESTIMATORS["ridge"]
@@ -261,11 +266,8 @@ def _chosen_in_primal_form(
         best, _ = choose_primal(of_moved, alphas=alphas, standardize=standardize, outer=task.folds)
         return held_out_fold_sums(of_moved, grid[best], standardize=standardize, outer=task.folds)
 
-    n, p = task.design.shape
-    strips = 2 * len(task.split.folds) if statistics.strips else 0
-    width = n + p * (len(task.split.folds) + strips + 3 * len(alphas))
-    batch = BATCH_BYTES // (8 * task.targets.shape[1] * width)
-    return refitted_sums(sums_of, task.targets, surrogates, batch=batch)
+    size = _size(task, surrogates)
+    return refitted_sums(sums_of, task.targets, surrogates, batch=cost.surrogates_at_a_time(size))
 
 
 def _chosen_in_dual_form(task: Task, surrogates: Surrogates) -> FloatArray:

@@ -21,6 +21,7 @@ import numpy as np
 
 from highgamma.encoding.compute import CPU, Compute
 from highgamma.encoding.fits import NestedFit, empty_fit
+from highgamma.encoding.limits import ROTATED_FROM
 from highgamma.encoding.solvers.routines import blas, lapack
 from highgamma.encoding.splits import FloatArray, IntArray, Split
 from highgamma.encoding.statistics import (
@@ -37,8 +38,6 @@ from highgamma.encoding.statistics import (
 
 COEFFICIENT_LIMIT = 4096
 KERNEL_BYTES = 256 * 2**20
-ROTATED_FROM = 2
-"""Targets per feature from which predictions are cheaper in a training set's eigenvectors."""
 
 
 @dataclass(slots=True)
