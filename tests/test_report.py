@@ -482,7 +482,7 @@ def test_a_run_in_which_nothing_is_known_still_has_its_page(tmp_path, caplog):
     summarise(tmp_path, files, participants=["sub-01", "sub-02"], lacking=lacking)
     html, _ = page.build(read(tmp_path, files))
     outline(html)
-    assert "0 of 3 electrodes are supported in words" in html
+    assert "In words text is not supported on any of 3 electrodes." in html
     assert "there are no scores of the analysis lags" in caplog.text
     assert "sub-02 has no scores of text in the analysis words: the stage encoding" in html
     assert "sub-03 has no audit of contamination" in html
@@ -540,8 +540,9 @@ def test_the_page_counts_what_is_supported_and_says_the_rules(built, planted):
     html, _ = built
     found = {f.analysis: f for f in findings.headline(read(*planted))}
     n = found["words"].n_supported
-    assert f"{n} of {2 * len(KINDS)} electrodes are supported in words" in html
-    assert "reports .79 to .99 in every participant" in html
+    assert f"In words minilm is supported on {n} of {2 * len(KINDS)} electrodes" in html
+    # What was published belongs to a run that sets it beside its own.
+    assert "reports .79 to .99 in every participant" not in html
     text = "".join(outline(html).text)
     assert all(words in text for _, words in findings.RULES)
 
@@ -572,10 +573,37 @@ def test_the_first_sentence_counts_tested_analyses_that_are_no_demonstrations(pl
     headline = findings.headline(found)
     said = page._lead(headline, {"lags"})
     n = next(f.n_supported for f in headline if f.analysis == "words")
-    assert said == f"{n} of {2 * len(KINDS)} electrodes are supported in words."
-    assert page._lead(headline, {"lags", "words"}).startswith("No analysis of this run tests")
-    alone = [dataclasses.replace(headline[1], n=1, verdicts={"not significant": 1})]
-    assert page._lead(alone, set()) == "0 of 1 electrode is supported in words."
+    assert said == (
+        f"In words minilm is supported on {n} of {2 * len(KINDS)} electrodes. "
+        "In paper nothing was tested: no permutations were drawn."
+    )
+    assert page._lead([], set()).startswith("No analysis of this run tests")
+    words = next(f for f in headline if f.analysis == "words")
+    minilm = next(m for m in words.models if m.model == "minilm")
+    none = dataclasses.replace(minilm, verdicts={"not significant": 1})
+    alone = dataclasses.replace(words, n=1, models=[none])
+    assert page._lead([alone], set()) == "In words minilm is not supported on any of 1 electrode."
+    several = [dataclasses.replace(none, model=f"m{k}") for k in range(3)]
+    said = page._lead([dataclasses.replace(alone, models=several)], set())
+    assert said == "In words none of 3 models is supported on any of 1 electrode."
+
+
+def test_a_control_is_never_the_finding(planted, tmp_path):
+    """Where the models of a run failed and only its controls have scores."""
+    found = read(*planted)
+    controls = set(found.controls("words"))
+    kept = {
+        name: table[table["model"].isin(controls)]
+        for name in ("electrodes", "participants")
+        if not (table := getattr(found, name)).empty
+    }
+    found = dataclasses.replace(found, **kept)
+    words = next(f for f in findings.headline(found) if f.analysis == "words")
+    assert words.n_supported == 0 and words.fitted == [] and words.verdicts == {}
+    html, _ = page.build(found)
+    said = "In words no model was fitted: only nuisances and controls have scores."
+    assert said in html and "no model was fitted: only nuisances" in html
+    assert findings.best_electrodes(found, "words", n=3).empty
 
 
 def test_the_study_without_its_channels_has_no_figure(planted):

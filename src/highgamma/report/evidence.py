@@ -195,9 +195,8 @@ class Evidence:
         return dict(json.loads(str(self.arrays.attrs.get(VOCABULARY, "{}"))))
 
     def findings(self, rows: pd.DataFrame, analysis: str) -> pd.DataFrame:
-        """Return the rows of models that are not controls; all rows if there are none."""
-        without_controls = rows[~rows["model"].isin(self.controls(analysis))]
-        return rows if without_controls.empty else without_controls
+        """Return the rows of models that are not controls; a control is never a finding."""
+        return rows[~rows["model"].isin(self.controls(analysis))]
 
     def unit(self, analysis: str) -> str:
         """Return the unit of an analysis, `word` or `frame`."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 N_BEST = 4
+MOST_NAMED = 3
+"""Models after the first that a sentence names."""
 
 PACKAGES = (
     *("h5py", "jinja2", "matplotlib", "mne", "netCDF4", "numpy", "pandas", "pynwb"),
@@ -85,7 +87,7 @@ def build(evidence: Evidence) -> tuple[str, list[Drawn]]:
         rules=findings.RULES,
         lead=_lead(headline, demonstrations),
         electrodes_of=_electrodes,
-        published_range=findings.PUBLISHED_RANGE,
+        published_range=findings.PUBLISHED_RANGE if evidence.published is not None else None,
         mean_predictor=_mean_predictor(evidence),
         comparison=comparison,
         compared=_compared(comparison) if comparison else None,
@@ -279,21 +281,36 @@ def _trace_of(evidence: Evidence, analysis: str, row: Mapping[Hashable, Any]) ->
 
 
 def _lead(headline: Sequence[findings.AnalysisFinding], demonstrations: Collection[str]) -> str:
-    """Return the page's first sentence, on supported electrodes; demonstrations do not count."""
-    tested = [
-        f
-        for f in headline
-        if f.tested and "leaky split" not in f.verdicts and f.analysis not in demonstrations
+    """Return the page's first sentences, one for each analysis; demonstrations do not count.
+
+    What was tested comes first.
+    """
+    told = [
+        f for f in headline if "leaky split" not in f.verdicts and f.analysis not in demonstrations
     ]
-    if not tested:
-        return "No analysis of this run tests its electrodes, so none can be said to be supported."
-    first, *others = tested
-    singular = first.n == 1 or first.n_supported == 1
-    head = (
-        f"{first.n_supported} of {_electrodes(first.n)} {'is' if singular else 'are'} supported "
-        f"in {first.analysis}"
-    )
-    return ", ".join([head, *(f"{f.n_supported} of {f.n} in {f.analysis}" for f in others)]) + "."
+    told.sort(key=lambda f: not (f.fitted and f.tested))
+    return " ".join(map(_sentence, told)) or "No analysis of this run tests its electrodes."
+
+
+def _sentence(finding: findings.AnalysisFinding) -> str:
+    """Return which models are supported in an analysis, and on how many electrodes."""
+    name, models = finding.analysis, finding.fitted
+    if not models:
+        return f"In {name} no model was fitted: only nuisances and controls have scores."
+    if not finding.tested:
+        return f"In {name} nothing was tested: no permutations were drawn."
+    supported = [m for m in models if m.n_supported]
+    if not supported:
+        which = models[0].model if len(models) == 1 else f"none of {len(models)} models"
+        return f"In {name} {which} is {'not ' * (len(models) == 1)}supported on any of " + (
+            f"{_electrodes(finding.n)}."
+        )
+    first, *others = supported
+    counts = [f"{first.model} is supported on {first.n_supported} of {_electrodes(first.n)}"]
+    counts += [f"{m.model} on {m.n_supported}" for m in others[:MOST_NAMED]]
+    if others[MOST_NAMED:]:
+        counts.append(f"{len(others) - MOST_NAMED} further models on fewer")
+    return f"In {name} " + ", ".join(counts) + "."
 
 
 def _electrodes(n: int) -> str:
@@ -402,7 +419,9 @@ def _warnings(evidence: Evidence) -> list[str]:
                 "return the training mean whatever the input is."
             )
         if not evidence.settings(analysis).get("controls"):
-            warnings.append(f"{analysis} names no control models, so it has no gain.")
+            warnings.append(
+                f"{analysis} names no control models: a gain is over the nuisances alone."
+            )
         n = int(_attribute(evidence, "n_permutations").get(analysis, 0))
         least = _least_findings(rows, n_permutations=n)
         if least:

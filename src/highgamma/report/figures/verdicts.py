@@ -81,8 +81,10 @@ def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn |
                     color=MODEL_COLOURS[0], marker="o", label="model, each participant", size=3.2
                 ),
                 handle(color=INK, marker="|", label="mean predictor", size=7),
-                patch(f"published, {short(PUBLISHED_RANGE[0])} to {short(PUBLISHED_RANGE[1])}"),
             ]
+            if evidence.published is not None:
+                low, high = map(short, PUBLISHED_RANGE)
+                handles.append(patch(f"published, {low} to {high}"))
         legend_below(figure, handles)
         counts = "; ".join(f"{a.n_supported} of {a.n} in {a.analysis}" for a in headline)
         return drawn(
@@ -95,8 +97,14 @@ def verdicts(evidence: Evidence, headline: Sequence[AnalysisFinding]) -> Drawn |
             + (
                 "Right: for the same rows the published study’s score, the correlation across "
                 "channels, a dot for each participant, with the mean predictor’s (bars), which "
-                "ignores its input, and the range that the study reports (band). A high "
-                "correlation across channels does not depend on a single electrode being supported."
+                "ignores its input"
+                + (
+                    ", and the range that the study reports (band)"
+                    if evidence.published is not None
+                    else ""
+                )
+                + ". A high correlation across channels does not depend on a single electrode "
+                "being supported."
                 if has_scores
                 else ""
             ),
@@ -146,7 +154,8 @@ def _study_panel(
 ) -> None:
     people = evidence.participants
     low = 1.0
-    axes.axvspan(*PUBLISHED_RANGE, color=SOFT, alpha=0.14, lw=0, zorder=0)
+    if evidence.published is not None:
+        axes.axvspan(*PUBLISHED_RANGE, color=SOFT, alpha=0.14, lw=0, zorder=0)
     for place, (analysis, model) in zip(at, rows, strict=True):
         fit_rows = people[
             (people["analysis"] == analysis.analysis)

@@ -126,6 +126,12 @@ class AnalysisFinding:
         return self.verdicts.get(SUPPORTED, 0)
 
     @property
+    def fitted(self) -> list[ModelFinding]:
+        """The models that are not controls, those with most supported electrodes first."""
+        models = [m for m in self.models if not m.is_control]
+        return sorted(models, key=lambda m: -m.n_supported)
+
+    @property
     def tested(self) -> bool:
         """Whether the analysis drew permutations."""
         return any(m.n_significant is not None for m in self.models)
@@ -216,8 +222,8 @@ def _range(values: pd.Series[Any]) -> tuple[float, float]:
 def best_electrodes(evidence: Evidence, analysis: str, *, n: int) -> pd.DataFrame:
     """Return the electrodes with the highest skill, supported ones first, each with its best model.
 
-    Control models are left out if there are others, as are fits without a correlation, which have
-    no prediction to show.
+    Control models are left out, as are fits without a correlation, which have no prediction to
+    show.
 
     Parameters
     ----------
