@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from highgamma.recording.files import Segment
+    from highgamma.recording.settings import ChannelSettings
     from highgamma.recording.signals import Signals
 
 SHOWN = 5
@@ -121,8 +122,10 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
     participant
         What could be read.
     """
+    import pandas as pd
+
     from highgamma.recording import electrodes, files, opening, sound
-    from highgamma.recording.outputs import compare_with_sidecar
+    from highgamma.recording.outputs import report_joined
     from highgamma.recording.settings import AudioSettings, ChannelSettings
     from highgamma.sections import section_from
 
@@ -136,23 +139,21 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
     for segment in segments:
         with ExitStack() as stack:
             opened = problems.attempt(name, stack.enter_context, opening.open_signals(segment))
-            if opened is None:
-                names = _listed(name, segment, problems)
-            else:
-                names = list(opened.names)
-                problems.attempt(name, compare_with_sidecar, segment, opened)
-            table = (
-                problems.attempt(name, electrodes.channels, segment, names, chosen)
-                if names
-                else None
-            )
-            if table is not None:
-                tables.append((segment.label, table))
-            _compare_tables(name, segment, table, opened, problems)
+            parts = segment.parts()
+            of_files = [
+                _table(name, part, file, chosen, problems)
+                for part, file in zip(
+                    parts, opened.files() if opened else [None] * len(parts), strict=True
+                )
+            ]
+            there = [table for table in of_files if table is not None]
+            if len(there) == len(parts):
+                tables.append((segment.label, pd.concat(there, ignore_index=True)))
             if opened is None:
                 continue
+            problems.attempt(name, report_joined, segment, opened)
             extent = problems.attempt(name, sound.extent, segment, opened, heard)
-            kept = 0 if table is None else int((table["kept"] == "yes").sum())
+            kept = sum(int((table["kept"] == "yes").sum()) for table in there)
             recorded.append(
                 Recorded(
                     label=segment.label,
@@ -188,6 +189,27 @@ def read_participant(name: str, dataset: Mapping[str, Any], problems: Problems) 
         whole=whole,
         n_bytes=sum(path.stat().st_size for path in paths if path.is_file()),
     )
+
+
+def _table(
+    name: str,
+    segment: Segment,
+    signals: Signals | None,
+    chosen: ChannelSettings,
+    problems: Problems,
+) -> pd.DataFrame | None:
+    """Check a file's side tables; return its table of channels."""
+    from highgamma.recording import electrodes
+    from highgamma.recording.outputs import compare_with_sidecar
+
+    if signals is None:
+        names = _listed(name, segment, problems)
+    else:
+        names = list(signals.names)
+        problems.attempt(name, compare_with_sidecar, segment, signals)
+    table = problems.attempt(name, electrodes.channels, segment, names, chosen) if names else None
+    _compare_tables(name, segment, table, signals, problems)
+    return table
 
 
 def _listed(name: str, segment: Segment, problems: Problems) -> list[str]:

@@ -382,6 +382,7 @@ def common_channels(tables: Sequence[pd.DataFrame], labels: Sequence[str]) -> pd
             where="channels.tsv",
             expected="some electrodes that all recordings share",
             remedy="choose one session, acquisition or task of the data set (dataset.session, "
-            "dataset.acquisition, dataset.task)",
+            "dataset.acquisition, dataset.task), or, for acquisitions of the same moment, set "
+            "dataset.join_acquisitions: true",
         )
     return common

@@ -43,10 +43,56 @@ def events_of(segment: Segment) -> tuple[pd.DataFrame | None, Path]:
     -------
     table
         events.tsv; else the file's annotations as `onset`, `duration` (s), `trial_type` and `value`
-        (both their text); None if there are neither.
+        (both their text); None if there are neither. Of several acquisitions, those of the first
+        that has any.
     path
         The file.
+
+    Raises
+    ------
+    InputError
+        If acquisitions of one recording have different events.
     """
+    found = [_events_of_file(part) for part in segment.parts()]
+    known = [(table, path) for table, path in found if table is not None]
+    for table, path in known[1:]:
+        _refuse_others(*known[0], table, path)
+    return known[0] if known else found[0]
+
+
+EVENTS_APART = 0.01
+"""Time by which an event may differ between acquisitions of one recording, s."""
+
+
+def _refuse_others(table: pd.DataFrame, path: Path, other: pd.DataFrame, other_path: Path) -> None:
+    """Refuse events that differ from those of another acquisition."""
+    if path == other_path:
+        return
+    what = ""
+    if len(table) != len(other):
+        what = f"{len(table)} and {len(other)} rows"
+    else:
+        differs = np.zeros(len(table), bool)
+        for name in (TYPE, "value", *WORD_COLUMNS):
+            if name in table and name in other:
+                one, two = (t[name].fillna("n/a").astype(str).to_numpy() for t in (table, other))
+                differs |= one != two
+        if "onset" in table and "onset" in other:
+            apart = numeric(table["onset"]).to_numpy() - numeric(other["onset"]).to_numpy()
+            differs |= np.abs(apart) > EVENTS_APART
+        if differs.any():
+            what = f"line {int(differs.argmax()) + 2}"
+    if what:
+        raise InputError(
+            f"the events of {path.name} and {other_path.name} differ: {what}",
+            where=other_path,
+            expected=f"the same events for acquisitions that are one recording, within "
+            f"{EVENTS_APART:g} s",
+            remedy="correct one of the tables, or choose one acquisition (dataset.acquisition)",
+        )
+
+
+def _events_of_file(segment: Segment) -> tuple[pd.DataFrame | None, Path]:
     if segment.events is not None:
         return read_table(segment.events, strings=(TYPE, "value", *WORD_COLUMNS)), segment.events
     annotations = format_of(segment.signal).annotations

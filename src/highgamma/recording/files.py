@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class Segment:
         Electrodes in a template's space, where `electrodes` has others.
     companions
         Other files of the same recording (`.eeg` and `.vmrk` of BrainVision, `.fdt` of EEGLAB).
+    beside
+        Acquisitions of the same moment, whose channels belong to this recording.
     """
 
     participant: str
@@ -68,6 +70,11 @@ class Segment:
     spaces: tuple[str, ...] = ()
     template: Path | None = None
     companions: tuple[Path, ...] = ()
+    beside: tuple[Segment, ...] = ()
+
+    def parts(self) -> tuple[Segment, ...]:
+        """Return the acquisitions of this recording, each with files of its own."""
+        return (replace(self, beside=()), *self.beside)
 
     def paths(self) -> list[Path]:
         """List every file that a result computed from this recording may depend on."""
@@ -84,7 +91,8 @@ class Segment:
         there = [path for path in named if path is not None]
         if self.audio is not None and self.audio.with_suffix(".json").is_file():
             there.append(self.audio.with_suffix(".json"))
-        return [self.signal, *self.companions, *there]
+        further = [path for part in self.beside for path in part.paths()]
+        return list(dict.fromkeys([self.signal, *self.companions, *there, *further]))
 
 
 def entities(path: Path) -> tuple[dict[str, str], str]:
@@ -181,7 +189,33 @@ def selected(dataset: Mapping[str, Any], participant: str) -> list[Segment]:
     """
     entities_of = {key: dataset.get(key) for key in SELECTED}
     space = (dataset.get("channels") or {}).get("space")
-    return find(dataset["root"], participant, **entities_of, space=space)
+    found = find(dataset["root"], participant, **entities_of, space=space)
+    return together(found) if dataset.get("join_acquisitions") else found
+
+
+def together(segments: Sequence[Segment]) -> list[Segment]:
+    """Return recordings of which those that differ in `acq` alone are one.
+
+    Sound and words are those of the first acquisition that has a file of them.
+    """
+    groups: dict[tuple[object, ...], list[Segment]] = {}
+    for segment in segments:
+        named, _ = entities(segment.signal)
+        named.pop(SELECTED["acquisition"], None)
+        groups.setdefault((segment.signal.parent, *named.items()), []).append(segment)
+    return [of[0] if len(of) == 1 else _one(of) for of in groups.values()]
+
+
+def _one(segments: Sequence[Segment]) -> Segment:
+    first, *others = segments
+    label = "_".join(e for e in first.label.split("_") if not e.startswith("acq-"))
+    return replace(
+        first,
+        label=label or "recording",
+        audio=next((s.audio for s in segments if s.audio is not None), None),
+        textgrid=next((s.textgrid for s in segments if s.textgrid is not None), None),
+        beside=tuple(others),
+    )
 
 
 def values_of(given: object) -> tuple[str, ...] | None:

@@ -11,6 +11,7 @@ from highgamma.errors import InputError
 from highgamma.recording.files import Segment
 from highgamma.recording.formats import format_of
 from highgamma.recording.gaps import stretch_of
+from highgamma.recording.joined import joined
 from highgamma.recording.reader import Reader, Values
 from highgamma.recording.signals import Signals
 
@@ -22,8 +23,17 @@ def open_signals(segment: Segment) -> Iterator[Signals]:
     Raises
     ------
     InputError
-        If the file cannot be read, or contradicts channels.tsv.
+        If a file cannot be read, or contradicts channels.tsv, or if several acquisitions cannot be
+        one recording (`joined`).
     """
+    with ExitStack() as stack:
+        parts = [stack.enter_context(_open_file(part)) for part in segment.parts()]
+        yield joined(parts) if len(parts) > 1 else parts[0]
+
+
+@contextmanager
+def _open_file(segment: Segment) -> Iterator[Signals]:
+    """Open the one file of a recording that has only one."""
     form = format_of(segment.signal)
     if form.package is not None and find_spec(form.package) is None:
         raise InputError(

@@ -76,8 +76,14 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
             lengths.append(signals.elapsed)
             parts.append(signals.stretches())
             rates.append(signals.rate)
-            compare_with_sidecar(segment, signals)
-            table = electrodes.channels(segment, signals.names, chosen)
+            report_joined(segment, signals)
+            of_files = list(zip(segment.parts(), signals.files(), strict=True))
+            for part, file in of_files:
+                compare_with_sidecar(part, file)
+            table = pd.concat(
+                [electrodes.channels(part, file.names, chosen) for part, file in of_files],
+                ignore_index=True,
+            )
             tables.append(table)
             kept = table.loc[table["kept"] == "yes", "name"].tolist()
             amplitudes.append(amplitude(signals, kept))
@@ -92,9 +98,24 @@ def record(participant: str, dataset: Mapping[str, Any]) -> RecordingOutputs:
     return RecordingOutputs(
         words=gaps.words_by_part(words, parts, rates),
         heard=gaps.heard_by_part(heard, parts),
-        audio=sound_dataset(sounds, files=[s.signal for s in segments], amplitudes=amplitudes),
+        audio=sound_dataset(
+            sounds,
+            files=[part.signal for s in segments for part in s.parts()],
+            amplitudes=amplitudes,
+        ),
         channels=electrodes.common_channels(tables, [segment.label for segment in segments]),
     )
+
+
+def report_joined(segment: Segment, signals: Signals) -> None:
+    """Report the assumption behind acquisitions that are taken as one recording."""
+    if signals.parts:
+        LOG.warning(
+            "%s: the acquisitions %s are taken as one recording; it is assumed that their first "
+            "samples are of the same moment and their clocks the same",
+            segment.label,
+            ", ".join(f"{part.path.name} ({len(part.names)} channels)" for part in signals.parts),
+        )
 
 
 def heard_by(segments: Sequence[Segment], dataset: Mapping[str, Any]) -> pd.DataFrame:

@@ -194,8 +194,13 @@ class DatasetSettings:
     acquisition: str | tuple[str, ...] | None = setting(
         None,
         "The acquisition, or several, such as `HDgrid`; `null` takes all. Recordings whose "
-        "channels differ cannot be taken together.",
+        "channels differ are taken together with `join_acquisitions` only.",
         length=1,
+    )
+    join_acquisitions: bool = setting(
+        False,
+        "Whether acquisitions of one session, task and run are one recording: files of several "
+        "amplifiers with different channels, recorded at the same time.",
     )
     channels: ChannelSettings = setting(ChannelSettings(), "Which channels are electrodes.")
     participants: Literal["all"] | tuple[str, ...] = setting(

@@ -83,10 +83,10 @@ def positive(content: Mapping[str, object], key: str) -> float | None:
 
 def mains_of(segments: Iterable[Segment]) -> float | None:
     """Return the mains frequency that the sidecars of the recordings state, Hz; None if none."""
-    for segment in segments:
-        if segment.sidecar is None:
+    for part in (part for segment in segments for part in segment.parts()):
+        if part.sidecar is None:
             continue
-        stated = positive(read_json(segment.sidecar), "PowerLineFrequency")
+        stated = positive(read_json(part.sidecar), "PowerLineFrequency")
         if stated is not None and LOWEST_MAINS <= stated <= HIGHEST_MAINS:
             return stated
     return None

@@ -74,6 +74,8 @@ class Signals(Reader):
         Further signals of the same file by name, such as its sound, on the same clock.
     gaps
         Where samples do not follow one another in time.
+    parts
+        The files that the channels are from, if there are several (`joined`).
     """
 
     path: Path
@@ -81,6 +83,11 @@ class Signals(Reader):
     unit: str
     series: Mapping[str, Callable[[], Reader]] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
+    parts: tuple[Signals, ...] = ()
+
+    def files(self) -> tuple[Signals, ...]:
+        """Return what each file holds, in the order of `Segment.parts`."""
+        return self.parts or (self,)
 
     def stretches(self) -> list[Stretch]:
         """Return the stretches between gaps, each of which counts as a recording."""
