@@ -131,3 +131,33 @@ def test_the_shipped_configuration_is_planned_for_nine_listeners(tmp_path):
     assert plan.returncode == 0, plan.stdout + plan.stderr
     counted = jobs(plan.stdout)
     assert counted["recording"] == 3 and counted["neural"] == 2
+
+
+def test_a_stimulus_of_which_only_the_words_are_known_has_its_own_times(tmp_path):
+    """A film without its sound: whether a word is said still is a model."""
+    from highgamma import catalogue, store
+    from highgamma.embeddings.making import make_embeddings
+    from highgamma.recording.outputs import sound_dataset
+    from highgamma.recording.sound import SILENCE
+
+    words = pd.DataFrame(
+        {
+            "segment": 0, "segment_label": "stimulus", "word": ["so", "it", "went"],
+            "onset": [1.0, 2.0, 4.0], "offset": [1.5, 3.0, 4.75],
+        }
+    )  # fmt: skip
+    words = words.assign(voice_onset=words["onset"], voice_offset=words["offset"])
+    store.write_table(words, tmp_path / "words.tsv")
+    silent = sound_dataset([SILENCE], files=[])
+    store.write_dataset(silent, tmp_path / "audio.nc", stage="recording", parameters={})
+    make_embeddings(
+        tmp_path / "onoff.nc", name="word-onoff", participant="stimulus", dataset={"root": "."},
+        model=catalogue.load(ROOT / "config/models.yaml")["word-onoff"],
+        words=tmp_path / "words.tsv", audio=tmp_path / "audio.nc",
+    )  # fmt: skip
+    made = read_dataset(tmp_path / "onoff.nc")
+    said, time = made["embedding"].values[0, :, 0], made["time"].values
+    for a, b in zip(words["onset"], words["offset"], strict=True):
+        assert (said[(time > a + 0.03) & (time < b - 0.03)] == 1).all()
+    assert (said[(time > 3.1) & (time < 3.9)] == 0).all()
+    assert time[-1] == pytest.approx(4.75, abs=0.06)

@@ -126,15 +126,24 @@ class Given:
         return audio_as_heard(sound, read_table(self.heard, strings=("segment_label",)))
 
     def extents(self) -> list[tuple[int, float, float]]:
-        """Return number, start and stop (s) of each recording: the sound's, else the signals'."""
+        """Return number, start and stop (s) of each recording: the sound's, else the signals'.
+
+        A stimulus without sound lasts as long as its words.
+        """
         sound = self.sound()
         if len(sound.samples):
             return [
                 (number, start, start + len(samples) / sound.rate)
                 for number, start, samples in sound.parts()
             ]
+        import numpy as np
+
+        from highgamma.recording.files import STIMULUS
         from highgamma.recording.opening import open_signals
 
+        if self.participant == STIMULUS:
+            stop, of = self.words.offset, self.words.segment
+            return [(int(n), 0.0, float(stop[of == n].max())) for n in np.unique(of)]
         lengths: list[float] = []
         for segment in self.recordings():
             with open_signals(segment) as signals:
