@@ -313,7 +313,10 @@ def test_analyses_of_words_hear_each_trial_alone():
     words, frames = config["analyses"]["words"], config["analyses"]["frames"]
     assert words["models"] == ["gpt2", "xls-r-300m-trial"]
     assert words["controls"] == ["mel", "xls-r-300m-trial-untrained"]
-    assert frames["models"] == "all" and config["models"] == ["gpt2", "xls-r-300m"]
+    assert frames["models"] == ["gpt2", "xls-r-300m"]
+    # What comes out is a configuration that can be stated.
+    assert config["models"] == ["gpt2", "xls-r-300m", "xls-r-300m-trial"]
+    settings.cross_checked(settings.checked(config))
     assert settings.analysis_models(config, "frames")[:2] == ["gpt2", "xls-r-300m"]
     catalogue.check_names(known, settings.embedded_models(config))
     twin, untrained = known["xls-r-300m-trial"], known["xls-r-300m-trial-untrained"]

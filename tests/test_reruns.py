@@ -282,7 +282,10 @@ def another_revision(study: Study) -> None:
         ),
         (one_more_model, {"embeddings": 2, "encoding": 2, "gain": 2, **TABLES}),
         (one_more_analysis, {"targets": 2, "encoding": 2 * 3, "gain": 2, **TABLES}),
-        (one_more_control, {"encoding": 2, "gain": 2, "timecourse": 2, **TABLES}),
+        (
+            one_more_control,  # in words its twin is fitted, which hears each trial alone
+            {"embeddings": 2, "encoding": 2, "gain": 2, "timecourse": 2, **TABLES},
+        ),
         (
             another_revision,  # the twin's architecture is the revision's, too
             {

@@ -149,11 +149,12 @@ def heard_by_trial(config: Mapping[str, Any], entries: Mapping[str, Any]) -> dic
         The resolved catalogue (`load`).
     """
     heard: dict[str, Any] = copy.deepcopy(dict(config))
+    stated, added = list(heard["models"]), list[str]()
     for name, analysis in heard["analyses"].items():
         if analysis["unit"] != "word" or heard["dataset"]["stimulus"]:
             continue
         bands = analysis["bands"] or []
-        every = heard["models"] if analysis["models"] == "all" else analysis["models"]
+        every = stated if analysis["models"] == "all" else analysis["models"]
         known = {*(bands or every), *analysis["controls"]}
         twins = {
             model: trial_twin(model)
@@ -170,11 +171,17 @@ def heard_by_trial(config: Mapping[str, Any], entries: Mapping[str, Any]) -> dic
             analysis["bands"] = renamed(bands)
         else:
             analysis["models"] = renamed(every)
+            added += analysis["models"]
         analysis["controls"] = renamed(analysis["controls"])
         analysis["overrides"] = {twins.get(m, m): of for m, of in analysis["overrides"].items()}
         published = heard["published"]
         if published and published["analysis"] == name:
             published["models"] = {twins.get(m, m): of for m, of in published["models"].items()}
+    heard["models"] = list(dict.fromkeys([*stated, *added]))
+    for analysis in heard["analyses"].values():
+        # All models of the others are still those that were stated.
+        if added and analysis["models"] == "all" and not analysis["bands"]:
+            analysis["models"] = list(stated)
     return heard
 
 

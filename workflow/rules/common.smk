@@ -98,11 +98,12 @@ def size_mb(input):
     return sum(os.path.getsize(file) for file in input) / 2**20
 
 
-def megabytes(least, per_input=0.0):
-    """Memory in MB, growing with the input's size and by half at each further attempt."""
+def megabytes(least, per_input=0.0, per_signal=0.0):
+    """Memory in MB, growing with the input's and the signal's size, and by half at each attempt."""
 
     def mem_mb(wildcards, input, attempt):
         size = per_input * size_mb(input) if per_input else 0.0
+        size += per_signal * size_mb([file for file in input if "/neural/" in file])
         return int((least + size) * (1 + 0.5 * (attempt - 1)))
 
     return mem_mb

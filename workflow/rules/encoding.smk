@@ -17,7 +17,7 @@ rule encoding:
         "../../envs/encoding.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(2000, 2.0),
+        mem_mb=megabytes(2000, 2.0, per_signal=20.0),
         runtime=minutes(60, 240),
     params:
         participant="{participant}",

@@ -15,7 +15,7 @@ rule gain:
         "../../envs/encoding.yaml"
     threads: 1
     resources:
-        mem_mb=megabytes(1000, 4.0),
+        mem_mb=megabytes(1000, 8.0),
         runtime=minutes(20),
     params:
         nuisances=lambda wildcards: STUDY.nuisances(wildcards.analysis),

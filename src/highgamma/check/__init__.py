@@ -103,7 +103,8 @@ def check(
     settled = _settled(config, problems)
     entries = _entries(settled, base / "config/models.yaml", problems)
     # Unknown models are reported; the rest of the configuration is checked without them.
-    usable = catalogue.heard_by_trial(_known_alone(settled, entries), entries)
+    stated = _known_alone(settled, entries)
+    usable = catalogue.heard_by_trial(stated, entries)
     states = check_models(
         sorted({*usable["models"], *settings.embedded_models(usable)} & set(entries)),
         entries,
@@ -128,7 +129,7 @@ def check(
     absent = _to_be_fetched(usable)
     named = [p.name for p in there] + awaited + absent
     if command is not None and named and not _stops_planning(problems):
-        planable = copy.deepcopy(usable)
+        planable = copy.deepcopy(stated)
         planable["dataset"]["participants"] = named
         jobs = problems.attempt("jobs", _plan, planable, command, absent=absent)
     sizes = _sizes(usable, there, awaited, shared)

@@ -178,7 +178,9 @@ def _targets(run: PlannedRun, window: str, participant: str) -> Cost:
 
 def _contamination(run: PlannedRun, participant: str) -> Cost:
     size = run.size(participant)
-    return Cost(START_S + AUDIT_S * size.values, 400, 26.5e3 * size.electrodes)
+    # 1.65 GB for 30 minutes of sound.
+    memory = 350 + 0.75 * size.sound
+    return Cost(START_S + AUDIT_S * size.values, memory, 26.5e3 * size.electrodes)
 
 
 def _quality(run: PlannedRun, participant: str) -> Cost:
@@ -229,7 +231,21 @@ def _encoding(run: PlannedRun, analysis: str, participant: str, model: str, laye
     grams = 9.0 * fitted.rank**2 * 8 / 1e6 if n > p else 0.0
     # Surrogates and lags of frames go through in batches (demo: up to 650 MB).
     least = 550.0 if fit.unit == "frame" else 250.0
-    return Cost(START_S + seconds, least + 4.5 * data + grams, stored)
+    # One surrogate of all electrodes at least, and what is made from it: a dozen arrays of frames
+    # (180,000 frames × 116: 3.6 GB with few features).
+    batch = 12.0 * n * t * 8 / 1e6 if fit.permutations and fit.unit == "frame" else 0.0
+    return Cost(START_S + seconds, least + 4.5 * data + grams + batch, stored)
+
+
+def _gain(run: PlannedRun, analysis: str, participant: str, *_: str) -> Cost:
+    size, settled = run.size(participant), run.config["analyses"][analysis]
+    signal = settings.signal_settings(run.config, settled["signal"])
+    n = float(size.words) if settled["unit"] == "word" else _frames(size, signal)
+    fits = len(settings.analysis_models(run.config, analysis))
+    # Two arrays of every fit's predictions, and a dozen more (4 fits of 180,000 frames × 116
+    # electrodes: 3.9 GB, 15 s).
+    values = n * size.electrodes
+    return Cost(START_S + 1.8e-7 * fits * values, 160 + (14 + 2 * fits) * values * 8 / 1e6, 4e3)
 
 
 def _tables(run: PlannedRun, *_: str) -> Cost:
@@ -255,6 +271,7 @@ COSTS: dict[str, Callable[..., Cost]] = {
     "quality": _quality,
     "embeddings": _embeddings,
     "encoding": _encoding,
+    "gain": _gain,
     "summary": _tables,
     "report": _report,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 
+MOST_COLUMNS, TITLE_WIDTH = 3, 24
+"""Models beside one another, and characters in a line of their titles."""
+
 LOWEST = -0.6
 """Lower scores are cut off, unless a median is among them."""
 
@@ -56,7 +60,7 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
     people = arrays["channel_participant"].values.astype(str)
     keys = list(zip(people, arrays["channel"].values.astype(str), strict=True))
     colour = colours(evidence.models)
-    n_columns = min(len(deep), 4)
+    n_columns = min(len(deep), MOST_COLUMNS)
     blocks = -(-len(deep) // n_columns)
     with canvas(WIDTH if n_columns > 1 else WIDTH * 0.62, 0.45 + 3.6 * blocks) as figure:
         grid = figure.subplots(2 * blocks, n_columns, squeeze=False, sharex="col", sharey="row")
@@ -85,8 +89,11 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
                         axes.axhline(level[0], color=colour[other], lw=0.9, ls=":", zorder=1)
                 axes.axhline(0, color="#8a949d", lw=0.7, zorder=0)
                 if row == 0:
-                    axes.set_title(f"{model} ({of_supported.sum()} supported)")
+                    name_lines = textwrap.wrap(model, TITLE_WIDTH)
+                    axes.set_title("\n".join([*name_lines, f"{of_supported.sum()} supported"]))
                 else:
+                    # Columns are of different heights: each has the numbers of its own axis.
+                    axes.tick_params(labelbottom=True)
                     axes.set_xlabel("layer")
                     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
                 if k % n_columns == 0:
