@@ -53,8 +53,6 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
     single = [m for m in evidence.models if n_layers[m] == 1]
     if not deep:
         return None
-    from matplotlib.ticker import MaxNLocator
-
     table = evidence.electrodes
     table = table[(table["analysis"] == analysis) & (table["verdict"] == SUPPORTED)]
     people = arrays["channel_participant"].values.astype(str)
@@ -89,13 +87,10 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
                         axes.axhline(level[0], color=colour[other], lw=0.9, ls=":", zorder=1)
                 axes.axhline(0, color="#8a949d", lw=0.7, zorder=0)
                 if row == 0:
-                    name_lines = textwrap.wrap(model, TITLE_WIDTH)
-                    axes.set_title("\n".join([*name_lines, f"{of_supported.sum()} supported"]))
+                    lines = textwrap.wrap(model, TITLE_WIDTH)
+                    axes.set_title("\n".join([*lines, f"{of_supported.sum()} supported"]))
                 else:
-                    # Columns are of different heights: each has the numbers of its own axis.
-                    axes.tick_params(labelbottom=True)
-                    axes.set_xlabel("layer")
-                    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+                    _number_layers(axes)
                 if k % n_columns == 0:
                     axes.set_ylabel(label)
                 axes.grid(axis="y")
@@ -120,6 +115,15 @@ def layer_profiles(evidence: Evidence, analysis: str) -> Drawn | None:
             "electrodes were selected by their score, so their level flatters; their shape is what "
             "to read. What lies below the axis is cut off.",
         )
+
+
+def _number_layers(axes: Axes) -> None:
+    """Number the layers: columns are of different heights, and each has its own numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.tick_params(labelbottom=True)
+    axes.set_xlabel("layer")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
 
 
 def _profile(
